@@ -1,0 +1,105 @@
+// Turning C++ into the C border: every entry point runs inside guarded(), which catches everything and leaves one line of text on the
+// context. Checks are written once here and compiled into every library (CPU, CUDA).
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "lora_native.h"
+
+namespace ln {
+
+/// A refused call: status and text; thrown inside an entry point only, never crosses the border.
+struct Error {
+  int32_t status;
+  std::string text;
+};
+
+/// Backend-specific part of a context (threads and SIMD tier on the CPU; device and stream on CUDA).
+struct Backend;
+
+}  // namespace ln
+
+struct ln_context {
+  ln::Backend* backend = nullptr;
+  void* scratch = nullptr;
+  int64_t scratch_bytes = 0;
+  std::string error;
+};
+
+namespace ln {
+
+/// Names the function and the argument in every refusal: "ln_rope: heads is -1, must be at least 1".
+class Checker {
+ public:
+  explicit Checker(const char* function) : function_(function) {}
+
+  void pointer(const char* name, const void* value, int64_t alignment = 4) const {
+    if (value == nullptr) fail(LN_INVALID_ARGUMENT, std::string(name) + " is NULL");
+    optional(name, value, alignment);
+  }
+  void optional(const char* name, const void* value, int64_t alignment = 4) const {
+    if (reinterpret_cast<uintptr_t>(value) % static_cast<uintptr_t>(alignment) != 0) {
+      fail(LN_INVALID_ARGUMENT, std::string(name) + " is not aligned to " + std::to_string(alignment) + " bytes");
+    }
+  }
+  void at_least(const char* name, int64_t value, int64_t least) const {
+    if (value < least) {
+      fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be at least " + std::to_string(least));
+    }
+  }
+  void at_most(const char* name, int64_t value, int64_t most) const {
+    if (value > most) {
+      fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be at most " + std::to_string(most));
+    }
+  }
+  void flag(const char* name, int32_t value) const {
+    if (value != 0 && value != 1) fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be 0 or 1");
+  }
+  void dtype(const char* name, int32_t value) const {
+    if (value < LN_F32 || value > LN_F16) fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", not an ln_dtype");
+  }
+  void finite(const char* name, double value) const {
+    if (!(value - value == 0)) fail(LN_INVALID_ARGUMENT, std::string(name) + " is not finite");
+  }
+  [[noreturn]] void fail(int32_t status, const std::string& text) const { throw Error{status, std::string(function_) + ": " + text}; }
+
+ private:
+  const char* function_;
+};
+
+inline int64_t dtype_bytes(int32_t dtype) { return dtype == LN_F32 ? 4 : 2; }
+
+template <typename Body>
+int32_t guarded(ln_context* context, const char* function, Body body) noexcept {
+  if (context == nullptr) return LN_INVALID_ARGUMENT;
+  try {
+    body(Checker(function));
+    return LN_OK;
+  } catch (const Error& error) {
+    context->error = error.text;
+    return error.status;
+  } catch (const std::exception& error) {
+    try {
+      context->error = std::string(function) + ": " + error.what();
+    } catch (...) {
+      context->error.clear();
+    }
+    return LN_INTERNAL;
+  } catch (...) {
+    return LN_INTERNAL;
+  }
+}
+
+/// Scratch of the context, or a refusal that names both sizes.
+inline void* require_scratch(const ln_context& context, const Checker& check, int64_t bytes) {
+  if (bytes > context.scratch_bytes) {
+    check.fail(LN_SCRATCH_TOO_SMALL,
+               "needs " + std::to_string(bytes) + " bytes of scratch, the context has " + std::to_string(context.scratch_bytes));
+  }
+  return context.scratch;
+}
+
+}  // namespace ln

@@ -1,0 +1,16 @@
+// Elementwise kernels on ranges, one table per SIMD tier.
+#pragma once
+
+#include <cstdint>
+
+#include "tiers.hpp"
+
+namespace ln::cpu {
+
+struct ElementwiseKernels {
+  void (*axpby)(float alpha, const float* x, float beta, float* y, int64_t n);
+};
+
+LN_TIERS(ElementwiseKernels, elementwise_kernels)
+
+}  // namespace ln::cpu

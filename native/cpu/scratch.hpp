@@ -1,0 +1,15 @@
+// Scratch sizes, answered by the family that uses the scratch. Of args only sizes, dtypes and flags are read.
+#pragma once
+
+#include "../abi/backend.hpp"
+
+namespace ln::cpu {
+
+/// LN_OP_MATMUL .. LN_OP_GROUPED_LINEAR_BWD
+int64_t matmul_scratch_bytes(const ln_context& context, int32_t op, const void* args);
+/// LN_OP_ATTENTION_FWD, LN_OP_ATTENTION_BWD
+int64_t attention_scratch_bytes(const ln_context& context, int32_t op, const void* args);
+/// LN_OP_MOE_PLAN
+int64_t moe_scratch_bytes(const ln_context& context, int32_t op, const void* args);
+
+}  // namespace ln::cpu

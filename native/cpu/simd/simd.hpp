@@ -1,0 +1,180 @@
+// Portable SIMD for the tiered sources: GCC/Clang vector types, as wide as the tier's registers.
+//
+// Included once per tier with LN_TIER (namespace) and LN_WIDTH (floats per register) defined by the build. Everything is static or in
+// the tier's namespace (see tiers.hpp). Loads and stores never need alignment and never touch memory outside [p, p + count).
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#include "lora_native.h"
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace ln::cpu::LN_TIER {
+
+#define LN_INLINE static inline __attribute__((always_inline))
+
+constexpr int64_t kWidth = LN_WIDTH;
+
+typedef float vf __attribute__((vector_size(LN_WIDTH * 4)));
+typedef int32_t vi __attribute__((vector_size(LN_WIDTH * 4)));
+typedef uint32_t vu __attribute__((vector_size(LN_WIDTH * 4)));
+typedef uint16_t vh __attribute__((vector_size(LN_WIDTH * 2)));
+
+LN_INLINE vf broadcast(float x) { return x - (vf){}; }
+
+LN_INLINE vf load(const float* p) {
+  vf v;
+  memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+LN_INLINE void store(float* p, vf v) { memcpy(p, &v, sizeof(v)); }
+
+/// The first `count` floats (0 < count < kWidth), the rest 0.
+LN_INLINE vf load_part(const float* p, int64_t count) {
+#if LN_WIDTH == 16
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#else
+  vf v = {};
+  for (int64_t i = 0; i < count; ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
+LN_INLINE void store_part(float* p, vf v, int64_t count) {
+#if LN_WIDTH == 16
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
+#else
+  for (int64_t i = 0; i < count; ++i) p[i] = v[i];
+#endif
+}
+
+/// a * b + c. One rounding where the tier has FMA (-ffp-contract=fast), two elsewhere.
+LN_INLINE vf fma(vf a, vf b, vf c) { return a * b + c; }
+
+LN_INLINE vf select(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
+LN_INLINE vf max(vf a, vf b) { return select(a > b, a, b); }
+LN_INLINE vf min(vf a, vf b) { return select(a < b, a, b); }
+
+/// Sum of the lanes in a fixed order: halves added pairwise.
+LN_INLINE float sum(vf v) {
+  float lane[LN_WIDTH];
+  memcpy(lane, &v, sizeof(v));
+  for (int half = LN_WIDTH / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+  }
+  return lane[0];
+}
+
+LN_INLINE float max_lane(vf v) {
+  float lane[LN_WIDTH];
+  memcpy(lane, &v, sizeof(v));
+  for (int half = LN_WIDTH / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
+  }
+  return lane[0];
+}
+
+// ---- 16-bit formats --------------------------------------------------------------------------------------------------------
+
+LN_INLINE float bf16_to_float(uint16_t h) {
+  const uint32_t bits = (uint32_t)h << 16;
+  float x;
+  memcpy(&x, &bits, 4);
+  return x;
+}
+
+LN_INLINE float f16_to_float(uint16_t h) {
+  const uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
+  uint32_t bits = (uint32_t)(h & 0x7fffu) << 13;
+  // Rescaling by 2^112 moves the exponent bias and makes denormals normal; infinities and NaN keep their all-ones exponent.
+  float x;
+  if ((h & 0x7c00u) == 0x7c00u) {
+    bits |= 0x7f800000u;
+    memcpy(&x, &bits, 4);
+  } else {
+    memcpy(&x, &bits, 4);
+    x *= 0x1p112f;
+  }
+  uint32_t out;
+  memcpy(&out, &x, 4);
+  out |= sign;
+  memcpy(&x, &out, 4);
+  return x;
+}
+
+LN_INLINE vf widen_bf16(vh h) { return (vf)(__builtin_convertvector(h, vu) << 16); }
+
+LN_INLINE vf widen_f16(vh h) {
+#if LN_WIDTH == 16
+  return (vf)_mm512_cvtph_ps((__m256i)h);
+#elif LN_WIDTH == 8 && defined(__F16C__)
+  return (vf)_mm256_cvtph_ps((__m128i)h);
+#else
+  vf v;
+  for (int i = 0; i < LN_WIDTH; ++i) v[i] = f16_to_float(h[i]);
+  return v;
+#endif
+}
+
+/// Elements [offset, offset + kWidth) of an array of any ln_dtype as floats.
+template <int Dtype>
+LN_INLINE vf load_as(const void* base, int64_t offset) {
+  if constexpr (Dtype == LN_F32) {
+    return load((const float*)base + offset);
+  } else {
+    vh h;
+    memcpy(&h, (const uint16_t*)base + offset, sizeof(h));
+    return Dtype == LN_BF16 ? widen_bf16(h) : widen_f16(h);
+  }
+}
+
+template <int Dtype>
+LN_INLINE float element_as(const void* base, int64_t offset) {
+  if constexpr (Dtype == LN_F32) return ((const float*)base)[offset];
+  const uint16_t h = ((const uint16_t*)base)[offset];
+  return Dtype == LN_BF16 ? bf16_to_float(h) : f16_to_float(h);
+}
+
+template <int Dtype>
+LN_INLINE vf load_part_as(const void* base, int64_t offset, int64_t count) {
+  if constexpr (Dtype == LN_F32) {
+    return load_part((const float*)base + offset, count);
+  } else {
+    vh h = {};
+    memcpy(&h, (const uint16_t*)base + offset, (size_t)count * 2);
+    return Dtype == LN_BF16 ? widen_bf16(h) : widen_f16(h);
+  }
+}
+
+// ---- exponential -----------------------------------------------------------------------------------------------------------
+
+/// e^x with a relative error below 2e-7 for -87 < x < 88; 0 below that range, infinity above; NaN stays NaN.
+/// x = n ln 2 + r, |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7.
+LN_INLINE vf exp(vf x) {
+  const vf high = broadcast(88.3762588f), low = broadcast(-87.3365448f);
+  const vf clamped = max(min(x, high), low);
+  const vf magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const vf n = (clamped * 1.44269504f + magic) - magic;
+  vf r = fma(n, broadcast(-0.693359375f), clamped);
+  r = fma(n, broadcast(2.12194440e-4f), r);
+  vf p = broadcast(1.0f / 5040);
+  p = fma(p, r, broadcast(1.0f / 720));
+  p = fma(p, r, broadcast(1.0f / 120));
+  p = fma(p, r, broadcast(1.0f / 24));
+  p = fma(p, r, broadcast(1.0f / 6));
+  p = fma(p, r, broadcast(0.5f));
+  p = fma(p, r, broadcast(1.0f));
+  p = fma(p, r, broadcast(1.0f));
+  const vi exponent = (__builtin_convertvector(n, vi) + 127) << 23;
+  vf y = p * (vf)exponent;
+  y = select(x < low, (vf){}, y);
+  y = select(x > high, broadcast(__builtin_inff()), y);
+  return select(x == x, y, x);
+}
+
+}  // namespace ln::cpu::LN_TIER

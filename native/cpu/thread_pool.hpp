@@ -1,0 +1,67 @@
+// A fixed team of threads that runs numbered tasks. Which thread runs a task is open; a task's result must not depend on it,
+// so that results are the same bytes for every number of threads.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace ln::cpu {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls body(task, worker) for 0 <= task < tasks, worker in [0, threads()); returns when all are done. Not reentrant.
+  /// The body must not throw. Tasks are claimed in rising order, so put the longest first.
+  template <typename Body>
+  void run(int64_t tasks, const Body& body) {
+    if (tasks <= 0) return;
+    if (tasks == 1 || workers_.empty()) {
+      for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+      return;
+    }
+    using Plain = std::remove_reference_t<Body>;
+    dispatch(tasks, [](const void* context, int64_t task, int worker) { (*static_cast<const Plain*>(context))(task, worker); }, &body);
+  }
+
+  /// Splits [0, count) into ranges of at most `grain` and calls body(first, last, worker) for each.
+  template <typename Body>
+  void ranges(int64_t count, int64_t grain, const Body& body) {
+    const int64_t step = grain < 1 ? 1 : grain;
+    run((count + step - 1) / step, [&](int64_t task, int worker) {
+      const int64_t first = task * step;
+      body(first, first + step < count ? first + step : count, worker);
+    });
+  }
+
+ private:
+  using Call = void (*)(const void* context, int64_t task, int worker);
+
+  void dispatch(int64_t tasks, Call call, const void* context);
+  void work(int worker);
+  void drain(int worker);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> busy_{0};
+  std::atomic<int64_t> next_{0};
+  int64_t tasks_ = 0;
+  Call call_ = nullptr;
+  const void* context_ = nullptr;
+  bool stop_ = false;
+};
+
+}  // namespace ln::cpu
