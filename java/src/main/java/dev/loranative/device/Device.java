@@ -1,0 +1,46 @@
+package dev.loranative.device;
+
+import dev.loranative.ffi.NativeLibrary;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * Where tensors live and kernels run. Memory is taken from the device until it is closed as a whole; a device and its
+ * context are used by one thread at a time.
+ */
+public interface Device extends AutoCloseable {
+
+    /** For people: "CPU, 2 threads, avx512". */
+    String description();
+
+    /** Bytes taken by {@link #allocate} so far; mapped files do not count. */
+    long allocatedBytes();
+
+    /** Zeroed memory, aligned to 64 bytes, that lives until the device is closed. */
+    Buffer allocate(long bytes);
+
+    /**
+     * Makes host memory (a slice of a mapped checkpoint) readable for kernels: the same memory on the CPU where its
+     * alignment allows, a copy elsewhere. The host memory must outlive the device.
+     */
+    Buffer upload(MemorySegment host, long elementBytes);
+
+    /** Copies {@code source} to {@code buffer} at {@code offset}. */
+    void copyFromHost(MemorySegment source, Buffer buffer, long offset);
+
+    /** Copies {@code target.byteSize()} bytes of {@code buffer} at {@code offset} to {@code target}. */
+    void copyToHost(Buffer buffer, long offset, MemorySegment target);
+
+    /** Sets a range to zero bytes. */
+    void clear(Buffer buffer, long offset, long bytes);
+
+    /** Memory that the system holds for this process now, for people: resident set on the CPU, device memory on a GPU. */
+    long memoryInUse();
+
+    NativeLibrary library();
+
+    /** The {@code ln_context} of this device. */
+    MemorySegment context();
+
+    @Override
+    void close();
+}

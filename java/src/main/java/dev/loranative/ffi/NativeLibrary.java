@@ -1,0 +1,81 @@
+package dev.loranative.ffi;
+
+import dev.loranative.errors.UserException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+
+/** An opened native library whose ABI version is the one this code was written for. */
+public final class NativeLibrary {
+
+    /** {@code LN_ABI_VERSION} of {@code lora_native.h}; a test compares the two. */
+    public static final int ABI_VERSION = 1;
+
+    private static final long LONGEST_ERROR_TEXT = 4096;
+
+    private final Path file;
+    private final Kernels kernels;
+
+    private NativeLibrary(Path file, Kernels kernels) {
+        this.file = file;
+        this.kernels = kernels;
+    }
+
+    /** The CPU library; it stays open until the JVM ends. */
+    public static NativeLibrary openCpu() {
+        return open(LibraryFile.find("lora_native_cpu"));
+    }
+
+    static NativeLibrary open(Path file) {
+        try {
+            SymbolLookup symbols = SymbolLookup.libraryLookup(file, Arena.global());
+            int version = abiVersion(symbols, file);
+            if (version != ABI_VERSION) {
+                throw UserException.badInput(
+                        "native library " + file + " has ABI version " + version + ", this program needs "
+                                + ABI_VERSION,
+                        "use the library of the same build: unset " + LibraryFile.VARIABLE);
+            }
+            return new NativeLibrary(file, Kernels.bind(symbols));
+        } catch (IllegalArgumentException | UnsatisfiedLinkError e) {
+            throw new UserException(
+                    "native library " + file + " cannot be loaded: " + e.getMessage(),
+                    "it must be a lora-native library for this platform; unset " + LibraryFile.VARIABLE
+                            + " to use the one inside the jar",
+                    UserException.BAD_INPUT,
+                    e);
+        }
+    }
+
+    private static int abiVersion(SymbolLookup symbols, Path file) {
+        MemorySegment address = symbols.find("ln_abi_version")
+                .orElseThrow(() -> new UnsatisfiedLinkError("it has no symbol ln_abi_version"));
+        try {
+            return (int) java.lang.foreign.Linker.nativeLinker()
+                    .downcallHandle(address, java.lang.foreign.FunctionDescriptor.of(ValueLayout.JAVA_INT))
+                    .invokeExact();
+        } catch (Throwable e) {
+            throw new AssertionError("ln_abi_version of " + file + " failed", e);
+        }
+    }
+
+    public Path file() {
+        return file;
+    }
+
+    public Kernels kernels() {
+        return kernels;
+    }
+
+    /** Text of the last failure of {@code context}, or of creating one when it is NULL. */
+    public String lastError(MemorySegment context) {
+        try {
+            MemorySegment text = (MemorySegment) kernels.lastError().invokeExact(context);
+            return text.reinterpret(LONGEST_ERROR_TEXT).getString(0);
+        } catch (Throwable e) {
+            throw new AssertionError(e);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+package dev.loranative.tensor;
+
+import dev.loranative.device.Buffer;
+import dev.loranative.device.Device;
+import dev.loranative.ffi.Frame;
+import dev.loranative.ffi.KernelException;
+import dev.loranative.ffi.Kernels;
+import dev.loranative.ffi.NativeStruct;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.util.IdentityHashMap;
+import java.util.Map;
+
+/**
+ * Calls kernels on one device. In planning mode nothing is called; only the largest scratch that any call would need is
+ * noted, so that {@link #seal} can take it once before the first step.
+ */
+final class Launcher {
+
+    private final Device device;
+    private final Kernels kernels;
+    private final MemorySegment context;
+    private final Arena arena = Arena.ofAuto();
+    private final Map<NativeStruct, Frame> frames = new IdentityHashMap<>();
+    private final MemorySegment bytesNeeded = arena.allocate(ValueLayout.JAVA_LONG);
+    private long scratchBytes;
+    private boolean planning;
+    private boolean sealed;
+
+    Launcher(Device device) {
+        this.device = device;
+        this.kernels = device.library().kernels();
+        this.context = device.context();
+    }
+
+    Device device() {
+        return device;
+    }
+
+    Kernels kernels() {
+        return kernels;
+    }
+
+    MemorySegment context() {
+        return context;
+    }
+
+    boolean isPlanning() {
+        return planning;
+    }
+
+    void setPlanning(boolean planning) {
+        this.planning = planning;
+    }
+
+    /** From now on a call that needs more scratch than there is, is a defect of the plan. */
+    void seal(long bytes) {
+        growScratch(bytes);
+        sealed = true;
+    }
+
+    /** Forgets that the plan was made: a new one may follow. */
+    void unseal() {
+        sealed = false;
+    }
+
+    /** Scratch that has been taken or, in planning, will be. */
+    long scratchBytes() {
+        return scratchBytes;
+    }
+
+    Frame frame(NativeStruct struct) {
+        return frames.computeIfAbsent(struct, s -> new Frame(s, arena)).clear();
+    }
+
+    /** Address of a tensor, 0 for null. */
+    static long address(Tensor tensor) {
+        return tensor == null ? 0 : tensor.address();
+    }
+
+    static MemorySegment pointer(Tensor tensor) {
+        return tensor == null ? MemorySegment.NULL : MemorySegment.ofAddress(tensor.address());
+    }
+
+    /** One downcall that returns an {@code ln_status}. */
+    @FunctionalInterface
+    interface Downcall {
+        int invoke() throws Throwable;
+    }
+
+    /** A kernel that takes plain arguments; not called in planning. */
+    void call(Downcall downcall) {
+        if (!planning) {
+            invoke(downcall);
+        }
+    }
+
+    /** A kernel that takes its arguments in a struct; not called in planning. */
+    void call(MethodHandle kernel, Frame frame) {
+        call(() -> (int) kernel.invokeExact(context, frame.memory()));
+    }
+
+    /** A kernel that takes its arguments in a struct and works in scratch. */
+    void call(MethodHandle kernel, ScratchOp op, Frame frame) {
+        reserveScratch(op, frame);
+        call(kernel, frame);
+    }
+
+    private void invoke(Downcall downcall) {
+        int status;
+        try {
+            status = downcall.invoke();
+        } catch (Throwable e) {
+            throw new AssertionError("a downcall cannot throw", e);
+        }
+        if (status != 0) {
+            throw new KernelException(status, device.library().lastError(context));
+        }
+    }
+
+    private void reserveScratch(ScratchOp op, Frame frame) {
+        invoke(() -> (int) kernels.scratchBytes().invokeExact(context, op.ordinal(), frame.memory(), bytesNeeded));
+        long needed = bytesNeeded.get(ValueLayout.JAVA_LONG, 0);
+        if (needed <= scratchBytes) {
+            return;
+        }
+        if (planning) {
+            scratchBytes = needed;
+        } else if (sealed) {
+            throw new IllegalStateException(
+                    op + " needs " + needed + " bytes of scratch, planned were " + scratchBytes);
+        } else {
+            growScratch(needed);
+        }
+    }
+
+    private void growScratch(long bytes) {
+        scratchBytes = bytes;
+        if (bytes == 0) {
+            return;
+        }
+        Buffer scratch = device.allocate(bytes);
+        MemorySegment memory = MemorySegment.ofAddress(scratch.address(0, bytes));
+        invoke(() -> (int) kernels.contextSetScratch().invokeExact(context, memory, bytes));
+    }
+}

@@ -1,0 +1,85 @@
+package dev.loranative.tensor;
+
+import dev.loranative.ffi.Frame;
+import dev.loranative.ffi.Structs;
+
+/** Cross-entropy, sums and the optimizer. */
+public final class Losses {
+
+    private final Launcher launcher;
+
+    Losses(Launcher launcher) {
+        this.launcher = launcher;
+    }
+
+    /**
+     * @param logits [rows, vocabulary]; replaced by gradientScale * d loss / d logits when wanted
+     * @param labels I32 [rows], -100 ignored
+     * @param losses [rows]
+     */
+    public void crossEntropy(
+            Tensor logits, Tensor labels, Tensor losses, float gradientScale, boolean wantGradient) {
+        long rows = logits.dimension(0);
+        Shapes.expectInts("labels", labels, rows);
+        Shapes.expectFloats("losses", losses, rows);
+        launcher.call(() -> (int) launcher.kernels()
+                .crossEntropy()
+                .invokeExact(
+                        launcher.context(),
+                        Launcher.pointer(logits),
+                        Launcher.pointer(labels),
+                        Launcher.pointer(losses),
+                        rows,
+                        logits.dimension(1),
+                        gradientScale,
+                        wantGradient ? 1 : 0));
+    }
+
+    /** @param result F64 [1] */
+    public void sum(Tensor x, Tensor result) {
+        Shapes.expect("result", result, DType.F64, 1);
+        launcher.call(() -> (int) launcher.kernels()
+                .sum()
+                .invokeExact(launcher.context(), Launcher.pointer(x), x.size(), Launcher.pointer(result)));
+    }
+
+    /** @param result F64 [1] */
+    public void sumOfSquares(Tensor x, Tensor result) {
+        Shapes.expect("result", result, DType.F64, 1);
+        launcher.call(() -> (int) launcher.kernels()
+                .sumOfSquares()
+                .invokeExact(launcher.context(), Launcher.pointer(x), x.size(), Launcher.pointer(result)));
+    }
+
+    /** Hyper-parameters of one AdamW step; step counts from 1. */
+    public record AdamW(
+            long step,
+            double learningRate,
+            double beta1,
+            double beta2,
+            double epsilon,
+            double weightDecay,
+            double gradientScale) {}
+
+    /** All tensors F32 with as many elements. */
+    public void adamW(Tensor parameters, Tensor gradients, Tensor firstMoments, Tensor secondMoments, AdamW step) {
+        long n = parameters.size();
+        Shapes.expectElements("gradients", gradients, n);
+        Shapes.expectElements("firstMoments", firstMoments, n);
+        Shapes.expectElements("secondMoments", secondMoments, n);
+        Frame frame = launcher.frame(Structs.ADAMW)
+                .pointer("parameters", parameters.address())
+                .pointer("gradients", gradients.address())
+                .pointer("first_moments", firstMoments.address())
+                .pointer("second_moments", secondMoments.address())
+                .int64("n", n)
+                .int64("step", step.step())
+                .float64("learning_rate", step.learningRate())
+                .float64("beta1", step.beta1())
+                .float64("beta2", step.beta2())
+                .float64("epsilon", step.epsilon())
+                .float64("weight_decay", step.weightDecay())
+                .float64("gradient_scale", step.gradientScale());
+        launcher.call(launcher.kernels().adamW(), frame);
+    }
+}
