@@ -1,0 +1,204 @@
+package dev.loranative.model;
+
+import dev.loranative.device.Device;
+import dev.loranative.nn.DecoderLayer;
+import dev.loranative.nn.Labels;
+import dev.loranative.nn.LanguageHead;
+import dev.loranative.nn.Pass;
+import dev.loranative.nn.RmsNorm;
+import dev.loranative.nn.Rope;
+import dev.loranative.nn.RouterStatistics;
+import dev.loranative.tensor.DType;
+import dev.loranative.tensor.Ops;
+import dev.loranative.tensor.Slab;
+import dev.loranative.tensor.Tensor;
+import java.util.List;
+
+/**
+ * A decoder-only language model: embedding, layers, final norm, head. Forward and backward are explicit; what backward
+ * needs stays in the slab of the pass.
+ */
+public final class CausalLm {
+
+    private final Tensor embedding;
+    private final Rope rope;
+    private final List<DecoderLayer> layers;
+    private final RmsNorm finalNorm;
+    private final LanguageHead head;
+
+    /** @param embedding [vocabulary, hidden] */
+    CausalLm(Tensor embedding, Rope rope, List<DecoderLayer> layers, RmsNorm finalNorm, LanguageHead head) {
+        this.embedding = embedding;
+        this.rope = rope;
+        this.layers = List.copyOf(layers);
+        this.finalNorm = finalNorm;
+        this.head = head;
+    }
+
+    /**
+     * What a pass computed; tensors lie in its slab.
+     *
+     * @param losses [targets]: cross-entropy of every labelled position
+     * @param lossSum F64 [1]
+     */
+    public record Loss(Tensor losses, Tensor lossSum) {}
+
+    /** To be called before the first pass: takes what depends on the longest sequence. */
+    public void reservePositions(Device device, int longestSequence) {
+        rope.reserve(device, longestSequence);
+    }
+
+    public long vocabulary() {
+        return head.vocabulary();
+    }
+
+    public int layerCount() {
+        return layers.size();
+    }
+
+    /**
+     * Forward and backward of one micro-batch: gradients of all adapters accumulate.
+     *
+     * @param gradientScale 1 / number of targets of the optimizer step
+     * @param recompute whether layers keep only their input and run forward again in the backward pass
+     */
+    public Loss trainMicroBatch(Pass pass, Labels labels, float gradientScale, boolean recompute) {
+        Ops ops = pass.ops();
+        Slab slab = pass.slab();
+        int lowest = lowestTrainableLayer();
+        Tensor branch = slab.floats(pass.count(), hidden());
+        Tensor dHidden = slab.floats(branch.shape());
+        Loss loss = lossTensors(slab, labels);
+        ResidualStream stream = new ResidualStream(pass, branch);
+        for (int layer = 0; layer < layers.size(); layer++) {
+            boolean keepsInput = layer >= lowest;
+            stream.run(layers.get(layer), keepsInput, keepsInput && !recompute);
+        }
+        Tensor normed = stream.finish();
+        boolean layersTrain = lowest < layers.size();
+        head.loss(pass, normed, labels, loss.losses(), gradientScale, layersTrain ? dHidden : null, true);
+        sum(ops, loss);
+        RouterStatistics statistics = pass.routerStatistics();
+        if (statistics != null) {
+            statistics.finish(ops);
+        }
+        if (layersTrain) {
+            finalNorm.backward(pass, dHidden, null, dHidden);
+            for (int layer = layers.size() - 1; layer >= lowest; layer--) {
+                stream.backward(layer, dHidden, layer > lowest, recompute);
+            }
+        }
+        return loss;
+    }
+
+    /** Forward only: the loss of every labelled position. */
+    public Loss evaluate(Pass pass, Labels labels) {
+        Loss loss = lossTensors(pass.slab(), labels);
+        head.loss(pass, forward(pass), labels, loss.losses(), 0, null, false);
+        sum(pass.ops(), loss);
+        return loss;
+    }
+
+    /** Forward only: logits [1, vocabulary] after the last token of the pass. */
+    public Tensor nextTokenLogits(Pass pass) {
+        Tensor normed = forward(pass);
+        Tensor logits = pass.slab().floats(1, vocabulary());
+        head.logits(pass, normed.rows(pass.count() - 1, 1), logits);
+        if (pass.cache() != null) {
+            pass.cache().advance(pass.count());
+        }
+        return logits;
+    }
+
+    /** Everything up to and including the final norm, nothing kept: [tokens, hidden]. */
+    private Tensor forward(Pass pass) {
+        ResidualStream stream = new ResidualStream(pass, pass.slab().floats(pass.count(), hidden()));
+        for (DecoderLayer layer : layers) {
+            stream.run(layer, false, false);
+        }
+        return stream.finish();
+    }
+
+    private long hidden() {
+        return embedding.dimension(1);
+    }
+
+    /** Number of layers when none has anything to train. */
+    private int lowestTrainableLayer() {
+        int lowest = 0;
+        while (lowest < layers.size() && !layers.get(lowest).isTrainable()) {
+            lowest++;
+        }
+        return lowest;
+    }
+
+    private static Loss lossTensors(Slab slab, Labels labels) {
+        return new Loss(slab.floats(labels.count()), slab.allocate(DType.F64, 1));
+    }
+
+    private static void sum(Ops ops, Loss loss) {
+        ops.losses().sum(loss.losses(), loss.lossSum());
+    }
+
+    /** The residual stream on its way through the layers: always a pair whose sum it is. */
+    private final class ResidualStream {
+
+        private final Pass pass;
+        private final Tensor branch;
+        private final Tensor[] inputs = new Tensor[layers.size()];
+        private final Tensor sharedInput;
+        private final Tensor sharedMiddle;
+        private Tensor current;
+        private Tensor residual;
+        private int next;
+
+        ResidualStream(Pass pass, Tensor branch) {
+            this.pass = pass;
+            this.branch = branch;
+            this.sharedInput = pass.slab().floats(branch.shape());
+            this.sharedMiddle = pass.slab().floats(branch.shape());
+            this.current = pass.slab().floats(branch.shape());
+            pass.ops().norms().embeddingForward(embedding, pass.tokens().ids(), current);
+        }
+
+        /**
+         * @param keepInput whether the layer's input must outlive this call
+         * @param save whether the layer keeps what its backward pass needs
+         */
+        void run(DecoderLayer layer, boolean keepInput, boolean save) {
+            Tensor input;
+            if (residual == null) {
+                input = current;
+            } else {
+                input = keepInput ? pass.slab().floats(branch.shape()) : sharedInput;
+            }
+            inputs[next++] = input;
+            if (save) {
+                layer.forward(pass, current, residual, input, null, branch);
+            } else {
+                pass.withoutSaving(() -> layer.forward(pass, current, residual, input, sharedMiddle, branch));
+            }
+            current = layer.middle();
+            residual = branch;
+        }
+
+        /** The final norm: [tokens, hidden]. */
+        Tensor finish() {
+            Tensor sum = pass.slab().floats(branch.shape());
+            Tensor normed = pass.slab().floats(branch.shape());
+            finalNorm.forward(pass, current, residual, sum, normed);
+            return normed;
+        }
+
+        void backward(int layer, Tensor dHidden, boolean needsInputGradient, boolean recompute) {
+            Slab slab = pass.slab();
+            long start = slab.mark();
+            if (recompute) {
+                pass.recomputing(() -> layers.get(layer)
+                        .forward(pass, inputs[layer], null, inputs[layer], null, slab.floats(branch.shape())));
+            }
+            layers.get(layer).backward(pass, dHidden, needsInputGradient);
+            slab.release(start);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+package dev.loranative.nn;
+
+import dev.loranative.tensor.ExpertWeights;
+import dev.loranative.tensor.Products;
+import dev.loranative.tensor.Slab;
+import dev.loranative.tensor.Tensor;
+
+/**
+ * One projection of all experts of a layer, each applied to the rows that were routed to it. Experts may have adapters
+ * of their own.
+ */
+public final class GroupedLinear {
+
+    private final ExpertWeights weights;
+    private Products.GroupedLora lora;
+    private AdapterDropout dropout;
+
+    /** dropout(x) . a^T of the last forward pass, [rows, maxRank]. */
+    private Tensor u;
+
+    public GroupedLinear(ExpertWeights weights) {
+        this.weights = weights;
+    }
+
+    public void adapt(Products.GroupedLora adapters, AdapterDropout adapterDropout) {
+        this.lora = adapters;
+        this.dropout = adapterDropout;
+    }
+
+    public long in() {
+        return weights.in();
+    }
+
+    public long out() {
+        return weights.out();
+    }
+
+    public long experts() {
+        return weights.experts();
+    }
+
+    public boolean isTrainable() {
+        return lora != null && lora.gradA() != null;
+    }
+
+    /**
+     * @param x [rows, in], sorted by expert
+     * @param offsets I32 [experts + 1]
+     * @param y [rows, out], written
+     */
+    void forward(Pass pass, Tensor x, Tensor offsets, Tensor y) {
+        Products products = pass.ops().products();
+        if (lora == null) {
+            products.groupedLinearForward(x, null, offsets, weights, null, null, y);
+            return;
+        }
+        Slab slab = pass.slab();
+        long start = slab.mark();
+        u = slab.floats(x.dimension(0), lora.maxRank());
+        long temporary = slab.mark();
+        products.groupedLinearForward(x, dropout.apply(pass, x), offsets, weights, lora, u, y);
+        slab.release(pass.saving() ? temporary : start);
+    }
+
+    /** Arguments as in {@link Linear#backward}. */
+    void backward(Pass pass, Tensor dy, Tensor x, Tensor offsets, Tensor dx, boolean accumulate) {
+        if (dx == null && !isTrainable()) {
+            return;
+        }
+        Products products = pass.ops().products();
+        if (lora == null) {
+            products.groupedLinearBackward(dy, x, null, offsets, weights, null, null, null, dx, null, accumulate);
+            return;
+        }
+        Slab slab = pass.slab();
+        long start = slab.mark();
+        Tensor v = slab.floats(x.dimension(0), lora.maxRank());
+        Tensor loraX = dropout.apply(pass, x);
+        Tensor dLoraX = loraX == null || dx == null ? null : slab.floats(x.shape());
+        products.groupedLinearBackward(dy, x, loraX, offsets, weights, lora, u, v, dx, dLoraX, accumulate);
+        if (dLoraX != null) {
+            dropout.backward(pass, dLoraX, dx);
+        }
+        slab.release(start);
+    }
+}

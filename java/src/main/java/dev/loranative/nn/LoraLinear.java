@@ -1,0 +1,71 @@
+package dev.loranative.nn;
+
+import dev.loranative.tensor.Products;
+import dev.loranative.tensor.Slab;
+import dev.loranative.tensor.Tensor;
+
+/**
+ * A linear layer with a LoRA adapter (Hu et al. 2021, arXiv:2106.09685):
+ * {@code y = base(x) + scale * dropout(x) . a^T . b^T}.
+ */
+public final class LoraLinear implements Linear {
+
+    private final DenseLinear base;
+    private final Products.Lora lora;
+    private final AdapterDropout dropout;
+
+    /** dropout(x) . a^T of the last forward pass, [rows, rank]. */
+    private Tensor u;
+
+    public LoraLinear(DenseLinear base, Products.Lora lora, AdapterDropout dropout) {
+        this.base = base;
+        this.lora = lora;
+        this.dropout = dropout;
+    }
+
+    public Products.Lora lora() {
+        return lora;
+    }
+
+    @Override
+    public long in() {
+        return base.in();
+    }
+
+    @Override
+    public long out() {
+        return base.out();
+    }
+
+    @Override
+    public void forward(Pass pass, Tensor x, Tensor y) {
+        Slab slab = pass.slab();
+        long start = slab.mark();
+        u = slab.floats(x.dimension(0), lora.rank());
+        long temporary = slab.mark();
+        pass.ops().products().linearForward(x, dropout.apply(pass, x), base.weight(), base.bias(), lora, u, y);
+        slab.release(pass.saving() ? temporary : start);
+    }
+
+    @Override
+    public void backward(Pass pass, Tensor dy, Tensor x, Tensor dx, boolean accumulate) {
+        if (dx == null && !isTrainable()) {
+            return;
+        }
+        Slab slab = pass.slab();
+        long start = slab.mark();
+        Tensor v = slab.floats(x.dimension(0), lora.rank());
+        Tensor loraX = dropout.apply(pass, x);
+        Tensor dLoraX = loraX == null || dx == null ? null : slab.floats(x.shape());
+        pass.ops().products().linearBackward(dy, x, loraX, base.weight(), lora, u, v, dx, dLoraX, accumulate);
+        if (dLoraX != null) {
+            dropout.backward(pass, dLoraX, dx);
+        }
+        slab.release(start);
+    }
+
+    @Override
+    public boolean isTrainable() {
+        return lora.gradA() != null;
+    }
+}
