@@ -37,6 +37,11 @@ public final class KeyValueCache {
         length += tokens;
     }
 
+    /** Forgets all tokens. */
+    public void reset() {
+        length = 0;
+    }
+
     /** Rows where the pass's new keys go: [tokens, width]. */
     Tensor newKeys(int layer, long tokens) {
         return keys[layer].rows(length, tokens);

@@ -73,6 +73,7 @@ public final class Attentions {
         Shapes.expectElements("o", o, q.size());
         Shapes.expectElements("lse", lse, queryTokens * geometry.heads());
         long sequences = geometry.queryOffsets().size() - 1;
+        Shapes.expectInts("queryOffsets", geometry.queryOffsets(), sequences + 1);
         Shapes.expectInts("keyOffsets", geometry.keyOffsets(), sequences + 1);
         return launcher.frame(Structs.ATTENTION)
                 .pointer("q", q.address())

@@ -11,6 +11,7 @@ public final class Elementwise {
 
     /** {@code y = activation(gate) * up}; y may be gate or up. */
     public void gatedForward(Activation activation, Tensor gate, Tensor up, Tensor y) {
+        Shapes.expectElements("gate", gate, gate.size());
         Shapes.expectElements("up", up, gate.size());
         Shapes.expectElements("y", y, gate.size());
         launcher.call(() -> (int) launcher.kernels()
@@ -27,6 +28,7 @@ public final class Elementwise {
     /** dGate may be gate, dUp may be up or dy. */
     public void gatedBackward(
             Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) {
+        Shapes.expectElements("gate", gate, gate.size());
         Shapes.expectElements("dy", dy, gate.size());
         Shapes.expectElements("up", up, gate.size());
         Shapes.expectElements("dGate", dGate, gate.size());
@@ -52,6 +54,7 @@ public final class Elementwise {
      */
     public void sigmoidGateForward(Tensor x, Tensor gate, Tensor y, boolean accumulate) {
         long rows = x.dimension(0);
+        Shapes.expectFloats("x", x, rows, x.dimension(1));
         Shapes.expectElements("gate", gate, rows);
         Shapes.expectFloats("y", y, x.shape());
         launcher.call(() -> (int) launcher.kernels()
@@ -69,6 +72,7 @@ public final class Elementwise {
     /** dx may be x. */
     public void sigmoidGateBackward(Tensor dy, Tensor x, Tensor gate, Tensor dx, Tensor dGate) {
         long rows = x.dimension(0);
+        Shapes.expectFloats("x", x, rows, x.dimension(1));
         Shapes.expectFloats("dy", dy, x.shape());
         Shapes.expectFloats("dx", dx, x.shape());
         Shapes.expectElements("gate", gate, rows);
@@ -89,6 +93,7 @@ public final class Elementwise {
     /** {@code y = alpha * x + beta * y}; beta 0 does not read y. */
     public void axpby(float alpha, Tensor x, float beta, Tensor y) {
         Shapes.expectElements("x", x, y.size());
+        Shapes.expectElements("y", y, y.size());
         launcher.call(() -> (int) launcher.kernels()
                 .axpby()
                 .invokeExact(
@@ -121,6 +126,7 @@ public final class Elementwise {
 
     /** x limited to [-limit, limit], in place. */
     public void clampForward(Tensor x, float limit) {
+        Shapes.expectElements("x", x, x.size());
         launcher.call(() -> (int) launcher.kernels()
                 .clampForward()
                 .invokeExact(launcher.context(), Launcher.pointer(x), x.size(), limit));
@@ -128,6 +134,7 @@ public final class Elementwise {
 
     /** @param y the clamped values; dy is changed in place */
     public void clampBackward(Tensor y, Tensor dy, float limit) {
+        Shapes.expectElements("y", y, y.size());
         Shapes.expectElements("dy", dy, y.size());
         launcher.call(() -> (int) launcher.kernels()
                 .clampBackward()
@@ -141,6 +148,7 @@ public final class Elementwise {
      * @param y may be x
      */
     public void dropout(Tensor x, Tensor y, float p, long seed, long stream, boolean accumulate) {
+        Shapes.expectElements("x", x, x.size());
         Shapes.expectElements("y", y, x.size());
         launcher.call(() -> (int) launcher.kernels()
                 .dropout()

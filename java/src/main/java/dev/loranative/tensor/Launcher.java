@@ -21,18 +21,17 @@ final class Launcher {
 
     private final Device device;
     private final Kernels kernels;
-    private final MemorySegment context;
     private final Arena arena = Arena.ofAuto();
     private final Map<NativeStruct, Frame> frames = new IdentityHashMap<>();
     private final MemorySegment bytesNeeded = arena.allocate(ValueLayout.JAVA_LONG);
-    private long scratchBytes;
+    private long plannedScratch;
+    private long takenScratch;
     private boolean planning;
     private boolean sealed;
 
     Launcher(Device device) {
         this.device = device;
         this.kernels = device.library().kernels();
-        this.context = device.context();
     }
 
     Device device() {
@@ -43,8 +42,9 @@ final class Launcher {
         return kernels;
     }
 
+    /** Refused once the device is closed. */
     MemorySegment context() {
-        return context;
+        return device.context();
     }
 
     boolean isPlanning() {
@@ -55,9 +55,11 @@ final class Launcher {
         this.planning = planning;
     }
 
-    /** From now on a call that needs more scratch than there is, is a defect of the plan. */
-    void seal(long bytes) {
-        growScratch(bytes);
+    /** Takes the planned scratch; from now on a call that needs more is a defect of the plan. */
+    void seal() {
+        if (plannedScratch > takenScratch) {
+            takeScratch(plannedScratch);
+        }
         sealed = true;
     }
 
@@ -66,9 +68,9 @@ final class Launcher {
         sealed = false;
     }
 
-    /** Scratch that has been taken or, in planning, will be. */
+    /** Scratch that has been taken or will be by {@link #seal}. */
     long scratchBytes() {
-        return scratchBytes;
+        return Math.max(plannedScratch, takenScratch);
     }
 
     Frame frame(NativeStruct struct) {
@@ -99,7 +101,7 @@ final class Launcher {
 
     /** A kernel that takes its arguments in a struct; not called in planning. */
     void call(MethodHandle kernel, Frame frame) {
-        call(() -> (int) kernel.invokeExact(context, frame.memory()));
+        call(() -> (int) kernel.invokeExact(context(), frame.memory()));
     }
 
     /** A kernel that takes its arguments in a struct and works in scratch. */
@@ -112,37 +114,35 @@ final class Launcher {
         int status;
         try {
             status = downcall.invoke();
+        } catch (RuntimeException e) {
+            // A tensor or the device was used after its memory was released.
+            throw e;
         } catch (Throwable e) {
             throw new AssertionError("a downcall cannot throw", e);
         }
         if (status != 0) {
-            throw new KernelException(status, device.library().lastError(context));
+            throw new KernelException(status, device.library().lastError(context()));
         }
     }
 
     private void reserveScratch(ScratchOp op, Frame frame) {
-        invoke(() -> (int) kernels.scratchBytes().invokeExact(context, op.ordinal(), frame.memory(), bytesNeeded));
+        invoke(() -> (int) kernels.scratchBytes().invokeExact(context(), op.ordinal(), frame.memory(), bytesNeeded));
         long needed = bytesNeeded.get(ValueLayout.JAVA_LONG, 0);
-        if (needed <= scratchBytes) {
-            return;
-        }
         if (planning) {
-            scratchBytes = needed;
-        } else if (sealed) {
-            throw new IllegalStateException(
-                    op + " needs " + needed + " bytes of scratch, planned were " + scratchBytes);
-        } else {
-            growScratch(needed);
+            plannedScratch = Math.max(plannedScratch, needed);
+        } else if (needed > takenScratch) {
+            if (sealed) {
+                throw new IllegalStateException(
+                        op + " needs " + needed + " bytes of scratch, planned were " + takenScratch);
+            }
+            takeScratch(Math.max(needed, plannedScratch));
         }
     }
 
-    private void growScratch(long bytes) {
-        scratchBytes = bytes;
-        if (bytes == 0) {
-            return;
-        }
+    private void takeScratch(long bytes) {
+        takenScratch = bytes;
         Buffer scratch = device.allocate(bytes);
         MemorySegment memory = MemorySegment.ofAddress(scratch.address(0, bytes));
-        invoke(() -> (int) kernels.contextSetScratch().invokeExact(context, memory, bytes));
+        invoke(() -> (int) kernels.contextSetScratch().invokeExact(context(), memory, bytes));
     }
 }

@@ -20,6 +20,7 @@ public final class Losses {
     public void crossEntropy(
             Tensor logits, Tensor labels, Tensor losses, float gradientScale, boolean wantGradient) {
         long rows = logits.dimension(0);
+        Shapes.expectFloats("logits", logits, rows, logits.dimension(1));
         Shapes.expectInts("labels", labels, rows);
         Shapes.expectFloats("losses", losses, rows);
         launcher.call(() -> (int) launcher.kernels()
@@ -37,6 +38,7 @@ public final class Losses {
 
     /** @param result F64 [1] */
     public void sum(Tensor x, Tensor result) {
+        Shapes.expectElements("x", x, x.size());
         Shapes.expect("result", result, DType.F64, 1);
         launcher.call(() -> (int) launcher.kernels()
                 .sum()
@@ -45,6 +47,7 @@ public final class Losses {
 
     /** @param result F64 [1] */
     public void sumOfSquares(Tensor x, Tensor result) {
+        Shapes.expectElements("x", x, x.size());
         Shapes.expect("result", result, DType.F64, 1);
         launcher.call(() -> (int) launcher.kernels()
                 .sumOfSquares()
@@ -64,6 +67,7 @@ public final class Losses {
     /** All tensors F32 with as many elements. */
     public void adamW(Tensor parameters, Tensor gradients, Tensor firstMoments, Tensor secondMoments, AdamW step) {
         long n = parameters.size();
+        Shapes.expectElements("parameters", parameters, n);
         Shapes.expectElements("gradients", gradients, n);
         Shapes.expectElements("firstMoments", firstMoments, n);
         Shapes.expectElements("secondMoments", secondMoments, n);

@@ -26,8 +26,12 @@ public final class Norms {
             Tensor x, Tensor residual, Tensor weight, Tensor sum, Tensor y, Tensor rstd, float epsilon) {
         long width = weight.size();
         long rows = x.size() / width;
+        Shapes.expectWeight("weight", weight, width);
         Shapes.expectElements("x", x, rows * width);
         Shapes.expectElements("y", y, rows * width);
+        if (sum != null) {
+            Shapes.expectElements("sum", sum, rows * width);
+        }
         if (residual != null) {
             Shapes.expectElements("residual", residual, rows * width);
         }
@@ -60,9 +64,14 @@ public final class Norms {
             Tensor dy, Tensor z, Tensor weight, Tensor rstd, Tensor dResidual, Tensor dx, Tensor gradWeight) {
         long width = weight.size();
         long rows = z.size() / width;
+        Shapes.expectElements("z", z, rows * width);
         Shapes.expectElements("dy", dy, rows * width);
         Shapes.expectElements("dx", dx, rows * width);
         Shapes.expectElements("rstd", rstd, rows);
+        if (dResidual != null) {
+            Shapes.expectElements("dResidual", dResidual, rows * width);
+        }
+        Shapes.expectFloatsOrNull("gradWeight", gradWeight, width);
         Frame frame = launcher.frame(Structs.RMSNORM_BACKWARD)
                 .pointer("dy", dy.address())
                 .pointer("z", z.address())
@@ -88,6 +97,7 @@ public final class Norms {
     public void rope(
             Tensor x, Tensor cosine, Tensor sine, Tensor positions, long heads, long headDim, boolean transpose) {
         long tokens = positions.size();
+        Shapes.expectInts("positions", positions, tokens);
         Shapes.expectElements("x", x, tokens * heads * headDim);
         Shapes.expectFloats("sine", sine, cosine.shape());
         Frame frame = launcher.frame(Structs.ROPE)
@@ -136,6 +146,7 @@ public final class Norms {
      */
     public void embeddingBackward(Tensor dy, Tensor ids, Tensor gradTable) {
         long tokens = ids.size();
+        Shapes.expectFloats("gradTable", gradTable, gradTable.dimension(0), gradTable.dimension(1));
         Shapes.expectFloats("dy", dy, tokens, gradTable.dimension(1));
         Shapes.expectInts("ids", ids, tokens);
         launcher.call(() -> (int) launcher.kernels()

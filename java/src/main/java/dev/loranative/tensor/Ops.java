@@ -83,7 +83,7 @@ public final class Ops {
 
     /** Takes the planned scratch; from now on it never grows. */
     public void seal() {
-        launcher.seal(launcher.scratchBytes());
+        launcher.seal();
     }
 
     /** Host to device; does nothing in planning. */

@@ -110,6 +110,7 @@ public final class Products {
         if (lora != null) {
             checkLora(lora, in, out);
             Shapes.expectFloats("u", u, rows, lora.rank());
+            Shapes.expectFloatsOrNull("loraX", loraX, rows, in);
             frame.pointer("lora_x", Launcher.address(loraX))
                     .pointer("lora_a", lora.a().address())
                     .pointer("lora_b", lora.b().address())
@@ -154,11 +155,13 @@ public final class Products {
                 .int64("out", out)
                 .int32("weight_dtype", weight.dtype().code())
                 .flag("accumulate", accumulate);
-        if (dx != null) {
-            Shapes.expectFloats("dx", dx, rows, in);
-        }
+        Shapes.expectFloatsOrNull("dx", dx, rows, in);
         if (lora != null) {
             checkLora(lora, in, out);
+            Shapes.expectFloatsOrNull("grad a", lora.gradA(), lora.rank(), in);
+            Shapes.expectFloatsOrNull("grad b", lora.gradB(), out, lora.rank());
+            Shapes.expectFloatsOrNull("loraX", loraX, rows, in);
+            Shapes.expectFloatsOrNull("dLoraX", dLoraX, rows, in);
             Shapes.expectFloats("x", x, rows, in);
             Shapes.expectFloats("u", u, rows, lora.rank());
             Shapes.expectFloats("v", v, rows, lora.rank());
@@ -197,6 +200,7 @@ public final class Products {
                 .pointer("y", y.address());
         if (lora != null) {
             Shapes.expectFloats("u", u, rows, lora.maxRank());
+            Shapes.expectFloatsOrNull("loraX", loraX, rows, weights.in());
             groupedLora(frame, lora).pointer("lora_x", Launcher.address(loraX)).pointer("u", u.address());
         }
         launcher.call(launcher.kernels().groupedLinearForward(), ScratchOp.GROUPED_LINEAR_FORWARD, frame);
@@ -223,10 +227,10 @@ public final class Products {
                 .pointer("x", Launcher.address(x))
                 .pointer("dx", Launcher.address(dx))
                 .flag("accumulate", accumulate);
-        if (dx != null) {
-            Shapes.expectFloats("dx", dx, rows, weights.in());
-        }
+        Shapes.expectFloatsOrNull("dx", dx, rows, weights.in());
         if (lora != null) {
+            Shapes.expectFloatsOrNull("loraX", loraX, rows, weights.in());
+            Shapes.expectFloatsOrNull("dLoraX", dLoraX, rows, weights.in());
             Shapes.expectFloats("x", x, rows, weights.in());
             Shapes.expectFloats("u", u, rows, lora.maxRank());
             Shapes.expectFloats("v", v, rows, lora.maxRank());

@@ -71,11 +71,12 @@ public final class Routing {
         long tokens = probabilities.dimension(0);
         long experts = probabilities.dimension(1);
         long topK = ids.dimension(1);
+        Shapes.expectFloats("probabilities", probabilities, tokens, experts);
+        Shapes.expectInts("ids", ids, tokens, topK);
+        Shapes.expectFloats("weights", weights, tokens, topK);
         Shapes.expectFloats("dWeights", dWeights, tokens, topK);
         Shapes.expectFloats("dLogits", dLogits, tokens, experts);
-        if (dProbabilities != null) {
-            Shapes.expectFloats("dProbabilities", dProbabilities, experts);
-        }
+        Shapes.expectFloatsOrNull("dProbabilities", dProbabilities, experts);
         Frame frame = launcher.frame(Structs.ROUTER_BACKWARD)
                 .pointer("probabilities", probabilities.address())
                 .pointer("ids", ids.address())
@@ -110,6 +111,7 @@ public final class Routing {
         Shapes.expect("counts", counts, DType.I64, experts);
         Shapes.expect("probabilitySums", probabilitySums, DType.F64, experts);
         Shapes.expect("loss", loss, DType.F64, 1);
+        Shapes.expectFloatsOrNull("dProbabilities", dProbabilities, experts);
         launcher.call(() -> (int) launcher.kernels()
                 .loadBalancingLoss()
                 .invokeExact(
@@ -132,6 +134,8 @@ public final class Routing {
      * @param tokensOfRows I32 [tokens * topK]
      */
     public void plan(Tensor ids, Tensor offsets, Tensor rowsOfPairs, Tensor tokensOfRows) {
+        Shapes.expectInts("ids", ids, ids.dimension(0), ids.dimension(1));
+        Shapes.expectInts("offsets", offsets, offsets.size());
         Shapes.expectInts("rowsOfPairs", rowsOfPairs, ids.size());
         Shapes.expectInts("tokensOfRows", tokensOfRows, ids.size());
         Frame frame = launcher.frame(Structs.MOE_PLAN)
@@ -148,6 +152,8 @@ public final class Routing {
     /** {@code y[r] = x[index[r]]}; x [sourceRows, width], y [rows, width], index I32 [rows]. */
     public void gatherRows(Tensor x, Tensor index, Tensor y) {
         long width = x.dimension(1);
+        Shapes.expectFloats("x", x, x.dimension(0), width);
+        Shapes.expectInts("index", index, index.size());
         Shapes.expectFloats("y", y, index.size(), width);
         launcher.call(() -> (int) launcher.kernels()
                 .gatherRows()
@@ -164,7 +170,9 @@ public final class Routing {
     /** {@code y[index[r]] = x[r]} for distinct indices; other rows of y stay. */
     public void scatterRows(Tensor x, Tensor index, Tensor y) {
         long width = x.dimension(1);
+        Shapes.expectInts("index", index, index.size());
         Shapes.expectFloats("x", x, index.size(), width);
+        Shapes.expectFloats("y", y, y.dimension(0), width);
         launcher.call(() -> (int) launcher.kernels()
                 .scatterRows()
                 .invokeExact(
@@ -187,7 +195,10 @@ public final class Routing {
     public void combineForward(Tensor x, Tensor rowsOfPairs, Tensor weights, Tensor y, boolean accumulate) {
         long tokens = y.dimension(0);
         long topK = tokens == 0 ? 1 : rowsOfPairs.size() / tokens;
+        Shapes.expectFloats("y", y, tokens, y.dimension(1));
         Shapes.expectFloats("x", x, tokens * topK, y.dimension(1));
+        Shapes.expectInts("rowsOfPairs", rowsOfPairs, tokens * topK);
+        Shapes.expectFloatsOrNull("weights", weights, tokens, topK);
         launcher.call(() -> (int) launcher.kernels()
                 .moeCombineForward()
                 .invokeExact(
@@ -207,7 +218,10 @@ public final class Routing {
             Tensor dy, Tensor x, Tensor rowsOfPairs, Tensor weights, Tensor dx, Tensor dWeights) {
         long tokens = dy.dimension(0);
         long topK = weights.dimension(1);
+        Shapes.expectFloats("dy", dy, tokens, dy.dimension(1));
         Shapes.expectFloats("x", x, tokens * topK, dy.dimension(1));
+        Shapes.expectInts("rowsOfPairs", rowsOfPairs, tokens * topK);
+        Shapes.expectFloats("weights", weights, tokens, topK);
         Shapes.expectFloats("dx", dx, tokens * topK, dy.dimension(1));
         Shapes.expectFloats("dWeights", dWeights, tokens, topK);
         launcher.call(() -> (int) launcher.kernels()

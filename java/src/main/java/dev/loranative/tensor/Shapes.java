@@ -30,6 +30,13 @@ final class Shapes {
         }
     }
 
+    /** An argument that may be left out. */
+    static void expectFloatsOrNull(String name, Tensor tensor, long... shape) {
+        if (tensor != null) {
+            expectFloats(name, tensor, shape);
+        }
+    }
+
     static void expectWeight(String name, Tensor tensor, long... shape) {
         tensor.dtype().code();
         if (!tensor.hasShape(shape)) {

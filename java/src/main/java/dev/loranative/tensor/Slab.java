@@ -42,9 +42,10 @@ public final class Slab {
             throw new IllegalStateException("the step needs " + end + " bytes of activations, planned were "
                     + buffer.bytes());
         }
+        Tensor tensor = new Tensor(buffer, start, dtype, shape);
         top = end;
         peak = Math.max(peak, top);
-        return new Tensor(buffer, start, dtype, shape);
+        return tensor;
     }
 
     public Tensor floats(long... shape) {
@@ -57,8 +58,8 @@ public final class Slab {
 
     /** Gives back everything allocated since {@link #mark} returned {@code mark}. */
     public void release(long mark) {
-        if (mark > top) {
-            throw new IllegalStateException("mark " + mark + " is above the top " + top + " of the slab");
+        if (mark < 0 || mark > top) {
+            throw new IllegalStateException("mark " + mark + " is not below the top " + top + " of the slab");
         }
         top = mark;
     }

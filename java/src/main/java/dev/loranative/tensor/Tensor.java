@@ -94,6 +94,9 @@ public final class Tensor {
 
     /** Elements [first, first + count) of the flattened tensor. */
     public Tensor range(long first, long count) {
+        if (first < 0 || count < 0 || first + count > size()) {
+            throw new IllegalArgumentException("elements " + first + " + " + count + " are outside " + this);
+        }
         return new Tensor(buffer, offset + first * dtype.bytes(), dtype, count);
     }
 

@@ -1,0 +1,155 @@
+package dev.loranative.model;
+
+import dev.loranative.checkpoint.Checkpoint;
+import dev.loranative.checkpoint.ElementType;
+import dev.loranative.checkpoint.TensorEntry;
+import dev.loranative.device.Device;
+import dev.loranative.model.ModelConfig.QkNorm;
+import dev.loranative.nn.Attention;
+import dev.loranative.nn.DecoderLayer;
+import dev.loranative.nn.DenseLinear;
+import dev.loranative.nn.Experts;
+import dev.loranative.nn.FeedForward;
+import dev.loranative.nn.GatedMlp;
+import dev.loranative.nn.GroupedLinear;
+import dev.loranative.nn.LanguageHead;
+import dev.loranative.nn.LinearSlot;
+import dev.loranative.nn.MixtureOfExperts;
+import dev.loranative.nn.RmsNorm;
+import dev.loranative.nn.Rope;
+import dev.loranative.nn.Router;
+import dev.loranative.nn.SharedExpert;
+import dev.loranative.tensor.DType;
+import dev.loranative.tensor.ExpertWeights;
+import dev.loranative.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.IntFunction;
+
+/** Puts the modules of a model together from its checkpoint; every linear layer is noted under its name. */
+final class ModelBuilder {
+
+    private final ModelConfig config;
+    private final TensorNames names;
+    private final Checkpoint checkpoint;
+    private final Device device;
+    private final Map<String, LinearSlot> slots = new HashMap<>();
+    private final Map<String, ExpertPlace> experts = new HashMap<>();
+
+    ModelBuilder(ModelConfig config, Checkpoint checkpoint, Device device) {
+        this.config = config;
+        this.names = TensorNames.of(config.family());
+        this.checkpoint = checkpoint;
+        this.device = device;
+    }
+
+    LoadedModel build() {
+        Tensor embedding = weight(names.embedding());
+        Rope rope = new Rope(config.rope(), config.headDim(), config.maxPositionEmbeddings());
+        List<DecoderLayer> layers = new ArrayList<>();
+        for (int layer = 0; layer < config.layers(); layer++) {
+            layers.add(new DecoderLayer(
+                    norm(names.inputNorm(layer)),
+                    attention(layer, rope),
+                    norm(names.middleNorm(layer)),
+                    feedForward(layer)));
+        }
+        LinearSlot head = config.tieWordEmbeddings()
+                ? slot(names.head(), new DenseLinear(embedding, null))
+                : linear(names.head());
+        CausalLm lm = new CausalLm(embedding, rope, layers, norm(names.finalNorm()), new LanguageHead(head));
+        return new LoadedModel(config, ModuleTree.of(config), device, lm, checkpoint, slots, experts);
+    }
+
+    private Attention attention(int layer, Rope rope) {
+        boolean norms = config.qkNorm() != QkNorm.NONE;
+        return new Attention(
+                new Attention.Geometry(
+                        config.heads(),
+                        config.kvHeads(),
+                        config.headDim(),
+                        config.slidingWindows().get(layer),
+                        (float) config.clipQkv()),
+                layer,
+                rope,
+                linear(names.query(layer)),
+                linear(names.key(layer)),
+                linear(names.value(layer)),
+                linear(names.output(layer)),
+                norms ? norm(names.queryNorm(layer)) : null,
+                norms ? norm(names.keyNorm(layer)) : null);
+    }
+
+    private FeedForward feedForward(int layer) {
+        if (!config.isSparse(layer)) {
+            return mlp(names.mlpGate(layer), names.mlpUp(layer), names.mlpDown(layer));
+        }
+        MoeConfig moe = config.moe().orElseThrow();
+        Router router = new Router(linear(names.router(layer)), moe.topK(), moe.renormalise());
+        Experts routed = new Experts(
+                config.activation(),
+                grouped(moe.experts(), expert -> names.expertGate(layer, expert)),
+                grouped(moe.experts(), expert -> names.expertUp(layer, expert)),
+                grouped(moe.experts(), expert -> names.expertDown(layer, expert)));
+        SharedExpert shared = moe.sharedIntermediateSize() == 0
+                ? null
+                : new SharedExpert(
+                        mlp(names.sharedGate(layer), names.sharedUp(layer), names.sharedDown(layer)),
+                        linear(names.sharedExpertGate(layer)));
+        return new MixtureOfExperts(router, routed, shared);
+    }
+
+    private GatedMlp mlp(String gate, String up, String down) {
+        return new GatedMlp(config.activation(), linear(gate), linear(up), linear(down));
+    }
+
+    private GroupedLinear grouped(int count, IntFunction<String> name) {
+        Tensor[] weights = new Tensor[count];
+        for (int expert = 0; expert < count; expert++) {
+            weights[expert] = weight(name.apply(expert));
+        }
+        GroupedLinear projection = new GroupedLinear(new ExpertWeights(device, weights));
+        for (int expert = 0; expert < count; expert++) {
+            experts.put(name.apply(expert), new ExpertPlace(projection, expert));
+        }
+        return projection;
+    }
+
+    private LinearSlot linear(String name) {
+        String bias = name + ".bias";
+        return slot(name, new DenseLinear(weight(name), checkpoint.contains(bias) ? tensor(bias) : null));
+    }
+
+    private LinearSlot slot(String name, DenseLinear linear) {
+        LinearSlot slot = new LinearSlot(linear);
+        slots.put(name, slot);
+        return slot;
+    }
+
+    private RmsNorm norm(String name) {
+        return new RmsNorm(weight(name), (float) config.rmsNormEps());
+    }
+
+    private Tensor weight(String module) {
+        return tensor(module + ".weight");
+    }
+
+    /** The tensor where it lies in the mapped file, if the device can read it there. */
+    private Tensor tensor(String name) {
+        TensorEntry entry = checkpoint.entry(name);
+        DType dtype = dtype(entry.type());
+        long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
+        return new Tensor(device.upload(checkpoint.data(name), dtype.bytes()), 0, dtype, shape);
+    }
+
+    private static DType dtype(ElementType type) {
+        return switch (type) {
+            case F32 -> DType.F32;
+            case BF16 -> DType.BF16;
+            case F16 -> DType.F16;
+            default -> throw new IllegalArgumentException(type + " passed the checks of WeightLayout");
+        };
+    }
+}

@@ -1,0 +1,162 @@
+package dev.loranative.model;
+
+import dev.loranative.checkpoint.Checkpoint;
+import dev.loranative.checkpoint.ElementType;
+import dev.loranative.checkpoint.TensorEntry;
+import dev.loranative.errors.UserException;
+import dev.loranative.model.ModelConfig.QkNorm;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * The tensors that a model's checkpoint must hold, and their shapes.
+ *
+ * @param shapes by name as in the checkpoint; a tied head has no tensor
+ * @param tiedHead the tensor that a checkpoint may hold as a second copy of {@code embedding}; null if the head is not
+ *     tied
+ */
+public record WeightLayout(Map<String, List<Long>> shapes, String embedding, String tiedHead) {
+
+    private static final Set<ElementType> FLOATS = Set.of(ElementType.F32, ElementType.F16, ElementType.BF16);
+
+    /** Names in an error message; the others are only counted. */
+    private static final int NAMED = 3;
+
+    public WeightLayout {
+        shapes = Collections.unmodifiableMap(new LinkedHashMap<>(shapes));
+    }
+
+    public static WeightLayout of(ModelConfig config) {
+        TensorNames names = TensorNames.of(config.family());
+        Map<String, List<Long>> shapes = new LinkedHashMap<>();
+        String head = weight(names.head());
+        for (LinearModule module : ModuleTree.of(config).modules()) {
+            shapes.put(weight(module.name()), List.of(module.out(), module.in()));
+            if (module.bias()) {
+                shapes.put(module.name() + ".bias", List.of(module.out()));
+            }
+        }
+        if (config.tieWordEmbeddings()) {
+            shapes.remove(head);
+        }
+        List<Long> hidden = List.of((long) config.hiddenSize());
+        for (int layer = 0; layer < config.layers(); layer++) {
+            shapes.put(weight(names.inputNorm(layer)), hidden);
+            shapes.put(weight(names.middleNorm(layer)), hidden);
+            if (config.qkNorm() != QkNorm.NONE) {
+                boolean full = config.qkNorm() == QkNorm.FULL;
+                shapes.put(
+                        weight(names.queryNorm(layer)),
+                        List.of((long) (full ? config.queryWidth() : config.headDim())));
+                shapes.put(
+                        weight(names.keyNorm(layer)), List.of((long) (full ? config.keyWidth() : config.headDim())));
+            }
+        }
+        shapes.put(weight(names.finalNorm()), hidden);
+        return new WeightLayout(shapes, weight(names.embedding()), config.tieWordEmbeddings() ? head : null);
+    }
+
+    private static String weight(String module) {
+        return module + ".weight";
+    }
+
+    /** Parameters of the model; a tied head counts once. */
+    public long parameters() {
+        return shapes.values().stream()
+                .mapToLong(shape -> shape.stream().reduce(1L, Math::multiplyExact))
+                .reduce(0, Math::addExact);
+    }
+
+    /**
+     * Compares with a checkpoint, whose tensors must be these and no others, of these shapes, and of a type that can be
+     * computed with: F32, F16 or BF16. Reads no weights, except to compare a tied head's second copy.
+     *
+     * @throws UserException naming the first tensors that differ, and how many do
+     */
+    public void check(Checkpoint checkpoint) {
+        List<String> missing = shapes.keySet().stream()
+                .filter(name -> !checkpoint.contains(name))
+                .toList();
+        List<String> unexpected = checkpoint.names().stream()
+                .filter(name -> !shapes.containsKey(name) && !isTolerated(name))
+                .toList();
+        if (!unexpected.isEmpty() && unexpected.stream().anyMatch(WeightLayout::isQuantizationState)) {
+            throw UserException.badInput(
+                    checkpoint.directory() + " holds quantised weights (" + some(unexpected) + ")",
+                    "quantised checkpoints cannot be read yet; use the model in bfloat16, float16 or float32");
+        }
+        if (!missing.isEmpty()) {
+            throw UserException.badInput(
+                    checkpoint.directory() + " lacks " + missing.size() + " of " + shapes.size() + " tensors: "
+                            + some(missing) + (unexpected.isEmpty() ? "" : "; it holds instead " + some(unexpected)),
+                    "check that config.json belongs to these weights and that no file is missing");
+        }
+        if (!unexpected.isEmpty()) {
+            throw UserException.badInput(
+                    checkpoint.directory() + " holds " + unexpected.size() + " tensors that the model does not have: "
+                            + some(unexpected),
+                    "check that config.json belongs to these weights");
+        }
+        checkEntries(checkpoint);
+        checkTiedHead(checkpoint);
+    }
+
+    private void checkEntries(Checkpoint checkpoint) {
+        List<String> wrongShapes = new ArrayList<>();
+        List<String> wrongTypes = new ArrayList<>();
+        shapes.forEach((name, shape) -> {
+            TensorEntry entry = checkpoint.entry(name);
+            if (!entry.shape().equals(shape)) {
+                wrongShapes.add(name + " is " + entry.shape() + " instead of " + shape);
+            }
+            if (!FLOATS.contains(entry.type())) {
+                wrongTypes.add(name + " is " + entry.type());
+            }
+        });
+        if (!wrongTypes.isEmpty()) {
+            throw UserException.badInput(
+                    checkpoint.directory() + " has tensors of a type that cannot be trained on: " + some(wrongTypes),
+                    "use the model in bfloat16, float16 or float32 (BF16, F16, F32)");
+        }
+        if (!wrongShapes.isEmpty()) {
+            throw UserException.badInput(
+                    checkpoint.directory() + " does not fit its config.json: " + some(wrongShapes),
+                    "check that config.json belongs to these weights");
+        }
+    }
+
+    private void checkTiedHead(Checkpoint checkpoint) {
+        // transformers does not tie such a pair if it differs; then the configuration is wrong, and we say so.
+        if (tiedHead != null
+                && checkpoint.contains(tiedHead)
+                && checkpoint.data(tiedHead).mismatch(checkpoint.data(embedding)) != -1) {
+            throw UserException.badInput(
+                    checkpoint.directory() + " has tie_word_embeddings true, but " + tiedHead + " differs from "
+                            + embedding,
+                    "set tie_word_embeddings to false in config.json to use both");
+        }
+    }
+
+    private boolean isTolerated(String name) {
+        // Old checkpoints carry the rotary frequencies, which follow from the configuration.
+        return name.equals(tiedHead) || name.endsWith(".rotary_emb.inv_freq");
+    }
+
+    private static boolean isQuantizationState(String name) {
+        return name.endsWith(".absmax")
+                || name.contains(".quant_state.")
+                || name.endsWith(".qweight")
+                || name.endsWith(".SCB")
+                || name.endsWith(".weight_scale_inv")
+                || name.endsWith(".weight_packed");
+    }
+
+    private static String some(List<String> items) {
+        String named = String.join(", ", items.subList(0, Math.min(NAMED, items.size())));
+        return items.size() <= NAMED ? named : named + " and " + (items.size() - NAMED) + " more";
+    }
+}

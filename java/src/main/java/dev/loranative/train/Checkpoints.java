@@ -1,0 +1,137 @@
+package dev.loranative.train;
+
+import dev.loranative.checkpoint.AtomicFiles;
+import dev.loranative.checkpoint.FloatTensors;
+import dev.loranative.checkpoint.SafetensorsFile;
+import dev.loranative.checkpoint.SafetensorsWriter;
+import dev.loranative.checkpoint.TensorEntry;
+import dev.loranative.config.Resume;
+import dev.loranative.errors.UserException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.function.Consumer;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.json.JsonMapper;
+
+/** The folders {@code checkpoint-N} of a run: complete or absent. */
+final class Checkpoints {
+
+    static final String STATE = "trainer_state.json";
+    static final String OPTIMIZER = "optimizer.safetensors";
+
+    private static final Pattern NAME = Pattern.compile("checkpoint-(\\d+)");
+    private static final JsonMapper JSON = JsonMapper.shared();
+
+    private final Path outputDir;
+
+    Checkpoints(Path outputDir) {
+        this.outputDir = outputDir;
+    }
+
+    /** What {@code resume_from_checkpoint} means in this output folder; empty for a fresh start. */
+    Optional<Path> toResume(Resume resume) {
+        return switch (resume) {
+            case Resume.Not _ -> Optional.empty();
+            case Resume.Newest _ -> Optional.of(newest().orElseThrow(() -> UserException.badInput(
+                    "resume_from_checkpoint is true, but " + outputDir + " has no checkpoint",
+                    "leave resume_from_checkpoint out to start anew, or name a checkpoint folder")));
+            case Resume.From from -> {
+                if (!Files.isRegularFile(from.checkpoint().resolve(STATE))) {
+                    throw UserException.badInput(
+                            "resume_from_checkpoint '" + from.checkpoint() + "' is not a checkpoint: it has no " + STATE,
+                            "name a folder such as " + outputDir.resolve("checkpoint-100"));
+                }
+                yield Optional.of(from.checkpoint());
+            }
+        };
+    }
+
+    Optional<Path> newest() {
+        return all().stream().reduce((_, later) -> later);
+    }
+
+    /** Oldest first. */
+    private List<Path> all() {
+        if (!Files.isDirectory(outputDir)) {
+            return List.of();
+        }
+        try (Stream<Path> entries = Files.list(outputDir)) {
+            return entries.filter(entry -> step(entry).isPresent() && Files.isRegularFile(entry.resolve(STATE)))
+                    .sorted(Comparator.comparingInt(entry -> step(entry).orElseThrow()))
+                    .toList();
+        } catch (IOException e) {
+            throw UserException.badInput(
+                    "cannot read output_dir " + outputDir + ": " + e.getMessage(), "choose a readable folder");
+        }
+    }
+
+    private static OptionalInt step(Path folder) {
+        Matcher name = NAME.matcher(folder.getFileName().toString());
+        return name.matches() ? OptionalInt.of(Integer.parseInt(name.group(1))) : OptionalInt.empty();
+    }
+
+    /**
+     * Writes a checkpoint, then removes the oldest ones beyond the limit.
+     *
+     * @param adapter writes the adapter's files into a folder
+     */
+    Path save(
+            RunState state, Consumer<Path> adapter, float[] firstMoments, float[] secondMoments, OptionalInt limit) {
+        Path folder = outputDir.resolve("checkpoint-" + state.step());
+        Path staging = AtomicFiles.stagingDirectory(folder);
+        adapter.accept(staging);
+        SafetensorsWriter.write(
+                staging.resolve(OPTIMIZER),
+                List.of(
+                        FloatTensors.of("first_moments", List.of((long) firstMoments.length), firstMoments),
+                        FloatTensors.of("second_moments", List.of((long) secondMoments.length), secondMoments)),
+                Map.of("format", "lora-native"));
+        AtomicFiles.writeString(
+                staging.resolve(STATE), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(state) + "\n");
+        AtomicFiles.publishDirectory(staging, folder);
+        if (limit.isPresent()) {
+            List<Path> all = all();
+            all.subList(0, Math.max(0, all.size() - limit.getAsInt())).forEach(AtomicFiles::deleteDirectory);
+        }
+        return folder;
+    }
+
+    static RunState readState(Path checkpoint) {
+        Path file = checkpoint.resolve(STATE);
+        try {
+            return JSON.readValue(Files.readString(file), RunState.class);
+        } catch (JacksonException | IOException e) {
+            throw UserException.badInput(
+                    "checkpoint file " + file + " is broken: " + e.getMessage(), "resume from another checkpoint");
+        }
+    }
+
+    /** The optimizer's moments: first, second. */
+    static float[][] readMoments(Path checkpoint, long size) {
+        Path path = checkpoint.resolve(OPTIMIZER);
+        try (SafetensorsFile file = SafetensorsFile.open(path)) {
+            return new float[][] {moments(file, "first_moments", size), moments(file, "second_moments", size)};
+        }
+    }
+
+    private static float[] moments(SafetensorsFile file, String name, long size) {
+        TensorEntry entry = file.find(name).orElseThrow(() -> UserException.badInput(
+                "checkpoint file " + file.path() + " has no tensor " + name, "resume from another checkpoint"));
+        if (entry.elements() != size) {
+            throw UserException.badInput(
+                    "tensor " + name + " in " + file.path() + " has " + entry.elements() + " elements, the adapter has "
+                            + size,
+                    "resume with the target modules and rank of that run");
+        }
+        return FloatTensors.read(file, entry);
+    }
+}

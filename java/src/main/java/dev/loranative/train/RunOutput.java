@@ -1,0 +1,95 @@
+package dev.loranative.train;
+
+import dev.loranative.checkpoint.AtomicFiles;
+import dev.loranative.config.RunOptions;
+import dev.loranative.lora.AdapterFiles;
+import dev.loranative.lora.ModelCard;
+import dev.loranative.tensor.Tensor;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+
+/** What a run leaves in its output folder: configuration, metrics, checkpoints, the adapter. */
+final class RunOutput {
+
+    private final TrainSetup setup;
+    private final OutputFolder folder;
+    private final Checkpoints checkpoints;
+    private final TrainListener listener;
+
+    RunOutput(TrainSetup setup, TrainListener listener) {
+        this.setup = setup;
+        this.listener = listener;
+        this.folder = new OutputFolder(setup.config().run().outputDir());
+        this.checkpoints = new Checkpoints(folder.path());
+    }
+
+    /** From here on the folder exists. */
+    MetricsLog begin() {
+        folder.create();
+        AtomicFiles.writeString(folder.config(), setup.config().toYaml());
+        return setup.start().step() == 0
+                ? MetricsLog.create(folder.metrics())
+                : MetricsLog.continueAfter(folder.metrics(), setup.start().step());
+    }
+
+    boolean saveIsDue(int step) {
+        RunOptions run = setup.config().run();
+        return run.saveSteps().isPresent() && step % run.saveSteps().getAsInt() == 0;
+    }
+
+    Path saveCheckpoint(int step, long microBatches, StepMetrics last) {
+        RunState state = new RunState(step, microBatches, setup.settings());
+        return checkpoints.save(
+                state,
+                staging -> writeAdapter(staging, last),
+                floats(setup.optimizer().firstMoments()),
+                floats(setup.optimizer().secondMoments()),
+                setup.config().run().saveTotalLimit());
+    }
+
+    Optional<Path> newestCheckpoint() {
+        return checkpoints.newest();
+    }
+
+    /** The result of the run. */
+    void finish(StepMetrics last) {
+        writeAdapter(folder.path(), last).forEach(listener::warning);
+    }
+
+    private java.util.List<String> writeAdapter(Path target, StepMetrics last) {
+        return AdapterFiles.write(
+                target,
+                setup.config().lora(),
+                Optional.of(setup.config().model().path().toString()),
+                setup.model().tree(),
+                setup.adapters().values(),
+                card(last));
+    }
+
+    private ModelCard card(StepMetrics last) {
+        Map<String, String> training = new LinkedHashMap<>();
+        RunOptions run = setup.config().run();
+        training.put("steps", String.valueOf(setup.totalSteps()));
+        training.put("per_device_train_batch_size", String.valueOf(run.batchSize()));
+        training.put("gradient_accumulation_steps", String.valueOf(run.gradientAccumulationSteps()));
+        training.put("learning_rate", String.valueOf(setup.config().optimizer().learningRate()));
+        training.put("lr_scheduler_type", setup.config().schedule().type().toString());
+        training.put("seed", String.valueOf(run.seed()));
+        Map<String, String> results = new LinkedHashMap<>();
+        if (last != null) {
+            results.put("last step", String.valueOf(last.step()));
+            results.put("training loss of that step", String.format(Locale.ROOT, "%.4f", last.loss()));
+        }
+        String data = setup.config().data().dataset().stream()
+                .map(file -> "`" + file.getFileName() + "`")
+                .collect(java.util.stream.Collectors.joining(", "));
+        return new ModelCard(data, training, results);
+    }
+
+    private float[] floats(Tensor tensor) {
+        return tensor.toFloats(setup.device());
+    }
+}

@@ -1,0 +1,23 @@
+package dev.loranative.train;
+
+import java.nio.file.Path;
+
+/** Hears what a run does; the command line shows it. All methods are called on the training thread. */
+public interface TrainListener {
+
+    /** One line about the model, the data, the targets or the memory, before the first step. */
+    void prepared(String line);
+
+    /** Something that deserves attention. */
+    void warning(String line);
+
+    /** After every optimizer step. */
+    void step(StepMetrics metrics, int totalSteps);
+
+    void evaluated(int step, double loss);
+
+    void saved(Path checkpoint);
+
+    /** A text generated to show what the model does. */
+    void sample(String title, String text);
+}

@@ -1,0 +1,269 @@
+package dev.loranative.train;
+
+import dev.loranative.config.InitLoraWeights;
+import dev.loranative.config.OptimizerOptions;
+import dev.loranative.config.RunOptions;
+import dev.loranative.config.TrainConfig;
+import dev.loranative.data.Batch;
+import dev.loranative.data.Batcher;
+import dev.loranative.data.DataReport;
+import dev.loranative.data.DataSet;
+import dev.loranative.data.LazyTokenizer;
+import dev.loranative.data.SampleOptions;
+import dev.loranative.data.SamplingStrategy;
+import dev.loranative.device.Device;
+import dev.loranative.device.Devices;
+import dev.loranative.errors.UserException;
+import dev.loranative.lora.Adapter;
+import dev.loranative.lora.AdapterFiles;
+import dev.loranative.lora.Adapters;
+import dev.loranative.lora.TargetMatcher;
+import dev.loranative.lora.Targets;
+import dev.loranative.model.LoadedModel;
+import dev.loranative.model.ModelFiles;
+import dev.loranative.optim.AdamW;
+import dev.loranative.optim.Schedule;
+import dev.loranative.optim.Schedules;
+import dev.loranative.tensor.Ops;
+import dev.loranative.tensor.Slab;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Function;
+
+/**
+ * Puts a run together, cheapest checks first, and plans its memory by running the largest micro-batch without computing.
+ * Writes nothing.
+ */
+final class TrainPreparation {
+
+    private final TrainConfig config;
+    private final RunOptions run;
+    private final TrainListener listener;
+
+    TrainPreparation(TrainConfig config, TrainListener listener) {
+        this.config = config;
+        this.run = config.run();
+        this.listener = listener;
+    }
+
+    TrainSetup prepare() {
+        Optional<Path> resumed = new Checkpoints(run.outputDir()).toResume(run.resume());
+        if (resumed.isEmpty()) {
+            new OutputFolder(run.outputDir()).requireFree();
+        }
+        try (Opened opened = new Opened(ModelFiles.open(config.model().path()), config.model().path())) {
+            TrainSetup setup = prepare(opened, resumed);
+            opened.keep();
+            return setup;
+        }
+    }
+
+    private TrainSetup prepare(Opened opened, Optional<Path> resumed) {
+        ModelFiles files = opened.files;
+        requireRouters(files);
+        Function<LoadedModel, Adapters> adaptersOf = adapters(files, resumed);
+        DataSet data = load(config.data().dataset(), opened.tokenizer, files);
+        Batcher batcher = new Batcher(
+                data.samples(),
+                run.batchSize(),
+                run.gradientAccumulationSteps(),
+                config.data().shuffle() ? SamplingStrategy.RANDOM : SamplingStrategy.SEQUENTIAL,
+                run.seed());
+        int totalSteps =
+                batcher.totalSteps(run.numTrainEpochs(), run.maxSteps().orElse(-1));
+        Schedule schedule =
+                Schedules.create(config.schedule(), totalSteps, config.optimizer().learningRate());
+        Map<String, String> settings =
+                RunState.settings(config.values().toMap(), DataDigest.of(data.samples()), totalSteps);
+        RunState start = startState(resumed, settings, totalSteps);
+
+        Device device = opened.open(config);
+        Ops ops = new Ops(device);
+        LoadedModel model = files.load(device);
+        Adapters adapters = adaptersOf.apply(model);
+        Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
+        long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
+        MemoryPlan plan = plan(files, adapters, ops, activations);
+        plan.requireFits(config.machine().maxMemoryBytes());
+
+        AdamW optimizer = new AdamW(device, adapters.arena(), optimizer(config.optimizer()));
+        resumed.ifPresent(folder -> {
+            float[][] moments =
+                    Checkpoints.readMoments(folder, adapters.arena().size());
+            optimizer.firstMoments().copyFrom(device, moments[0]);
+            optimizer.secondMoments().copyFrom(device, moments[1]);
+            optimizer.resume(start.step());
+        });
+        Slab slab = Slab.allocate(device, activations);
+        ops.seal();
+        describe(files, model, adapters, data, totalSteps, plan);
+        return new TrainSetup(
+                config,
+                device,
+                model,
+                opened.tokenizer,
+                batcher,
+                totalSteps,
+                schedule,
+                adapters,
+                optimizer,
+                ops,
+                slab,
+                start,
+                settings,
+                evaluator);
+    }
+
+    private void requireRouters(ModelFiles files) {
+        if (config.model().routerAuxLossCoef() > 0 && files.config().moe().isEmpty()) {
+            throw UserException.badInput(
+                    "router_aux_loss_coef is " + config.model().routerAuxLossCoef() + ", but "
+                            + files.config().modelType() + " has no router",
+                    "leave router_aux_loss_coef out for dense models");
+        }
+    }
+
+    /** Finds what is trained before weights are loaded; the result attaches it. */
+    private Function<LoadedModel, Adapters> adapters(ModelFiles files, Optional<Path> resumed) {
+        double dropout = config.lora().loraDropout();
+        Optional<Path> source = resumed.or(run::initAdapter);
+        if (source.isPresent()) {
+            Adapter adapter = AdapterFiles.read(source.get(), files.tree());
+            adapter.warnings().forEach(listener::warning);
+            return model -> Adapters.load(model, adapter, dropout, true);
+        }
+        Targets targets = TargetMatcher.match(config.lora(), files.tree());
+        targets.warnings().forEach(listener::warning);
+        InitLoraWeights init = config.lora().initLoraWeights();
+        return model -> Adapters.create(model, targets, init, run.seed());
+    }
+
+    private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {
+        SampleOptions options = new SampleOptions(
+                config.data().maxLength(),
+                files.config().maxPositionEmbeddings(),
+                files.config().vocabSize(),
+                config.data().completionOnlyLoss().orElse(true));
+        DataSet data = DataSet.load(paths, tokenizer, options);
+        data.report().warnings().forEach(listener::warning);
+        return data;
+    }
+
+    private static RunState startState(Optional<Path> resumed, Map<String, String> settings, int totalSteps) {
+        if (resumed.isEmpty()) {
+            return new RunState(0, 0, settings);
+        }
+        RunState state = Checkpoints.readState(resumed.get());
+        state.requireSame(settings, resumed.get().toString());
+        if (state.step() > totalSteps) {
+            throw UserException.badInput(
+                    "checkpoint " + resumed.get() + " stands at step " + state.step() + ", the run has only "
+                            + totalSteps,
+                    "resume from an earlier checkpoint");
+        }
+        return state;
+    }
+
+    private Optional<Evaluator> evaluator(Ops ops, LoadedModel model, LazyTokenizer tokenizer, ModelFiles files) {
+        if (config.data().evalDataset().isEmpty()) {
+            return Optional.empty();
+        }
+        DataSet data = load(config.data().evalDataset(), tokenizer, files);
+        return Optional.of(new Evaluator(ops, model, data.samples(), run.evalBatchSize()));
+    }
+
+    /** Runs the largest micro-batch and the evaluation without computing: bytes of slab. */
+    private long planActivations(Ops ops, LoadedModel model, Batch largest, Optional<Evaluator> evaluator) {
+        int longest = Math.max(
+                largest.longestSequence(),
+                evaluator.map(Evaluator::longestSequence).orElse(0));
+        model.lm().reservePositions(ops.device(), longest);
+        Slab slab = Slab.planning();
+        MicroBatches microBatches = new MicroBatches(ops, model, config, 0);
+        ops.plan(() ->
+                microBatches.run(microBatches.begin(slab, largest, config.model().routerAuxLossCoef()), largest, 1));
+        return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
+    }
+
+    private static MemoryPlan plan(ModelFiles files, Adapters adapters, Ops ops, long activations) {
+        long adapterBytes = adapters.arena().size() * Float.BYTES;
+        Map<String, Long> parts = new LinkedHashMap<>();
+        parts.put("weights", files.weightBytes());
+        parts.put("adapters", adapterBytes);
+        parts.put("gradients", adapterBytes);
+        parts.put("optimizer", 2 * adapterBytes);
+        parts.put("activations", activations);
+        parts.put("scratch", ops.scratchBytes());
+        return new MemoryPlan(parts);
+    }
+
+    private static AdamW.Settings optimizer(OptimizerOptions options) {
+        return new AdamW.Settings(
+                options.beta1(), options.beta2(), options.epsilon(), options.weightDecay(), options.maxGradNorm());
+    }
+
+    private void describe(
+            ModelFiles files, LoadedModel model, Adapters adapters, DataSet data, int totalSteps, MemoryPlan plan) {
+        long trained = adapters.arena().size();
+        long all = files.parameters();
+        listener.prepared(String.format(
+                java.util.Locale.ROOT,
+                "model    %s, %,d parameters on %s",
+                model.config().modelType(),
+                all,
+                model.device().description()));
+        listener.prepared(String.format(
+                java.util.Locale.ROOT,
+                "adapters %,d modules, %,d parameters (%.2f %% of the model)",
+                adapters.count(),
+                trained,
+                100.0 * trained / all));
+        DataReport report = data.report();
+        listener.prepared(String.format(
+                java.util.Locale.ROOT,
+                "data     %,d samples, %,d tokens, %,d of them targets; %,d steps",
+                report.samples(),
+                report.tokens(),
+                report.targets(),
+                totalSteps));
+        listener.prepared("memory   " + plan);
+    }
+
+    /** What must be closed again if the run cannot start. */
+    private static final class Opened implements AutoCloseable {
+
+        private final ModelFiles files;
+        private final LazyTokenizer tokenizer;
+        private Device device;
+        private boolean kept;
+
+        Opened(ModelFiles files, Path model) {
+            this.files = files;
+            this.tokenizer = new LazyTokenizer(model);
+        }
+
+        Device open(TrainConfig config) {
+            device = Devices.open(config.machine().device(), config.machine().threads());
+            return device;
+        }
+
+        void keep() {
+            kept = true;
+        }
+
+        @Override
+        public void close() {
+            if (kept) {
+                return;
+            }
+            tokenizer.close();
+            if (device != null) {
+                device.close();
+            }
+            files.close();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package dev.loranative.train;
+
+import dev.loranative.config.TrainConfig;
+import dev.loranative.data.Batcher;
+import dev.loranative.data.LazyTokenizer;
+import dev.loranative.device.Device;
+import dev.loranative.lora.Adapters;
+import dev.loranative.model.LoadedModel;
+import dev.loranative.optim.AdamW;
+import dev.loranative.optim.Schedule;
+import dev.loranative.tensor.Ops;
+import dev.loranative.tensor.Slab;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * Everything a run consists of, put together and checked by {@link TrainPreparation} before anything is written.
+ * Closing it gives back the device and the mapped model.
+ *
+ * @param slab the activations of a step, of an evaluation too
+ * @param start where the run begins: at 0, or where its checkpoint stands
+ * @param settings what the result depends on, for checkpoints
+ * @param evaluator empty without eval_dataset
+ */
+record TrainSetup(
+        TrainConfig config,
+        Device device,
+        LoadedModel model,
+        LazyTokenizer tokenizer,
+        Batcher batcher,
+        int totalSteps,
+        Schedule schedule,
+        Adapters adapters,
+        AdamW optimizer,
+        Ops ops,
+        Slab slab,
+        RunState start,
+        Map<String, String> settings,
+        Optional<Evaluator> evaluator)
+        implements AutoCloseable {
+
+    @Override
+    public void close() {
+        tokenizer.close();
+        device.close();
+        model.close();
+    }
+}

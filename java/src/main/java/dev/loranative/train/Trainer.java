@@ -1,0 +1,136 @@
+package dev.loranative.train;
+
+import dev.loranative.data.Batch;
+import dev.loranative.data.Window;
+import dev.loranative.errors.UserException;
+import dev.loranative.model.CausalLm;
+import dev.loranative.nn.Pass;
+import dev.loranative.tensor.Ops;
+import java.util.Locale;
+import java.util.function.BooleanSupplier;
+
+/**
+ * The training loop. Read it from {@link #run}: for every optimizer step, forward and backward of its micro-batches,
+ * clipping, AdamW; in between evaluation, checkpoints, and a look at whether the user wants to stop.
+ */
+final class Trainer {
+
+    private final TrainSetup setup;
+    private final RunOutput output;
+    private final TrainListener listener;
+    private final BooleanSupplier interrupted;
+    private final Ops ops;
+    private final MicroBatches microBatches;
+
+    /** Steps taken. */
+    private int step;
+
+    private StepMetrics last;
+
+    /** @param interrupted asked after every step */
+    Trainer(TrainSetup setup, RunOutput output, TrainListener listener, BooleanSupplier interrupted) {
+        this.setup = setup;
+        this.output = output;
+        this.listener = listener;
+        this.interrupted = interrupted;
+        this.ops = setup.ops();
+        this.microBatches = new MicroBatches(ops, setup.model(), setup.config(), setup.start().microBatches());
+        this.step = setup.start().step();
+    }
+
+    /** Trains to the end, or until interrupted: then false, and the state is saved. */
+    boolean run() {
+        try (MetricsLog log = output.begin()) {
+            while (step < setup.totalSteps()) {
+                if (interrupted.getAsBoolean()) {
+                    saveInterrupted();
+                    return false;
+                }
+                last = trainStep();
+                step++;
+                log.write(last);
+                listener.step(last, setup.totalSteps());
+                if (evaluationIsDue()) {
+                    evaluate(log);
+                }
+                if (output.saveIsDue(step)) {
+                    listener.saved(output.saveCheckpoint(step, microBatches.taken(), last));
+                }
+            }
+            output.finish(last);
+        }
+        return true;
+    }
+
+    /** One optimizer step: all its micro-batches, then the update. */
+    private StepMetrics trainStep() {
+        long start = System.nanoTime();
+        Window window = setup.batcher().window(step);
+        // The mean is over the label tokens of the whole window, not over micro-batches of unequal size.
+        long targets = Math.max(1, window.targets());
+        double auxCoefficient =
+                setup.config().model().routerAuxLossCoef() / window.microBatches().size();
+        double lossSum = 0;
+        double auxLoss = 0;
+        for (Batch batch : window.microBatches()) {
+            Pass pass = microBatches.begin(setup.slab(), batch, auxCoefficient);
+            CausalLm.Loss loss = microBatches.run(pass, batch, 1f / targets);
+            lossSum += loss.lossSum().toDoubles(setup.device())[0];
+            if (pass.routerStatistics() != null) {
+                auxLoss += auxCoefficient * pass.routerStatistics().loss().toDoubles(setup.device())[0];
+            }
+        }
+        double loss = lossSum / targets + auxLoss;
+        double gradNorm = setup.optimizer().gradientNorm(ops);
+        double learningRate =
+                setup.config().optimizer().learningRate() * setup.schedule().factor(step);
+        requireFinite(loss, gradNorm, learningRate);
+        setup.optimizer().step(ops, learningRate, gradNorm);
+        return new StepMetrics(
+                step + 1,
+                window.epochAfter(),
+                loss,
+                auxCoefficient > 0 ? auxLoss : Double.NaN,
+                gradNorm,
+                learningRate,
+                window.tokens(),
+                (System.nanoTime() - start) / 1e6,
+                setup.device().memoryInUse());
+    }
+
+    /** Stops before the update, so that the adapter and every checkpoint stay as they were. */
+    private void requireFinite(double loss, double gradNorm, double learningRate) {
+        if (Double.isFinite(loss) && Double.isFinite(gradNorm)) {
+            return;
+        }
+        throw UserException.failed(
+                String.format(
+                        Locale.ROOT,
+                        "training became unstable at step %d: loss %s, gradient norm %s, learning rate %.3g",
+                        step + 1,
+                        loss,
+                        gradNorm,
+                        learningRate),
+                output.newestCheckpoint()
+                        .map(checkpoint -> "lower learning_rate; the last good state is " + checkpoint)
+                        .orElse("lower learning_rate, or check the data; no checkpoint had been written yet"));
+    }
+
+    private boolean evaluationIsDue() {
+        return setup.evaluator().isPresent()
+                && (step == setup.totalSteps()
+                        || setup.config().run().evalSteps().stream().anyMatch(every -> step % every == 0));
+    }
+
+    private void evaluate(MetricsLog log) {
+        double loss = setup.evaluator().orElseThrow().run(setup.slab()).loss();
+        log.writeEvaluation(step, last.epoch(), loss);
+        listener.evaluated(step, loss);
+    }
+
+    private void saveInterrupted() {
+        if (step > setup.start().step()) {
+            listener.saved(output.saveCheckpoint(step, microBatches.taken(), last));
+        }
+    }
+}
