@@ -107,7 +107,7 @@ public final class CpuDevice implements Device {
 
     @Override
     public Buffer upload(MemorySegment host, long elementBytes) {
-        if (host.address() % elementBytes == 0) {
+        if (host.isNative() && host.address() % elementBytes == 0) {
             return new Buffer(host);
         }
         Buffer copy = allocate(host.byteSize());

@@ -3,7 +3,9 @@ package dev.loranative.ffi;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
+import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
@@ -24,16 +26,30 @@ final class LibraryFile {
     private LibraryFile() {}
 
     static Path find(String library) {
-        String named = System.getProperty(PROPERTY, System.getenv(VARIABLE));
-        if (named != null && !named.isBlank()) {
-            Path file = Path.of(named);
-            if (!Files.isRegularFile(file)) {
-                throw UserException.badInput(
-                        "native library '" + named + "' (from " + VARIABLE + ") does not exist",
-                        "unset " + VARIABLE + " to use the library inside the jar");
-            }
-            return file.toAbsolutePath();
+        String property = System.getProperty(PROPERTY);
+        if (property != null && !property.isBlank()) {
+            return named(property, PROPERTY);
         }
+        String variable = System.getenv(VARIABLE);
+        if (variable != null && !variable.isBlank()) {
+            return named(variable, VARIABLE);
+        }
+        return extract(insideJar(library), Platform.libraryFile(library), cacheFolder());
+    }
+
+    /** @param source the variable or property that says so */
+    static Path named(String name, String source) {
+        Path file = Path.of(name);
+        if (!Files.isRegularFile(file)) {
+            throw UserException.badInput(
+                    "native library '" + name + "' (from " + source + ") does not exist",
+                    "unset " + source + " to use the library inside the jar");
+        }
+        return file.toAbsolutePath();
+    }
+
+    /** Content of the library that was built together with these classes. */
+    static byte[] insideJar(String library) {
         String resource = "/native/" + Platform.name() + "/" + Platform.libraryFile(library);
         try (InputStream stream = LibraryFile.class.getResourceAsStream(resource)) {
             if (stream == null) {
@@ -41,30 +57,43 @@ final class LibraryFile {
                         "this jar has no native library for " + Platform.name() + " (" + resource + ")",
                         "build on this machine with ./lora-native, or name a library with " + VARIABLE);
             }
-            return extract(stream.readAllBytes(), Platform.libraryFile(library));
+            return stream.readAllBytes();
         } catch (IOException e) {
-            throw UserException.failed(
-                    "cannot extract the native library: " + e.getMessage(),
-                    "make the cache folder writable, or name another with " + CACHE_VARIABLE);
+            throw UserException.failed("cannot read " + resource + " of the jar: " + e.getMessage(), "build it again");
         }
     }
 
     /** Complete or absent: another process may be extracting the same file. An existing file is trusted only if equal. */
-    private static Path extract(byte[] content, String fileName) throws IOException {
-        Path folder = cacheFolder().resolve(sha256(content));
+    static Path extract(byte[] content, String fileName, Path cache) {
+        Path folder = cache.resolve(sha256(content));
         Path file = folder.resolve(fileName);
-        if (Files.isRegularFile(file) && Arrays.equals(Files.readAllBytes(file), content)) {
-            return file;
-        }
-        Files.createDirectories(folder);
-        Path temporary = Files.createTempFile(folder, fileName, ".tmp");
         try {
-            Files.write(temporary, content);
-            Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        } finally {
-            Files.deleteIfExists(temporary);
+            if (Files.isRegularFile(file) && Arrays.equals(Files.readAllBytes(file), content)) {
+                return file.toAbsolutePath();
+            }
+            Files.createDirectories(folder);
+            Path temporary = Files.createTempFile(folder, fileName, ".tmp");
+            try {
+                Files.write(temporary, content);
+                Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            } finally {
+                Files.deleteIfExists(temporary);
+            }
+            return file.toAbsolutePath();
+        } catch (IOException e) {
+            throw UserException.failed(
+                    "cannot extract the native library to '" + file + "': " + cause(e),
+                    "make the cache folder writable, or name another with " + CACHE_VARIABLE);
         }
-        return file;
+    }
+
+    /** The exceptions of {@code java.nio} often hold only the name of a file. */
+    private static String cause(IOException e) {
+        return switch (e) {
+            case FileAlreadyExistsException occupied -> "'" + occupied.getFile() + "' is not a folder";
+            case NotDirectoryException file -> "'" + file.getFile() + "' is not a folder";
+            default -> e.toString();
+        };
     }
 
     private static Path cacheFolder() {

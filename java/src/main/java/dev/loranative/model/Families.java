@@ -22,6 +22,7 @@ public final class Families {
                     new Defaults(32000, 4096, 11008, 32, 32, 0, 0, 2048, 1e-6, 10_000, 0),
                     QkNorm.NONE,
                     Biases.ATTENTION_AND_MLP_KEYS,
+                    false,
                     WindowRule.NEVER,
                     Optional.empty()),
             new Family(
@@ -29,6 +30,7 @@ public final class Families {
                     new Defaults(32000, 4096, 14336, 32, 32, 8, 0, 131072, 1e-6, 10_000, 4096),
                     QkNorm.NONE,
                     Biases.NONE,
+                    false,
                     WindowRule.ALL,
                     Optional.empty()),
             new Family(
@@ -36,6 +38,7 @@ public final class Families {
                     new Defaults(151936, 4096, 22016, 32, 32, 32, 0, 32768, 1e-6, 10_000, 4096),
                     QkNorm.NONE,
                     Biases.QKV,
+                    false,
                     WindowRule.UPPER_LAYERS,
                     Optional.empty()),
             new Family(
@@ -43,6 +46,7 @@ public final class Families {
                     new Defaults(151936, 4096, 22016, 32, 32, 32, 128, 32768, 1e-6, 10_000, 4096),
                     QkNorm.PER_HEAD,
                     Biases.ATTENTION_KEY,
+                    false,
                     WindowRule.UPPER_LAYERS,
                     Optional.empty()),
             new Family(
@@ -50,6 +54,7 @@ public final class Families {
                     new Defaults(151936, 2048, 6144, 24, 32, 4, 0, 32768, 1e-6, 10_000, 4096),
                     QkNorm.PER_HEAD,
                     Biases.ATTENTION_KEY,
+                    false,
                     WindowRule.ALL_IF_USED,
                     Optional.of(new Moe(
                             128, 8, "moe_intermediate_size", 768, 0, false, 0.001, true, MoeNames.USUAL))),
@@ -58,6 +63,7 @@ public final class Families {
                     new Defaults(151936, 2048, 5632, 24, 16, 16, 0, 32768, 1e-6, 10_000, 4096),
                     QkNorm.NONE,
                     Biases.QKV_KEY,
+                    false,
                     WindowRule.ALTERNATING_LAYERS,
                     Optional.of(new Moe(
                             60, 4, "moe_intermediate_size", 1408, 5632, false, 0.001, true, MoeNames.USUAL))),
@@ -66,6 +72,7 @@ public final class Families {
                     new Defaults(32000, 4096, 14336, 32, 32, 8, 0, 131072, 1e-5, 1_000_000, 0),
                     QkNorm.NONE,
                     Biases.NONE,
+                    false,
                     WindowRule.ALL,
                     Optional.of(new Moe(8, 2, "intermediate_size", 0, 0, true, 0.001, false, MIXTRAL_NAMES))),
             new Family(
@@ -73,6 +80,7 @@ public final class Families {
                     new Defaults(50304, 2048, 2048, 16, 16, 0, 0, 4096, 1e-5, 10_000, 0),
                     QkNorm.FULL,
                     Biases.ATTENTION_KEY,
+                    true,
                     WindowRule.NEVER,
                     Optional.of(new Moe(64, 8, "intermediate_size", 0, 0, false, 0.01, false, MoeNames.USUAL))));
 

@@ -8,11 +8,18 @@ import java.util.Optional;
  * and what its tensors are called.
  *
  * @param biases which projections have biases
+ * @param clipsQkv whether {@code clip_qkv} limits queries, keys and values
  * @param window which layers look through a sliding window
  * @param moe empty for a dense family
  */
 public record Family(
-        String modelType, Defaults defaults, QkNorm qkNorm, Biases biases, WindowRule window, Optional<Moe> moe) {
+        String modelType,
+        Defaults defaults,
+        QkNorm qkNorm,
+        Biases biases,
+        boolean clipsQkv,
+        WindowRule window,
+        Optional<Moe> moe) {
 
     /**
      * Values of absent keys, those of the configuration classes of transformers 5.18.

@@ -27,6 +27,8 @@ import java.util.Optional;
  * @param slidingWindows for every layer the number of keys a query sees, itself included; 0 for all before it
  * @param clipQkv queries, keys and values are limited to [-clipQkv, clipQkv]; 0 for no limit
  * @param moe empty for a dense model
+ * @param dtype type the model was saved in, for example {@code bfloat16}, if config.json says so; what each tensor really
+ *     is stands in the checkpoint
  */
 public record ModelConfig(
         Family family,
@@ -47,7 +49,8 @@ public record ModelConfig(
         boolean mlpBias,
         List<Integer> slidingWindows,
         double clipQkv,
-        Optional<MoeConfig> moe) {
+        Optional<MoeConfig> moe,
+        Optional<String> dtype) {
 
     /** What is normalised in queries and keys before the rotation. */
     public enum QkNorm {

@@ -62,7 +62,7 @@ final class RunOutput {
     private java.util.List<String> writeAdapter(Path target, StepMetrics last) {
         return AdapterFiles.write(
                 target,
-                setup.config().lora(),
+                setup.lora(),
                 Optional.of(setup.config().model().path().toString()),
                 setup.model().tree(),
                 setup.adapters().values(),

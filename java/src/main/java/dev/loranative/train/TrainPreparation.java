@@ -1,6 +1,9 @@
 package dev.loranative.train;
 
 import dev.loranative.config.InitLoraWeights;
+import dev.loranative.config.Key;
+import dev.loranative.config.LoraConfig;
+import dev.loranative.config.LoraKeys;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
 import dev.loranative.config.TrainConfig;
@@ -64,7 +67,7 @@ final class TrainPreparation {
     private TrainSetup prepare(Opened opened, Optional<Path> resumed) {
         ModelFiles files = opened.files;
         requireRouters(files);
-        Function<LoadedModel, Adapters> adaptersOf = adapters(files, resumed);
+        Planned planned = planAdapters(files, resumed);
         DataSet data = load(config.data().dataset(), opened.tokenizer, files);
         Batcher batcher = new Batcher(
                 data.samples(),
@@ -83,7 +86,7 @@ final class TrainPreparation {
         Device device = opened.open(config);
         Ops ops = new Ops(device);
         LoadedModel model = files.load(device);
-        Adapters adapters = adaptersOf.apply(model);
+        Adapters adapters = planned.attach().apply(model);
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
         MemoryPlan plan = plan(files, adapters, ops, activations);
@@ -102,6 +105,7 @@ final class TrainPreparation {
         describe(files, model, adapters, data, totalSteps, plan);
         return new TrainSetup(
                 config,
+                planned.lora(),
                 device,
                 model,
                 opened.tokenizer,
@@ -126,19 +130,38 @@ final class TrainPreparation {
         }
     }
 
-    /** Finds what is trained before weights are loaded; the result attaches it. */
-    private Function<LoadedModel, Adapters> adapters(ModelFiles files, Optional<Path> resumed) {
-        double dropout = config.lora().loraDropout();
+    /**
+     * What will be trained, found before weights are loaded.
+     *
+     * @param lora as the adapter file will say it
+     */
+    private record Planned(LoraConfig lora, Function<LoadedModel, Adapters> attach) {}
+
+    private Planned planAdapters(ModelFiles files, Optional<Path> resumed) {
         Optional<Path> source = resumed.or(run::initAdapter);
         if (source.isPresent()) {
             Adapter adapter = AdapterFiles.read(source.get(), files.tree());
             adapter.warnings().forEach(listener::warning);
-            return model -> Adapters.load(model, adapter, dropout, true);
+            LoraConfig lora = adapter.config().lora();
+            requireSame(LoraKeys.R, config.lora().r(), lora.r(), source.get());
+            requireSame(LoraKeys.LORA_ALPHA, config.lora().loraAlpha(), lora.loraAlpha(), source.get());
+            requireSame(LoraKeys.USE_RSLORA, config.lora().useRslora(), lora.useRslora(), source.get());
+            return new Planned(
+                    lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), true));
         }
         Targets targets = TargetMatcher.match(config.lora(), files.tree());
         targets.warnings().forEach(listener::warning);
         InitLoraWeights init = config.lora().initLoraWeights();
-        return model -> Adapters.create(model, targets, init, run.seed());
+        return new Planned(config.lora(), model -> Adapters.create(model, targets, init, run.seed()));
+    }
+
+    /** An adapter's own settings hold; a setting that says otherwise is a mistake, not a wish. */
+    private <T> void requireSame(Key<T> key, T asked, T adapter, Path source) {
+        if (config.values().isSet(key) && !asked.equals(adapter)) {
+            throw UserException.badInput(
+                    key.name() + " is " + asked + ", but the adapter " + source + " has " + adapter,
+                    "leave " + key.name() + " out, or start without init_adapter");
+        }
     }
 
     private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {

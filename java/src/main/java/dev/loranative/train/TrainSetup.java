@@ -1,5 +1,6 @@
 package dev.loranative.train;
 
+import dev.loranative.config.LoraConfig;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.data.Batcher;
 import dev.loranative.data.LazyTokenizer;
@@ -17,6 +18,7 @@ import java.util.Optional;
  * Everything a run consists of, put together and checked by {@link TrainPreparation} before anything is written.
  * Closing it gives back the device and the mapped model.
  *
+ * @param lora settings of the adapter: those of config, or those of the adapter that the run starts from
  * @param slab the activations of a step, of an evaluation too
  * @param start where the run begins: at 0, or where its checkpoint stands
  * @param settings what the result depends on, for checkpoints
@@ -24,6 +26,7 @@ import java.util.Optional;
  */
 record TrainSetup(
         TrainConfig config,
+        LoraConfig lora,
         Device device,
         LoadedModel model,
         LazyTokenizer tokenizer,

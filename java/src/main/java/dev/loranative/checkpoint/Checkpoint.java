@@ -1,0 +1,182 @@
+package dev.loranative.checkpoint;
+
+import dev.loranative.errors.UserException;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+
+/**
+ * All tensors of a model's folder, whether they lie in one safetensors file or in shards with an index.
+ *
+ * <p>As in transformers, {@code model.safetensors} is preferred to {@code model.safetensors.index.json}. A folder with
+ * neither may hold one safetensors file of any other name.
+ */
+public final class Checkpoint implements AutoCloseable {
+
+    private static final String SINGLE = "model.safetensors";
+    private static final String INDEX = "model.safetensors.index.json";
+
+    private final Path directory;
+    private final List<SafetensorsFile> files;
+    private final Map<String, SafetensorsFile> owners;
+
+    private Checkpoint(Path directory, List<SafetensorsFile> files, Map<String, SafetensorsFile> owners) {
+        this.directory = directory;
+        this.files = files;
+        this.owners = owners;
+    }
+
+    /**
+     * Opens and checks every file of the checkpoint; data is mapped, not read.
+     *
+     * @param directory a model's folder as on the hub
+     * @throws UserException if there is no such folder, nothing in it to read, a file or the index is broken, a shard is
+     *     missing, or two shards hold a tensor of the same name
+     */
+    public static Checkpoint open(Path directory) {
+        if (!Files.isDirectory(directory)) {
+            throw UserException.badInput(
+                    directory + (Files.exists(directory) ? " is not a folder" : " does not exist"),
+                    "give the folder that holds config.json and the *.safetensors files; nothing is downloaded");
+        }
+        Path single = directory.resolve(SINGLE);
+        Path index = directory.resolve(INDEX);
+        if (Files.exists(single)) {
+            return open(directory, List.of(single), Map.of());
+        }
+        if (Files.exists(index)) {
+            Map<String, Path> shards = ShardIndex.read(index);
+            return open(directory, new TreeSet<>(shards.values()).stream().toList(), shards);
+        }
+        return open(directory, List.of(onlySafetensorsIn(directory)), Map.of());
+    }
+
+    private static Path onlySafetensorsIn(Path directory) {
+        List<Path> found;
+        try (Stream<Path> children = Files.list(directory)) {
+            found = children.filter(child -> child.getFileName().toString().endsWith(".safetensors"))
+                    .sorted()
+                    .toList();
+        } catch (IOException e) {
+            throw new UserException(
+                    "cannot list " + directory + ": " + e.getMessage(),
+                    "check that the folder may be read by this user",
+                    UserException.BAD_INPUT,
+                    e);
+        }
+        List<Path> models = found.stream()
+                .filter(file -> !file.getFileName().toString().startsWith("adapter_"))
+                .toList();
+        if (models.size() == 1) {
+            return models.getFirst();
+        }
+        if (models.size() > 1) {
+            throw UserException.badInput(
+                    directory + " holds " + models.size() + " safetensors files but no " + INDEX,
+                    "add the index that belongs to the shards");
+        }
+        if (!found.isEmpty()) {
+            throw UserException.badInput(
+                    directory + " holds an adapter (" + found.getFirst().getFileName() + "), not a model",
+                    "give the folder of the base model here");
+        }
+        throw UserException.badInput(
+                directory + " holds no *.safetensors file",
+                "only safetensors is read, not pytorch_model.bin or GGUF; save the model as safetensors first");
+    }
+
+    private static Checkpoint open(Path directory, List<Path> paths, Map<String, Path> expected) {
+        List<SafetensorsFile> files = new ArrayList<>();
+        try {
+            Map<String, SafetensorsFile> owners = new LinkedHashMap<>();
+            for (Path path : paths) {
+                SafetensorsFile file = SafetensorsFile.open(path);
+                files.add(file);
+                for (TensorEntry entry : file.entries()) {
+                    SafetensorsFile other = owners.put(entry.name(), file);
+                    if (other != null) {
+                        throw UserException.badInput(
+                                "tensor " + entry.name() + " is both in " + other.path() + " and in " + path,
+                                "the shards do not belong together; copy or download the model again");
+                    }
+                }
+            }
+            expected.forEach((name, path) -> {
+                SafetensorsFile owner = owners.get(name);
+                if (owner == null || !owner.path().equals(path)) {
+                    throw UserException.badInput(
+                            directory.resolve(INDEX) + " says that tensor " + name + " is in " + path.getFileName()
+                                    + ", but it is " + (owner == null ? "in no shard" : "in " + owner.path()),
+                            "the index does not belong to the shards; copy or download the model again");
+                }
+            });
+            return new Checkpoint(directory, List.copyOf(files), Collections.unmodifiableMap(owners));
+        } catch (RuntimeException e) {
+            files.forEach(SafetensorsFile::close);
+            throw e;
+        }
+    }
+
+    public Path directory() {
+        return directory;
+    }
+
+    /** The names of all tensors, in the order of the files. */
+    public Set<String> names() {
+        return owners.keySet();
+    }
+
+    public boolean contains(String name) {
+        return owners.containsKey(name);
+    }
+
+    /**
+     * Type, shape and place of a tensor.
+     *
+     * @throws UserException if the checkpoint has no such tensor
+     */
+    public TensorEntry entry(String name) {
+        return owner(name).find(name).orElseThrow();
+    }
+
+    /**
+     * The bytes of a tensor as in {@link SafetensorsFile#data}: read-only, little endian, perhaps unaligned, alive until
+     * {@link #close()}.
+     *
+     * @throws UserException if the checkpoint has no such tensor
+     */
+    public MemorySegment data(String name) {
+        return owner(name).data(name);
+    }
+
+    /** Bytes of all tensors together. */
+    public long totalBytes() {
+        return files.stream()
+                .flatMap(file -> file.entries().stream())
+                .mapToLong(TensorEntry::bytes)
+                .sum();
+    }
+
+    private SafetensorsFile owner(String name) {
+        SafetensorsFile owner = owners.get(name);
+        if (owner == null) {
+            throw UserException.badInput(
+                    "tensor " + name + " is not in " + directory, "check that config.json belongs to these weights");
+        }
+        return owner;
+    }
+
+    @Override
+    public void close() {
+        files.forEach(SafetensorsFile::close);
+    }
+}

@@ -1,0 +1,129 @@
+package dev.loranative.config;
+
+import dev.loranative.errors.UserException;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * The part of PEFT's {@code LoraConfig} that this version trains with; {@link LoraKeys} holds names, defaults and ranges.
+ *
+ * @param r rank of targets that no {@code rankPattern} names
+ * @param loraAlpha numerator of the scaling of targets that no {@code alphaPattern} names
+ * @param loraDropout in [0, 1)
+ * @param targetModules empty: the family's default
+ * @param layersToTransform empty: every layer
+ * @param layersPattern empty: the first number in a name is the layer
+ * @param rankPattern in the order given; the first match holds
+ * @param alphaPattern as {@code rankPattern}
+ * @param targetParameters ends of names of weights, {@code .weight} included
+ * @param useRslora scaling alpha/sqrt(r) instead of alpha/r
+ */
+public record LoraConfig(
+        int r,
+        double loraAlpha,
+        double loraDropout,
+        Optional<ModuleNames> targetModules,
+        Optional<ModuleNames> excludeModules,
+        List<Integer> layersToTransform,
+        List<String> layersPattern,
+        Map<String, Integer> rankPattern,
+        Map<String, Double> alphaPattern,
+        List<String> targetParameters,
+        boolean useRslora,
+        InitLoraWeights initLoraWeights,
+        Optional<String> taskType) {
+
+    public LoraConfig {
+        layersToTransform = List.copyOf(layersToTransform);
+        layersPattern = List.copyOf(layersPattern);
+        rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
+        alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
+        targetParameters = List.copyOf(targetParameters);
+    }
+
+    /**
+     * @throws UserException for combinations that PEFT refuses too
+     */
+    public static LoraConfig from(ConfigValues values) {
+        LoraConfig config = new LoraConfig(
+                values.get(LoraKeys.R),
+                values.get(LoraKeys.LORA_ALPHA),
+                values.get(LoraKeys.LORA_DROPOUT),
+                Optional.ofNullable(values.get(LoraKeys.TARGET_MODULES)),
+                Optional.ofNullable(values.get(LoraKeys.EXCLUDE_MODULES)),
+                orEmpty(values.get(LoraKeys.LAYERS_TO_TRANSFORM)),
+                orEmpty(values.get(LoraKeys.LAYERS_PATTERN)),
+                values.get(LoraKeys.RANK_PATTERN),
+                values.get(LoraKeys.ALPHA_PATTERN),
+                orEmpty(values.get(LoraKeys.TARGET_PARAMETERS)),
+                values.get(LoraKeys.USE_RSLORA),
+                values.get(LoraKeys.INIT_LORA_WEIGHTS),
+                Optional.ofNullable(values.get(LoraKeys.TASK_TYPE)));
+        config.checkLayers(values);
+        return config;
+    }
+
+    private void checkLayers(ConfigValues values) {
+        boolean pattern = targetModules.orElse(null) instanceof ModuleNames.Pattern;
+        if (pattern && !layersToTransform.isEmpty()) {
+            throw UserException.badInput(
+                    "layers_to_transform " + layersToTransform + " (" + values.origin(LoraKeys.LAYERS_TO_TRANSFORM)
+                            + ") cannot be used when target_modules is a text (" + targetModules.get() + ")",
+                    "name the modules in a list, for example [attention, mlp, experts], or the layers in the expression");
+        }
+        if (!layersPattern.isEmpty() && (pattern || layersToTransform.isEmpty())) {
+            throw UserException.badInput(
+                    "layers_pattern " + layersPattern + " (" + values.origin(LoraKeys.LAYERS_PATTERN)
+                            + ") needs layers_to_transform, and target_modules as a list",
+                    "set layers_to_transform, or leave layers_pattern out");
+        }
+    }
+
+    /** The same but for the targets. */
+    public LoraConfig withTargets(ModuleNames targets) {
+        return new LoraConfig(
+                r,
+                loraAlpha,
+                loraDropout,
+                Optional.of(targets),
+                excludeModules,
+                layersToTransform,
+                layersPattern,
+                rankPattern,
+                alphaPattern,
+                targetParameters,
+                useRslora,
+                initLoraWeights,
+                taskType);
+    }
+
+    /** The same but for the target parameters. */
+    public LoraConfig withTargetParameters(List<String> parameters) {
+        return new LoraConfig(
+                r,
+                loraAlpha,
+                loraDropout,
+                targetModules,
+                excludeModules,
+                layersToTransform,
+                layersPattern,
+                rankPattern,
+                alphaPattern,
+                parameters,
+                useRslora,
+                initLoraWeights,
+                taskType);
+    }
+
+    /** What a target's update B·A is multiplied by. */
+    public static double scaling(double alpha, int r, boolean useRslora) {
+        return useRslora ? alpha / Math.sqrt(r) : alpha / r;
+    }
+
+    private static <T> List<T> orEmpty(List<T> list) {
+        return list == null ? List.of() : list;
+    }
+}

@@ -1,0 +1,169 @@
+package dev.loranative.config;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** Every key of PEFT 0.21's {@code LoraConfig} that a user may set, with PEFT's defaults. */
+public final class LoraKeys {
+
+    private static final String GROUP = "LoRA";
+
+    public static final Key<Integer> R =
+            Key.of(GROUP, "r", Scalars.count(1), 8, "rank of the update B·A of every target").alias("lora_r");
+    public static final Key<Double> LORA_ALPHA = Key.of(
+            GROUP,
+            "lora_alpha",
+            Scalars.number("a number above 0", value -> value > 0),
+            8.0,
+            "the update is scaled by lora_alpha / r");
+    public static final Key<Double> LORA_DROPOUT = Key.of(
+            GROUP,
+            "lora_dropout",
+            Scalars.number("a number from 0 to below 1", value -> value >= 0 && value < 1),
+            0.0,
+            "probability with which an input of A is dropped in training");
+    public static final Key<ModuleNames> TARGET_MODULES = Key.of(
+            GROUP,
+            "target_modules",
+            Lists.moduleNames(),
+            null,
+            "what is trained: names or ends of names, a regular expression for whole names, all-linear, or the groups"
+                    + " attention, mlp, experts, router");
+    public static final Key<ModuleNames> EXCLUDE_MODULES = Key.of(
+            GROUP,
+            "exclude_modules",
+            Lists.moduleNames(),
+            null,
+            "what is not trained although target_modules names it; matched in the same way");
+    public static final Key<List<Integer>> LAYERS_TO_TRANSFORM = Key.of(
+            GROUP,
+            "layers_to_transform",
+            Lists.of(Scalars.count(0)),
+            null,
+            "numbers of the layers to train, from 0; needs target_modules as a list");
+    public static final Key<List<String>> LAYERS_PATTERN = Key.of(
+            GROUP,
+            "layers_pattern",
+            Lists.of(Scalars.text()),
+            null,
+            "name of the list of layers, where layers_to_transform must look at another than the first");
+    public static final Key<Map<String, Integer>> RANK_PATTERN = Key.of(
+            GROUP,
+            "rank_pattern",
+            Lists.map(Scalars.count(1)),
+            Map.of(),
+            "other ranks: {regular expression for the end of a name: rank}");
+    public static final Key<Map<String, Double>> ALPHA_PATTERN = Key.of(
+            GROUP,
+            "alpha_pattern",
+            Lists.map(Scalars.number("a number above 0", value -> value > 0)),
+            Map.of(),
+            "other values of lora_alpha: {regular expression for the end of a name: alpha}");
+    public static final Key<List<String>> TARGET_PARAMETERS = Key.of(
+            GROUP,
+            "target_parameters",
+            Lists.of(Scalars.text()),
+            null,
+            "weights to train by the end of their name, for example mlp.gate.weight");
+    public static final Key<Boolean> USE_RSLORA = Key.of(
+            GROUP, "use_rslora", Scalars.bool(), false, "scale the update by lora_alpha / sqrt(r)");
+    public static final Key<InitLoraWeights> INIT_LORA_WEIGHTS = Key.of(
+            GROUP,
+            "init_lora_weights",
+            InitLoraWeights.TYPE,
+            InitLoraWeights.KAIMING,
+            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random");
+    public static final Key<String> TASK_TYPE = Key.of(
+                    GROUP,
+                    "task_type",
+                    Scalars.choice(
+                            "CAUSAL_LM",
+                            "SEQ_CLS",
+                            "SEQ_2_SEQ_LM",
+                            "TOKEN_CLS",
+                            "QUESTION_ANS",
+                            "FEATURE_EXTRACTION"),
+                    "CAUSAL_LM",
+                    "")
+            .orNull()
+            .onlyDefault();
+    public static final Key<String> BIAS = Key.of(
+                    GROUP, "bias", Scalars.choice("none", "all", "lora_only"), "none", "")
+            .onlyDefault();
+    public static final Key<Boolean> FAN_IN_FAN_OUT = later("fan_in_fan_out", false);
+    public static final Key<Boolean> USE_DORA = later("use_dora", false);
+    public static final Key<Boolean> LORA_BIAS = later("lora_bias", false);
+    public static final Key<Boolean> ENSURE_WEIGHT_TYING = later("ensure_weight_tying", false);
+    public static final Key<Boolean> USE_QALORA = later("use_qalora", false);
+
+    /** Keys of features that this version lacks: PEFT's default, null, false and empty lists or maps are accepted. */
+    private static final Map<String, Object> ABSENT = new TreeMap<>(Map.of(
+            "megatron_core", "megatron.core",
+            "qalora_group_size", 16,
+            "loftq_config", Map.of()));
+
+    private static final List<String> NULL_BY_DEFAULT = List.of(
+            "modules_to_save",
+            "trainable_token_indices",
+            "layer_replication",
+            "alora_invocation_tokens",
+            "arrow_config",
+            "corda_config",
+            "eva_config",
+            "kasa_config",
+            "lora_ga_config",
+            "megatron_config",
+            "monteclora_config",
+            "use_bdlora",
+            "velora_config",
+            "runtime_config");
+
+    /** In the order of the help. */
+    public static final List<Key<?>> ALL = all();
+
+    private LoraKeys() {}
+
+    private static Key<Boolean> later(String name, boolean defaultValue) {
+        return Key.of(GROUP, name, Scalars.bool(), defaultValue, "").orNull().onlyDefault();
+    }
+
+    private static List<Key<?>> all() {
+        List<Key<?>> keys = new ArrayList<>(List.of(
+                R,
+                LORA_ALPHA,
+                LORA_DROPOUT,
+                TARGET_MODULES,
+                EXCLUDE_MODULES,
+                LAYERS_TO_TRANSFORM,
+                LAYERS_PATTERN,
+                RANK_PATTERN,
+                ALPHA_PATTERN,
+                TARGET_PARAMETERS,
+                USE_RSLORA,
+                INIT_LORA_WEIGHTS,
+                TASK_TYPE,
+                BIAS,
+                FAN_IN_FAN_OUT,
+                USE_DORA,
+                LORA_BIAS,
+                ENSURE_WEIGHT_TYING,
+                USE_QALORA));
+        ABSENT.forEach((name, value) -> keys.add(Key.of(GROUP, name, Scalars.anything(), value, "")
+                .orNull()
+                .supportedIf(given -> given.equals(value) || isNothing(given))));
+        NULL_BY_DEFAULT.forEach(name -> keys.add(
+                Key.of(GROUP, name, Scalars.anything(), null, "").supportedIf(LoraKeys::isNothing)));
+        return List.copyOf(keys);
+    }
+
+    private static boolean isNothing(Object value) {
+        return switch (value) {
+            case Boolean flag -> !flag;
+            case List<?> list -> list.isEmpty();
+            case Map<?, ?> map -> map.isEmpty();
+            default -> false;
+        };
+    }
+}

@@ -1,0 +1,25 @@
+package dev.loranative.config;
+
+import java.nio.file.Path;
+import java.util.Optional;
+
+/**
+ * Which model, and how it runs.
+ *
+ * @param path folder with {@code config.json} and safetensors
+ * @param dtype float32, bfloat16 or float16 for the frozen weights; empty: as in the file
+ * @param routerAuxLossCoef weight of the load-balancing loss; 0: off
+ * @param gradientCheckpointing whether layers are computed again in the backward pass
+ */
+public record ModelOptions(
+        Path path, Optional<String> dtype, double routerAuxLossCoef, boolean gradientCheckpointing) {
+
+    static ModelOptions from(ConfigValues values) {
+        Double coefficient = values.get(TrainKeys.ROUTER_AUX_LOSS_COEF);
+        return new ModelOptions(
+                values.get(TrainKeys.MODEL),
+                Optional.ofNullable(values.get(TrainKeys.DTYPE)).filter(dtype -> !dtype.equals("auto")),
+                coefficient == null ? 0 : coefficient,
+                values.get(TrainKeys.GRADIENT_CHECKPOINTING));
+    }
+}

@@ -1,0 +1,140 @@
+package dev.loranative.lora;
+
+import dev.loranative.config.ConfigParser;
+import dev.loranative.config.InitLoraWeights;
+import dev.loranative.config.LoraConfig;
+import dev.loranative.config.LoraKeys;
+import dev.loranative.errors.UserException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * {@code adapter_config.json} as PEFT reads and writes it.
+ *
+ * @param baseModel {@code base_model_name_or_path}: where the base model was, not necessarily where it is
+ * @param warnings what was ignored when reading, one line each
+ */
+public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<String> warnings) {
+
+    public static final String FILE = "adapter_config.json";
+
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+
+    /** Keys of PEFT's configuration that say nothing about the weights. */
+    private static final Set<String> OUTSIDE = Set.of(
+            "peft_type", "peft_version", "base_model_name_or_path", "inference_mode", "revision", "auto_mapping");
+
+    /** Keys that only mattered when the training began. */
+    private static final Set<String> BEFORE_TRAINING = Set.of(
+            LoraKeys.INIT_LORA_WEIGHTS.name(), "loftq_config", "eva_config", "corda_config", "lora_ga_config",
+            "runtime_config", "megatron_core", "qalora_group_size");
+
+    /**
+     * Reads the configuration in an adapter's folder. Unknown keys are ignored with a warning, as in PEFT.
+     *
+     * @throws UserException if there is none, it is no LoRA configuration, or it asks for what is not supported yet
+     */
+    public static AdapterConfig read(Path folder) {
+        Path file = folder.resolve(FILE);
+        Map<String, Object> map = json(file);
+        Object type = map.get("peft_type");
+        if (type == null) {
+            throw UserException.badInput(
+                    file + " has no peft_type", "give the folder of a PEFT adapter of type LORA");
+        }
+        if (!type.toString().equals("LORA")) {
+            throw UserException.badInput(
+                    file + ": peft_type " + type + " is not supported", "only adapters of type LORA can be read");
+        }
+        ConfigParser parser = new ConfigParser(LoraKeys.ALL);
+        Map<String, Object> lora = new LinkedHashMap<>();
+        List<String> warnings = new ArrayList<>();
+        map.forEach((name, value) -> {
+            boolean known = parser.knows(name);
+            if (known && !BEFORE_TRAINING.contains(name)) {
+                lora.put(name, value);
+            } else if (!known && !OUTSIDE.contains(name)) {
+                warnings.add(file + ": unknown key '" + name + "' is ignored");
+            }
+        });
+        // A missing map means no patterns; PEFT writes {} but reads null too.
+        lora.entrySet()
+                .removeIf(entry -> entry.getValue() == null && entry.getKey().endsWith("_pattern"));
+        Optional<String> base =
+                Optional.ofNullable(map.get("base_model_name_or_path")).map(Object::toString);
+        try {
+            return new AdapterConfig(LoraConfig.from(parser.parse(lora, file.toString())), base, warnings);
+        } catch (UserException e) {
+            throw UserException.badInput(e.getMessage(), "give an adapter that this version reads: LoRA on linear layers");
+        }
+    }
+
+    private static Map<String, Object> json(Path file) {
+        try {
+            Object root = JSON.readValue(Files.readString(file), Object.class);
+            if (root instanceof Map<?, ?> map) {
+                Map<String, Object> copy = new LinkedHashMap<>();
+                map.forEach((key, value) -> copy.put(String.valueOf(key), value));
+                return copy;
+            }
+            throw UserException.badInput(file + " does not hold a JSON object", "give the folder of a PEFT adapter");
+        } catch (JacksonException e) {
+            int line = e.getLocation() == null ? 0 : e.getLocation().getLineNr();
+            throw UserException.badInput(
+                    file + ":" + line + " is not valid JSON: "
+                            + e.getOriginalMessage().lines().findFirst().orElse(""),
+                    "restore the file, or give another adapter");
+        } catch (IOException e) {
+            throw UserException.badInput(
+                    "cannot read " + file + (Files.exists(file) ? ": " + e.getMessage() : ": no such file"),
+                    "give the folder of a PEFT adapter: " + FILE + " and " + AdapterFiles.TENSORS);
+        }
+    }
+
+    /**
+     * The file's text: every key of PEFT 0.21, sorted, one a line.
+     *
+     * @param layout what PEFT has to read so that it means these targets
+     */
+    static String text(LoraConfig lora, Optional<String> baseModel, PeftLayout layout) {
+        Map<String, Object> map = new TreeMap<>();
+        LoraKeys.ALL.forEach(key -> map.put(key.name(), key.write(key.defaultValue())));
+        map.remove("runtime_config");
+        map.putAll(layout.settings());
+        map.put("r", lora.r());
+        map.put("lora_alpha", number(lora.loraAlpha()));
+        map.put("lora_dropout", layout.dropout(lora.loraDropout()));
+        map.put("use_rslora", lora.useRslora());
+        map.put("init_lora_weights", lora.initLoraWeights() == InitLoraWeights.GAUSSIAN ? "gaussian" : true);
+        map.put("task_type", lora.taskType().orElse(null));
+        map.put("peft_type", "LORA");
+        map.put("peft_version", "0.21.0");
+        map.put("base_model_name_or_path", baseModel.orElse(null));
+        map.put("inference_mode", true);
+        map.put("revision", null);
+        map.put("auto_mapping", null);
+        StringBuilder text = new StringBuilder("{");
+        String separator = "\n";
+        for (Map.Entry<String, Object> entry : map.entrySet()) {
+            text.append(separator).append("  ").append(JSON.writeValueAsString(entry.getKey()));
+            text.append(": ").append(JSON.writeValueAsString(entry.getValue()));
+            separator = ",\n";
+        }
+        return text.append("\n}\n").toString();
+    }
+
+    /** Whole numbers without a fraction, as PEFT writes them. */
+    static Object number(double value) {
+        return value == Math.rint(value) && Math.abs(value) < 1L << 53 ? (Object) (long) value : (Object) value;
+    }
+}

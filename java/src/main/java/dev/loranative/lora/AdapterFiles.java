@@ -1,0 +1,70 @@
+package dev.loranative.lora;
+
+import dev.loranative.checkpoint.AtomicFiles;
+import dev.loranative.checkpoint.FloatTensors;
+import dev.loranative.checkpoint.SafetensorsWriter;
+import dev.loranative.config.LoraConfig;
+import dev.loranative.model.ModuleTree;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * The folder of an adapter in PEFT's format: {@value AdapterConfig#FILE}, {@value #TENSORS}, {@value #CARD}.
+ *
+ * <p>A tensor is named {@code base_model.model.MODULE.lora_A.weight} ([r, in]) or {@code ….lora_B.weight} ([out, r]).
+ * Experts have their own tensors under their names in the checkpoint, as PEFT wrote them for transformers 4 and still reads
+ * them.
+ */
+public final class AdapterFiles {
+
+    public static final String TENSORS = "adapter_model.safetensors";
+    public static final String CARD = "README.md";
+
+    static final String PREFIX = "base_model.model.";
+    static final String A = ".lora_A.weight";
+    static final String B = ".lora_B.weight";
+
+    private AdapterFiles() {}
+
+    /**
+     * Reads an adapter for this model.
+     *
+     * @throws dev.loranative.errors.UserException if a file is missing or broken, a tensor lacks its partner, belongs to no
+     *     module, has another shape or rank than it must, or holds values that are no numbers
+     */
+    public static Adapter read(Path folder, ModuleTree tree) {
+        return new AdapterReader(folder, tree).read();
+    }
+
+    /**
+     * Writes an adapter; each file is complete or absent. Tensors are float32.
+     *
+     * @param config what the user asked for; rewritten where PEFT would read it as other targets
+     * @param baseModel where PEFT should look for the base model
+     * @return warnings, one line each, if PEFT cannot load these targets
+     */
+    public static List<String> write(
+            Path folder,
+            LoraConfig config,
+            Optional<String> baseModel,
+            ModuleTree tree,
+            List<AdapterModule> modules,
+            ModelCard card) {
+        PeftLayout layout = PeftLayout.of(config, tree, modules);
+        List<SafetensorsWriter.Tensor> tensors = new ArrayList<>();
+        for (AdapterModule module : modules) {
+            long r = module.r();
+            tensors.add(FloatTensors.of(
+                    PREFIX + module.name() + A, List.of(r, module.module().in()), module.a()));
+            tensors.add(FloatTensors.of(
+                    PREFIX + module.name() + B, List.of(module.module().out(), r), module.b()));
+        }
+        SafetensorsWriter.write(folder.resolve(TENSORS), tensors, Map.of("format", "pt"));
+        AtomicFiles.writeString(folder.resolve(AdapterConfig.FILE), AdapterConfig.text(config, baseModel, layout));
+        AtomicFiles.writeString(folder.resolve(CARD), card.text(config, baseModel, modules, layout.warnings()));
+        return layout.warnings();
+    }
+}

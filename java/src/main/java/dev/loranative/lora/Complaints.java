@@ -1,0 +1,106 @@
+package dev.loranative.lora;
+
+import dev.loranative.config.Lists;
+import dev.loranative.config.ModuleNames;
+import dev.loranative.config.Nearest;
+import dev.loranative.errors.UserException;
+import dev.loranative.model.LinearModule;
+import java.util.Collection;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+
+/** The errors about names that no module has, each with what was probably meant. */
+final class Complaints {
+
+    private static final int SUGGESTIONS = 3;
+
+    private final List<LinearModule> modules;
+
+    Complaints(List<LinearModule> modules) {
+        this.modules = modules;
+    }
+
+    UserException nothingNamed(NameRule rule) {
+        String text = rule.text();
+        String problem = "target_modules: '" + text + "' matches none of the " + modules.size() + " linear modules";
+        if (rule instanceof NameRule.Expression) {
+            return UserException.badInput(problem + " of this model", expressionHint(text));
+        }
+        if (rule instanceof NameRule.Group) {
+            return UserException.badInput(
+                    problem + ": the model has none of that kind", "`inspect` lists the modules by kind");
+        }
+        if (text.equalsIgnoreCase(ModuleNames.ALL_LINEAR)) {
+            return UserException.badInput(
+                    problem + ": it is known as a single text only, not in a list",
+                    "write target_modules: all-linear, or [attention, mlp, experts, router]");
+        }
+        Set<String> inside = inside(text);
+        if (!inside.isEmpty()) {
+            return UserException.badInput(
+                    problem + ": it is a container", "name the linear modules in it: " + list(inside));
+        }
+        return UserException.badInput(
+                problem + " of this model", "did you mean " + nearest(text) + "? `inspect` lists them all");
+    }
+
+    private String expressionHint(String text) {
+        if (!Lists.isRegex(text)) {
+            String names = text.replaceAll("\\s*,\\s*", ", ");
+            return "a text must match the whole name: write a list, [" + names + "], or '.*"
+                    + nearestNames(text).getFirst() + "'";
+        }
+        return "the expression must match the whole name, for example "
+                + modules.get(modules.size() / 2).name();
+    }
+
+    UserException noParameter(String text) {
+        boolean fused = text.endsWith("gate_up_proj") || text.endsWith("experts.down_proj");
+        return UserException.badInput(
+                "target_parameters: '" + text + "' matches no weight of the " + modules.size() + " linear modules",
+                fused
+                        ? "name the experts' own projections in target_modules: [gate_proj, up_proj, down_proj]"
+                        : "did you mean "
+                                + list(nearestNames(text.replaceFirst("\\.weight$", "")).stream()
+                                        .map(name -> name + ".weight")
+                                        .toList())
+                                + "?");
+    }
+
+    /** The names most like this one, for a message. */
+    String nearest(String text) {
+        return list(nearestNames(text));
+    }
+
+    private List<String> nearestNames(String text) {
+        String wanted = text.substring(text.lastIndexOf('.', text.length() - 2) + 1);
+        Set<String> known = new LinkedHashSet<>(ModuleNames.GROUPS);
+        for (LinearModule module : modules) {
+            for (String name : NameRule.names(module)) {
+                String[] parts = name.split("\\.");
+                known.add(parts[parts.length - 1]);
+                if (text.contains(".") && parts.length > 1) {
+                    known.add(parts[parts.length - 2] + "." + parts[parts.length - 1]);
+                }
+            }
+        }
+        return Nearest.to(text.contains(".") ? text : wanted, known, SUGGESTIONS);
+    }
+
+    /** Ends of the names of modules inside the container that the text names. */
+    private Set<String> inside(String text) {
+        String middle = "." + text + ".";
+        return modules.stream()
+                .flatMap(module -> NameRule.names(module).stream())
+                .filter(name -> ("." + name).contains(middle))
+                .map(name -> name.substring(name.lastIndexOf('.') + 1))
+                .limit(10_000)
+                .collect(Collectors.toCollection(LinkedHashSet::new));
+    }
+
+    static String list(Collection<?> items) {
+        return items.stream().map(String::valueOf).collect(Collectors.joining(", "));
+    }
+}
