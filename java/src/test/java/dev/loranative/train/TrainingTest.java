@@ -1,0 +1,193 @@
+package dev.loranative.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.loranative.config.TrainConfig;
+import dev.loranative.errors.UserException;
+import dev.loranative.lora.AdapterFiles;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** What a run promises beyond its numbers: the same bytes, exact resumption, a clean stop. */
+class TrainingTest {
+
+    private static final ReferenceCase MOE = ReferenceCase.of("qwen3moe-router");
+    private static final int STEPS = 6;
+
+    @TempDir
+    Path temporary;
+
+    @Test
+    void the_same_bytes_for_any_number_of_threads() throws IOException {
+        byte[] one = train("one", "--threads", "1");
+        byte[] two = train("two", "--threads", "2");
+        byte[] again = train("again", "--threads", "2");
+
+        assertThat(two).isEqualTo(one);
+        assertThat(again).isEqualTo(one);
+        assertThat(train("other", "--seed", "7")).isNotEqualTo(one);
+    }
+
+    @Test
+    void recomputing_layers_changes_nothing() throws IOException {
+        assertThat(train("recomputed", "--gradient-checkpointing", "true")).isEqualTo(train("kept"));
+    }
+
+    @Test
+    void a_run_that_was_interrupted_and_resumed_ends_with_the_same_bytes() throws IOException {
+        byte[] whole = train("whole");
+        QuietListener first = new QuietListener();
+        TrainConfig config = config("parts");
+        boolean finished = Training.run(config, first, () -> first.steps.size() == 3);
+
+        assertThat(finished).isFalse();
+        assertThat(first.saved).containsExactly(config.run().outputDir().resolve("checkpoint-3"));
+        assertThat(config.run().outputDir().resolve(AdapterFiles.TENSORS)).doesNotExist();
+
+        QuietListener second = new QuietListener();
+        assertThat(Training.run(config("parts", "--resume-from-checkpoint", "true"), second, () -> false))
+                .isTrue();
+        assertThat(second.steps).extracting(StepMetrics::step).containsExactly(4, 5, 6);
+        assertThat(adapter("parts")).isEqualTo(whole);
+        assertThat(losses("parts")).isEqualTo(losses("whole"));
+    }
+
+    @Test
+    void a_run_that_was_killed_goes_on_from_its_newest_checkpoint() throws IOException {
+        byte[] whole = train("whole");
+        train("killed", "--save-steps", "2");
+        // As if killed while step 5 was being logged: no adapter, a later checkpoint half written, a line cut short.
+        Path output = temporary.resolve("killed");
+        Files.delete(output.resolve(AdapterFiles.TENSORS));
+        deleteTree(output.resolve("checkpoint-6"));
+        Files.createDirectories(output.resolve(".checkpoint-6.partial"));
+        List<String> lines = Files.readAllLines(output.resolve("metrics.jsonl"));
+        Files.writeString(
+                output.resolve("metrics.jsonl"), String.join("\n", lines.subList(0, 4)) + "\n{\"step\":5,\"ep");
+
+        Training.run(
+                config("killed", "--save-steps", "2", "--resume-from-checkpoint", "true"),
+                new QuietListener(),
+                () -> false);
+
+        assertThat(adapter("killed")).isEqualTo(whole);
+        assertThat(losses("killed")).isEqualTo(losses("whole"));
+    }
+
+    @Test
+    void resuming_with_another_setting_is_refused_and_names_it() throws IOException {
+        train("run", "--save-steps", "2");
+
+        assertThatThrownBy(() -> train("run", "--resume-from-checkpoint", "true", "--learning-rate", "0.5"))
+                .isInstanceOf(UserException.class)
+                .hasMessageContaining("learning_rate was 0.01, is 0.5");
+    }
+
+    @Test
+    void old_checkpoints_are_removed_beyond_the_limit() throws IOException {
+        train("run", "--save-steps", "1", "--save-total-limit", "2");
+
+        try (Stream<Path> entries = Files.list(temporary.resolve("run"))) {
+            assertThat(entries.map(entry -> entry.getFileName().toString()).filter(name -> name.startsWith("check")))
+                    .containsExactlyInAnyOrder("checkpoint-5", "checkpoint-6");
+        }
+    }
+
+    @Test
+    void a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint() {
+        TrainConfig config = config("unstable", "--learning-rate", "1e30", "--save-steps", "1", "--max-grad-norm", "0");
+        QuietListener listener = new QuietListener();
+
+        assertThatThrownBy(() -> Training.run(config, listener, () -> false))
+                .isInstanceOfSatisfying(UserException.class, e -> {
+                    assertThat(e.exitCode()).isEqualTo(UserException.FAILED);
+                    assertThat(e.hint()).contains(listener.saved.getLast().toString());
+                })
+                .hasMessageContaining("step " + (listener.steps.size() + 1));
+
+        assertThat(config.run().outputDir().resolve(AdapterFiles.TENSORS)).doesNotExist();
+        assertThat(listener.saved.getLast().resolve(AdapterFiles.TENSORS)).exists();
+    }
+
+    @Test
+    void a_limit_that_the_plan_exceeds_ends_the_run_before_it_writes() {
+        TrainConfig config = config("large", "--max-memory", "100KB");
+
+        assertThatThrownBy(() -> Training.run(config, new QuietListener(), () -> false))
+                .isInstanceOfSatisfying(
+                        UserException.class, e -> assertThat(e.exitCode()).isEqualTo(UserException.DOES_NOT_FIT))
+                .hasMessageContaining("max_memory");
+        assertThat(config.run().outputDir()).doesNotExist();
+    }
+
+    @Test
+    void evaluation_lines_stand_between_the_steps() throws IOException {
+        train("evaluated", "--eval-dataset", MOE.folder().resolve("data.jsonl").toString(), "--eval-steps", "4");
+
+        List<Integer> evaluatedAt = new ArrayList<>();
+        for (JsonNode line : lines("evaluated")) {
+            if (line.has("eval_loss")) {
+                evaluatedAt.add(line.get("step").asInt());
+                assertThat(line.get("eval_loss").asDouble()).isBetween(3.0, 8.0);
+            }
+        }
+        assertThat(evaluatedAt).containsExactly(4, STEPS);
+    }
+
+    /** Attention, router and experts, with dropout, accumulation, random order, the auxiliary loss. */
+    private TrainConfig config(String output, String... more) {
+        List<String> flags = new ArrayList<>(List.of(
+                "--model", MOE.folder().resolve("model").toString(),
+                "--data", MOE.folder().resolve("data.jsonl").toString(),
+                "--output", temporary.resolve(output).toString(),
+                "--target-modules", "attention,router,experts",
+                "--r", "4",
+                "--lora-dropout", "0.1",
+                "--router-aux-loss-coef", "0.01",
+                "--per-device-train-batch-size", "2",
+                "--gradient-accumulation-steps", "2",
+                "--learning-rate", "0.01",
+                "--max-steps", String.valueOf(STEPS)));
+        flags.addAll(List.of(more));
+        return TrainConfig.parse(Optional.empty(), flags);
+    }
+
+    private byte[] train(String output, String... more) throws IOException {
+        assertThat(Training.run(config(output, more), new QuietListener(), () -> false))
+                .isTrue();
+        return adapter(output);
+    }
+
+    private byte[] adapter(String output) throws IOException {
+        return Files.readAllBytes(temporary.resolve(output).resolve(AdapterFiles.TENSORS));
+    }
+
+    private List<Double> losses(String output) throws IOException {
+        return lines(output).stream().map(line -> line.get("loss").asDouble()).toList();
+    }
+
+    private List<JsonNode> lines(String output) throws IOException {
+        return Files.readAllLines(temporary.resolve(output).resolve("metrics.jsonl")).stream()
+                .map(line -> JsonMapper.shared().readTree(line))
+                .toList();
+    }
+
+    private static void deleteTree(Path folder) throws IOException {
+        try (Stream<Path> entries = Files.list(folder)) {
+            for (Path entry : entries.toList()) {
+                Files.delete(entry);
+            }
+        }
+        Files.delete(folder);
+    }
+}
