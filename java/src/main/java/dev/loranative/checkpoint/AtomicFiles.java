@@ -76,8 +76,8 @@ public final class AtomicFiles {
     }
 
     /**
-     * An empty hidden folder beside {@code destination}, to be filled and then given to {@link #publishDirectory}. What an
-     * interrupted run left there is removed.
+     * An empty hidden folder beside {@code destination}, to be filled and then given to {@link #publishDirectory}. What
+     * an interrupted run left there is removed.
      */
     public static Path stagingDirectory(Path destination) {
         Path staging = hidden(destination, "partial");
@@ -113,8 +113,8 @@ public final class AtomicFiles {
     }
 
     /**
-     * Removes a folder so that it is never seen half empty: it first loses its name, then its files. A folder that is not
-     * there is no error.
+     * Removes a folder so that it is never seen half empty: it first loses its name, then its files. A folder that is
+     * not there is no error.
      */
     public static void deleteDirectory(Path directory) {
         Path deleted = hidden(directory, "deleted");

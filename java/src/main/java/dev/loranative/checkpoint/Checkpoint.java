@@ -39,8 +39,8 @@ public final class Checkpoint implements AutoCloseable {
      * Opens and checks every file of the checkpoint; data is mapped, not read.
      *
      * @param directory a model's folder as on the hub
-     * @throws UserException if there is no such folder, nothing in it to read, a file or the index is broken, a shard is
-     *     missing, or two shards hold a tensor of the same name
+     * @throws UserException if there is no such folder, nothing in it to read, a file or the index is broken, a shard
+     *     is missing, or two shards hold a tensor of the same name
      */
     public static Checkpoint open(Path directory) {
         if (!Files.isDirectory(directory)) {
@@ -149,8 +149,8 @@ public final class Checkpoint implements AutoCloseable {
     }
 
     /**
-     * The bytes of a tensor as in {@link SafetensorsFile#data}: read-only, little endian, perhaps unaligned, alive until
-     * {@link #close()}.
+     * The bytes of a tensor as in {@link SafetensorsFile#data}: read-only, little endian, perhaps unaligned, alive
+     * until {@link #close()}.
      *
      * @throws UserException if the checkpoint has no such tensor
      */

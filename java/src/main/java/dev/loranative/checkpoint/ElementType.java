@@ -2,7 +2,7 @@ package dev.loranative.checkpoint;
 
 import java.util.Optional;
 
-/** The element types of the safetensors format whose elements fill whole bytes; the constants carry the file's names. */
+/** The element types of the safetensors format whose elements fill whole bytes, under the names of the files. */
 public enum ElementType {
     F64(8),
     F32(4),

@@ -58,7 +58,8 @@ public final class SafetensorsFile implements AutoCloseable {
             MemorySegment mapping = channel.map(FileChannel.MapMode.READ_ONLY, 0, fileBytes, arena);
             long length = mapping.get(LENGTH, 0);
             SafetensorsHeader.checkLength(path, length, fileBytes);
-            byte[] json = mapping.asSlice(SafetensorsHeader.LENGTH_BYTES, length).toArray(ValueLayout.JAVA_BYTE);
+            byte[] json =
+                    mapping.asSlice(SafetensorsHeader.LENGTH_BYTES, length).toArray(ValueLayout.JAVA_BYTE);
             SafetensorsHeader header = SafetensorsHeader.parse(path, json, fileBytes);
             return new SafetensorsFile(path, header, arena, mapping);
         } catch (IOException e) {

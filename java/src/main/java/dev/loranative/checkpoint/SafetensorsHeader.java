@@ -65,7 +65,8 @@ record SafetensorsHeader(Map<String, TensorEntry> tensors, Map<String, String> m
         }
         if (length > LONGEST_HEADER) {
             throw broken(
-                    file, "the header length is " + length + ", above the format's limit of " + LONGEST_HEADER + " bytes");
+                    file,
+                    "the header length is " + length + ", above the format's limit of " + LONGEST_HEADER + " bytes");
         }
     }
 
@@ -165,7 +166,10 @@ record SafetensorsHeader(Map<String, TensorEntry> tensors, Map<String, String> m
                     throw broken(file, "the header goes on after its JSON object");
                 }
             } catch (JacksonException e) {
-                throw broken(file, place + ": " + e.getOriginalMessage().lines().findFirst().orElse("not JSON"));
+                throw broken(
+                        file,
+                        place + ": "
+                                + e.getOriginalMessage().lines().findFirst().orElse("not JSON"));
             }
             return new SafetensorsHeader(tensors, metadata);
         }
@@ -194,10 +198,12 @@ record SafetensorsHeader(Map<String, TensorEntry> tensors, Map<String, String> m
                 }
             }
             if (type == null || shape == null || offsets == null) {
-                throw broken(file, place + " lacks " + (type == null ? "dtype" : shape == null ? "shape" : "data_offsets"));
+                throw broken(
+                        file, place + " lacks " + (type == null ? "dtype" : shape == null ? "shape" : "data_offsets"));
             }
             if (offsets.size() != 2 || offsets.get(0) > offsets.get(1)) {
-                throw broken(file, place + " has data_offsets " + offsets + ", expected [begin, end] with begin <= end");
+                throw broken(
+                        file, place + " has data_offsets " + offsets + ", expected [begin, end] with begin <= end");
             }
             // begin + dataStart could pass the largest long; such an offset is outside any file all the same.
             if (offsets.get(1) > Long.MAX_VALUE - dataStart) {

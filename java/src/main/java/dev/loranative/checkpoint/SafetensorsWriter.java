@@ -82,7 +82,8 @@ public final class SafetensorsWriter {
         }
         byte[] header = header(ordered, metadata);
         AtomicFiles.write(path, channel -> {
-            ByteBuffer length = ByteBuffer.allocate(SafetensorsHeader.LENGTH_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+            ByteBuffer length =
+                    ByteBuffer.allocate(SafetensorsHeader.LENGTH_BYTES).order(ByteOrder.LITTLE_ENDIAN);
             writeFully(channel, length.putLong(0, header.length));
             writeFully(channel, ByteBuffer.wrap(header));
             try (Arena arena = Arena.ofConfined()) {

@@ -25,8 +25,8 @@ final class ShardIndex {
     /**
      * The shard of every tensor, in the order of the index; every shard exists and lies in the index's folder.
      *
-     * <p>A shard may be a symbolic link that leads elsewhere (the hub's cache is made of such links), but its name in the
-     * index may not leave the folder.
+     * <p>A shard may be a symbolic link that leads elsewhere (the hub's cache is made of such links), but its name in
+     * the index may not leave the folder.
      */
     static Map<String, Path> read(Path index) {
         JsonNode root;
@@ -50,7 +50,9 @@ final class ShardIndex {
             if (!entry.getValue().isString()) {
                 throw broken(index, "weight_map has " + entry.getValue() + " for tensor " + entry.getKey());
             }
-            shards.put(entry.getKey(), shard(index, entry.getKey(), entry.getValue().stringValue()));
+            shards.put(
+                    entry.getKey(),
+                    shard(index, entry.getKey(), entry.getValue().stringValue()));
         }
         return shards;
     }

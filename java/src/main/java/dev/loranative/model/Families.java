@@ -56,8 +56,7 @@ public final class Families {
                     Biases.ATTENTION_KEY,
                     false,
                     WindowRule.ALL_IF_USED,
-                    Optional.of(new Moe(
-                            128, 8, "moe_intermediate_size", 768, 0, false, 0.001, true, MoeNames.USUAL))),
+                    Optional.of(new Moe(128, 8, "moe_intermediate_size", 768, 0, false, 0.001, true, MoeNames.USUAL))),
             new Family(
                     "qwen2_moe",
                     new Defaults(151936, 2048, 5632, 24, 16, 16, 0, 32768, 1e-6, 10_000, 4096),
@@ -65,8 +64,8 @@ public final class Families {
                     Biases.QKV_KEY,
                     false,
                     WindowRule.ALTERNATING_LAYERS,
-                    Optional.of(new Moe(
-                            60, 4, "moe_intermediate_size", 1408, 5632, false, 0.001, true, MoeNames.USUAL))),
+                    Optional.of(
+                            new Moe(60, 4, "moe_intermediate_size", 1408, 5632, false, 0.001, true, MoeNames.USUAL))),
             new Family(
                     "mixtral",
                     new Defaults(32000, 4096, 14336, 32, 32, 8, 0, 131072, 1e-5, 1_000_000, 0),

@@ -9,8 +9,8 @@ import java.util.OptionalInt;
 import tools.jackson.databind.JsonNode;
 
 /**
- * The typed values of a JSON object. A key that is null counts as absent, as it does for transformers; a value of another
- * type is an error that names key and value.
+ * The typed values of a JSON object. A key that is null counts as absent, as it does for transformers; a value of
+ * another type is an error that names key and value.
  *
  * @param place what to put before a key in messages: empty, or the path of the object with a dot
  */
@@ -80,14 +80,15 @@ record JsonFields(JsonNode object, String place) {
 
     /** Empty if the key is absent. */
     Optional<List<String>> texts(String key) {
-        return list(key).map(values -> values.stream()
-                .map(value -> {
-                    if (!value.isString()) {
-                        throw wrong(key, "a list of strings");
-                    }
-                    return value.stringValue();
-                })
-                .toList());
+        return list(key)
+                .map(values -> values.stream()
+                        .map(value -> {
+                            if (!value.isString()) {
+                                throw wrong(key, "a list of strings");
+                            }
+                            return value.stringValue();
+                        })
+                        .toList());
     }
 
     List<Integer> integers(String key) {

@@ -27,8 +27,8 @@ import java.util.Optional;
  * @param slidingWindows for every layer the number of keys a query sees, itself included; 0 for all before it
  * @param clipQkv queries, keys and values are limited to [-clipQkv, clipQkv]; 0 for no limit
  * @param moe empty for a dense model
- * @param dtype type the model was saved in, for example {@code bfloat16}, if config.json says so; what each tensor really
- *     is stands in the checkpoint
+ * @param dtype type the model was saved in, for example {@code bfloat16}, if config.json says so; what each tensor
+ *     really is stands in the checkpoint
  */
 public record ModelConfig(
         Family family,
@@ -73,7 +73,8 @@ public record ModelConfig(
         requirePositive(headDim, "head_dim");
         requirePositive(maxPositionEmbeddings, "max_position_embeddings");
         if (heads % kvHeads != 0) {
-            throw wrong("num_attention_heads (" + heads + ") is not a multiple of num_key_value_heads (" + kvHeads + ")");
+            throw wrong(
+                    "num_attention_heads (" + heads + ") is not a multiple of num_key_value_heads (" + kvHeads + ")");
         }
         if ((long) heads * headDim > Integer.MAX_VALUE) {
             throw wrong("num_attention_heads (" + heads + ") times head_dim (" + headDim + ") is too large");

@@ -87,7 +87,8 @@ public final class ModelConfigReader {
             String line = e.getLocation() == null ? "" : ":" + e.getLocation().getLineNr();
             String problem = e.getOriginalMessage().lines().findFirst().orElse("no JSON");
             throw UserException.badInput(
-                    place + line + ": " + problem, "the file must be JSON; copy it again from where the model came from");
+                    place + line + ": " + problem,
+                    "the file must be JSON; copy it again from where the model came from");
         } catch (UserException e) {
             throw new UserException(place + ": " + e.getMessage(), e.hint(), e.exitCode(), e);
         }
@@ -159,8 +160,8 @@ public final class ModelConfigReader {
             return defaults.headDim();
         }
         if (hiddenSize % heads != 0) {
-            throw ModelConfig.wrong("hidden_size (" + hiddenSize + ") is not a multiple of num_attention_heads (" + heads
-                    + "), and there is no head_dim");
+            throw ModelConfig.wrong("hidden_size (" + hiddenSize + ") is not a multiple of num_attention_heads ("
+                    + heads + "), and there is no head_dim");
         }
         return hiddenSize / heads;
     }
@@ -231,7 +232,8 @@ public final class ModelConfigReader {
         OptionalInt one = config.integer("num_experts");
         OptionalInt other = config.integer("num_local_experts");
         if (one.isPresent() && other.isPresent() && one.getAsInt() != other.getAsInt()) {
-            throw ModelConfig.wrong("num_experts is " + one.getAsInt() + ", but num_local_experts is " + other.getAsInt());
+            throw ModelConfig.wrong(
+                    "num_experts is " + one.getAsInt() + ", but num_local_experts is " + other.getAsInt());
         }
         return one.orElse(other.orElse(moe.experts()));
     }

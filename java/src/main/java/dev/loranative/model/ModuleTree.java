@@ -61,9 +61,11 @@ public record ModuleTree(String modelType, List<LinearModule> modules) {
             add(names.router(layer), usual.router(layer), Kind.ROUTER, layer, -1, moe.experts(), hidden, false);
             for (int expert = 0; expert < moe.experts(); expert++) {
                 long inner = moe.intermediateSize();
-                addExpert(names.expertGate(layer, expert), usual.expertGate(layer, expert), layer, expert, inner, hidden);
+                addExpert(
+                        names.expertGate(layer, expert), usual.expertGate(layer, expert), layer, expert, inner, hidden);
                 addExpert(names.expertUp(layer, expert), usual.expertUp(layer, expert), layer, expert, inner, hidden);
-                addExpert(names.expertDown(layer, expert), usual.expertDown(layer, expert), layer, expert, hidden, inner);
+                addExpert(
+                        names.expertDown(layer, expert), usual.expertDown(layer, expert), layer, expert, hidden, inner);
             }
             if (moe.sharedIntermediateSize() > 0) {
                 long inner = moe.sharedIntermediateSize();
@@ -83,8 +85,7 @@ public record ModuleTree(String modelType, List<LinearModule> modules) {
             add(name, name, kind, layer, -1, out, in, bias);
         }
 
-        private void add(
-                String name, String alias, Kind kind, int layer, int expert, long out, long in, boolean bias) {
+        private void add(String name, String alias, Kind kind, int layer, int expert, long out, long in, boolean bias) {
             List<String> aliases = alias.equals(name) ? List.of() : List.of(alias);
             modules.add(new LinearModule(name, kind, layer, expert, out, in, bias, aliases));
         }

@@ -25,7 +25,8 @@ final class RopeReader {
 
     /** @param defaultTheta base if config.json has none */
     static RopeParameters read(JsonFields config, double defaultTheta, int maxPositionEmbeddings) {
-        Optional<JsonFields> scaling = config.object("rope_scaling").filter(fields -> !fields.object().isEmpty());
+        Optional<JsonFields> scaling =
+                config.object("rope_scaling").filter(fields -> !fields.object().isEmpty());
         JsonFields rope = scaling.or(() -> config.object("rope_parameters"))
                 .orElse(new JsonFields(JsonNodeFactory.instance.objectNode(), "rope_parameters."));
         return new RopeReader(config, rope, maxPositionEmbeddings).read(defaultTheta);
@@ -39,10 +40,11 @@ final class RopeReader {
                         "use a model with one set of rope_parameters");
             }
         }
-        Type type = Type.named(rope.text("rope_type").or(() -> rope.text("type")).orElse(Type.DEFAULT.label()));
+        Type type =
+                Type.named(rope.text("rope_type").or(() -> rope.text("type")).orElse(Type.DEFAULT.label()));
         double theta = rope.number("rope_theta").orElseGet(() -> config.number("rope_theta", defaultTheta));
-        double partial = rope.number("partial_rotary_factor")
-                .orElseGet(() -> config.number("partial_rotary_factor", 1));
+        double partial =
+                rope.number("partial_rotary_factor").orElseGet(() -> config.number("partial_rotary_factor", 1));
         if (partial != 1) {
             throw UserException.badInput(
                     "partial_rotary_factor is " + partial + ", but these model types rotate whole heads",
@@ -62,8 +64,7 @@ final class RopeReader {
             case YARN -> {
                 int original = originalContext();
                 double implied = (double) maxPositionEmbeddings / original;
-                yield new RopeParameters(
-                        type, theta, 1, rope.number("factor", implied), original, 0, 0, yarn());
+                yield new RopeParameters(type, theta, 1, rope.number("factor", implied), original, 0, 0, yarn());
             }
         };
     }
@@ -79,8 +80,7 @@ final class RopeReader {
     }
 
     private double required(String key) {
-        return rope.number(key)
-                .orElseThrow(() -> ModelConfig.wrong(rope.place() + key + " is missing"));
+        return rope.number(key).orElseThrow(() -> ModelConfig.wrong(rope.place() + key + " is missing"));
     }
 
     private int originalContext() {

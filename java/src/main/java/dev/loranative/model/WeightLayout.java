@@ -49,11 +49,9 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
             shapes.put(weight(names.middleNorm(layer)), hidden);
             if (config.qkNorm() != QkNorm.NONE) {
                 boolean full = config.qkNorm() == QkNorm.FULL;
-                shapes.put(
-                        weight(names.queryNorm(layer)),
-                        List.of((long) (full ? config.queryWidth() : config.headDim())));
-                shapes.put(
-                        weight(names.keyNorm(layer)), List.of((long) (full ? config.keyWidth() : config.headDim())));
+                shapes.put(weight(names.queryNorm(layer)), List.of((long)
+                        (full ? config.queryWidth() : config.headDim())));
+                shapes.put(weight(names.keyNorm(layer)), List.of((long) (full ? config.keyWidth() : config.headDim())));
             }
         }
         shapes.put(weight(names.finalNorm()), hidden);

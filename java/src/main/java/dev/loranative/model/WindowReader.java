@@ -17,10 +17,8 @@ record WindowReader(JsonFields config, Family family, int layers) {
             case NEVER -> everywhere(0);
             case ALL -> everywhere(size().orElse(0));
             case ALL_IF_USED -> everywhere(isUsed() ? size().orElse(0) : 0);
-            case UPPER_LAYERS ->
-                byLayer(layer -> isUsed() && size().isPresent() && layer >= maxWindowLayers());
-            case ALTERNATING_LAYERS ->
-                byLayer(layer -> isUsed() && layer % 2 == 0 && layer < maxWindowLayers());
+            case UPPER_LAYERS -> byLayer(layer -> isUsed() && size().isPresent() && layer >= maxWindowLayers());
+            case ALTERNATING_LAYERS -> byLayer(layer -> isUsed() && layer % 2 == 0 && layer < maxWindowLayers());
         };
     }
 
@@ -34,8 +32,8 @@ record WindowReader(JsonFields config, Family family, int layers) {
         types.ifPresent(this::checkTypes);
         return IntStream.range(0, layers)
                 .mapToObj(layer -> {
-                    boolean slides = types.map(list -> list.get(layer).equals(SLIDING))
-                            .orElseGet(() -> sliding.test(layer));
+                    boolean slides =
+                            types.map(list -> list.get(layer).equals(SLIDING)).orElseGet(() -> sliding.test(layer));
                     return slides ? sizeOf(layer) : 0;
                 })
                 .toList();
@@ -47,8 +45,7 @@ record WindowReader(JsonFields config, Family family, int layers) {
         }
         for (String type : types) {
             if (!type.equals(SLIDING) && !type.equals("full_attention")) {
-                throw ModelConfig.wrong(
-                        "layer_types has '" + type + "', expected full_attention or sliding_attention");
+                throw ModelConfig.wrong("layer_types has '" + type + "', expected full_attention or sliding_attention");
             }
         }
     }

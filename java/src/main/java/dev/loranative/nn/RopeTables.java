@@ -22,8 +22,7 @@ public record RopeTables(int positions, int rotaryDim, float[] cosine, float[] s
      * @param headDim dimensions of an attention head
      * @param maxPositionEmbeddings the model's context, from config.json
      */
-    public static RopeTables compute(
-            RopeParameters parameters, int headDim, int maxPositionEmbeddings, int positions) {
+    public static RopeTables compute(RopeParameters parameters, int headDim, int maxPositionEmbeddings, int positions) {
         int rotaryDim = parameters.rotaryDim(headDim);
         float[] frequencies = inverseFrequencies(parameters, rotaryDim, maxPositionEmbeddings, positions);
         float scaling = (float) attentionScaling(parameters);
