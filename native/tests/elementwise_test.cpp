@@ -31,5 +31,50 @@ TEST(Elementwise, AxpbyRefusesBadArguments) {
   EXPECT_EQ("ln_axpby: x is NULL", context.error());
 }
 
+TEST(Elementwise, ClampKeepsValuesInsideAndTheirGradients) {
+  for (int32_t simd : tiers()) {
+    for (int64_t n : kSizes) {
+      Context context(simd, 2);
+      Random random(11);
+      Guarded<float> x(n, random), dy(n, random);
+      std::vector<float> clamped(static_cast<size_t>(n)), gradient(static_cast<size_t>(n));
+      for (int64_t i = 0; i < n; ++i) {
+        if (i % 10 == 3) x[i] = i % 20 == 3 ? 0.5f : -0.5f;  // at the limit
+        if (i % 10 == 7) x[i] = i % 20 == 7 ? INFINITY : -INFINITY;
+        clamped[i] = std::fmin(std::fmax(x[i], -0.5f), 0.5f);
+        gradient[i] = std::fabs(x[i]) >= 0.5f ? 0 : dy[i];
+      }
+      const std::string what = std::string("clamp ") + simd_name(simd);
+      ASSERT_EQ(LN_OK, ln_clamp_fwd(context, x, n, 0.5f)) << context.error();
+      expect_identical(x.data(), clamped.data(), n, what);
+      ASSERT_EQ(LN_OK, ln_clamp_bwd(context, x, dy, n, 0.5f)) << context.error();
+      expect_identical(dy.data(), gradient.data(), n, what + " backward");
+    }
+  }
+}
+
+TEST(Elementwise, ClampDoesNotHideNaN) {
+  for (int32_t simd : tiers()) {
+    Context context(simd);
+    std::vector<float> x(21, NAN);
+    ASSERT_EQ(LN_OK, ln_clamp_fwd(context, x.data(), 21, 1));
+    for (float value : x) EXPECT_TRUE(std::isnan(value)) << simd_name(simd);
+  }
+}
+
+TEST(Elementwise, ClampRefusesBadArguments) {
+  Context context;
+  float x = 0;
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_clamp_fwd(context, &x, 1, -2));
+  EXPECT_EQ("ln_clamp_fwd: limit is -2.000000, must be at least 0", context.error());
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_clamp_fwd(context, &x, 1, NAN));
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_clamp_fwd(context, nullptr, 1, 2));
+  EXPECT_EQ("ln_clamp_fwd: x is NULL", context.error());
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_clamp_bwd(context, &x, nullptr, 1, 2));
+  EXPECT_EQ("ln_clamp_bwd: dy is NULL", context.error());
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_clamp_bwd(context, &x, &x, -3, 2));
+  EXPECT_EQ("ln_clamp_bwd: n is -3, must be at least 0", context.error());
+}
+
 }  // namespace
 }  // namespace ln::test

@@ -89,35 +89,25 @@ LN_INLINE float bf16_to_float(uint16_t h) {
 }
 
 LN_INLINE float f16_to_float(uint16_t h) {
-  const uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
-  uint32_t bits = (uint32_t)(h & 0x7fffu) << 13;
-  // Rescaling by 2^112 moves the exponent bias and makes denormals normal; infinities and NaN keep their all-ones exponent.
-  float x;
-  if ((h & 0x7c00u) == 0x7c00u) {
-    bits |= 0x7f800000u;
-    memcpy(&x, &bits, 4);
-  } else {
-    memcpy(&x, &bits, 4);
-    x *= 0x1p112f;
-  }
-  uint32_t out;
-  memcpy(&out, &x, 4);
-  out |= sign;
-  memcpy(&x, &out, 4);
-  return x;
+  const uint32_t magnitude = (uint32_t)(h & 0x7fffu) << 13;
+  // Rescaling by 2^112 moves the exponent bias and makes denormals normal; infinities and NaN need an all-ones exponent.
+  uint32_t bits = __builtin_bit_cast(uint32_t, __builtin_bit_cast(float, magnitude) * 0x1p112f);
+  if ((h & 0x7c00u) == 0x7c00u) bits |= 0x7f800000u;
+  return __builtin_bit_cast(float, bits | (uint32_t)(h & 0x8000u) << 16);
 }
 
 LN_INLINE vf widen_bf16(vh h) { return (vf)(__builtin_convertvector(h, vu) << 16); }
 
 LN_INLINE vf widen_f16(vh h) {
 #if LN_WIDTH == 16
-  return (vf)_mm512_cvtph_ps((__m256i)h);
+  return (vf)_mm512_maskz_cvtph_ps((__mmask16)0xffff, (__m256i)h);  // unmasked, GCC 12 warns of its own header
 #elif LN_WIDTH == 8 && defined(__F16C__)
   return (vf)_mm256_cvtph_ps((__m128i)h);
 #else
-  vf v;
-  for (int i = 0; i < LN_WIDTH; ++i) v[i] = f16_to_float(h[i]);
-  return v;
+  const vu wide = __builtin_convertvector(h, vu);  // as f16_to_float
+  const vu bits = (vu)((vf)((wide & 0x7fffu) << 13) * broadcast(0x1p112f));
+  const vu special = (vu)((wide & 0x7c00u) == 0x7c00u) & 0x7f800000u;
+  return (vf)(bits | special | ((wide & 0x8000u) << 16));
 #endif
 }
 
