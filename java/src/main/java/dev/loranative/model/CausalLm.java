@@ -158,6 +158,7 @@ public final class CausalLm {
             this.sharedInput = pass.slab().floats(branch.shape());
             this.sharedMiddle = pass.slab().floats(branch.shape());
             this.current = pass.slab().floats(branch.shape());
+            rope.begin(pass);
             pass.ops().norms().embeddingForward(embedding, pass.tokens().ids(), current);
         }
 

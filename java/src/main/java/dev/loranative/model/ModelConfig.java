@@ -122,6 +122,13 @@ public record ModelConfig(
         return kvHeads * headDim;
     }
 
+    /** Longest sequence that can be run: dynamic RoPE scaling stretches the context by its factor. */
+    public int longestSequence() {
+        return rope.type() == RopeParameters.Type.DYNAMIC
+                ? (int) Math.min(Integer.MAX_VALUE, maxPositionEmbeddings * rope.factor())
+                : maxPositionEmbeddings;
+    }
+
     static void requirePositive(int value, String key) {
         if (value < 1) {
             throw wrong(key + " is " + value + ", but must be positive");

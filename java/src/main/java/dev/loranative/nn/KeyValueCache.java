@@ -28,6 +28,11 @@ public final class KeyValueCache {
         return length;
     }
 
+    /** Memory taken. */
+    public long bytes() {
+        return keys.length == 0 ? 0 : 2 * keys.length * keys[0].bytes();
+    }
+
     public long capacity() {
         return capacity;
     }

@@ -9,6 +9,7 @@ import dev.loranative.data.Window;
 import dev.loranative.lora.AdapterFiles;
 import dev.loranative.nn.Pass;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.io.TempDir;
@@ -79,18 +80,24 @@ class ReferenceRunsTest {
     @ParameterizedTest
     @MethodSource("cases")
     void sequence_losses_before_training(ReferenceCase reference) {
+        // Dynamic scaling depends on the longest sequence of a batch, so there each must be alone, as in the reference.
+        String batchSize = reference.name().contains("dynamic") ? "1" : "3";
         TrainConfig config = reference.config(
                 temporary.resolve("out"),
                 "--eval-dataset",
                 reference.folder().resolve("data.jsonl").toString(),
                 "--per-device-eval-batch-size",
-                "3");
+                batchSize);
         double[] expected = reference.sequenceLosses("sequence_loss_before");
         try (TrainSetup setup = new TrainPreparation(config, new QuietListener()).prepare()) {
             List<Evaluator.Example> examples =
                     setup.evaluator().orElseThrow().run(setup.slab()).examples();
             assertThat(examples).hasSize(expected.length);
             for (int i = 0; i < expected.length; i++) {
+                if (Double.isNaN(expected[i])) {
+                    assertThat(examples.get(i).tokens()).as("labels of sequence %d", i).isZero();
+                    continue;
+                }
                 assertThat(examples.get(i).loss())
                         .as("sequence %d", i)
                         .isCloseTo(expected[i], within(1e-4 * Math.abs(expected[i])));
@@ -110,7 +117,10 @@ class ReferenceRunsTest {
         return setup.adapters().gradients();
     }
 
-    private static void assertCloseAsAWhole(Map<String, float[]> actual, Map<String, float[]> expected) {
+    private static void assertCloseAsAWhole(Map<String, float[]> actual, Map<String, float[]> all) {
+        // PEFT adds the frozen weight itself when the head is a target; the base model has it.
+        Map<String, float[]> expected = new LinkedHashMap<>(all);
+        expected.keySet().removeIf(name -> name.endsWith(".base_layer.weight"));
         assertThat(actual.keySet()).isEqualTo(expected.keySet());
         double difference = 0;
         double size = 0;
