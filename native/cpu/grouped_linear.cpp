@@ -1,0 +1,153 @@
+#include <cstring>
+#include <string>
+
+#include "linear_products.hpp"
+#include "products.hpp"
+#include "scratch.hpp"
+
+namespace ln::backend {
+
+namespace {
+
+using cpu::LinearLayer;
+using cpu::Product;
+using cpu::ProductList;
+
+/// The layer of expert e on its own rows; rows 0 for an expert without rows, of which nothing else is read then.
+template <typename Args>
+LinearLayer layer_of(const Args& args, int64_t e) {
+  LinearLayer layer{};
+  layer.rows = args.offsets[e + 1] - args.offsets[e];
+  if (layer.rows == 0) return layer;
+  if (args.weights != nullptr) layer.weight = args.weights[e];
+  layer.weight_dtype = args.weight_dtype;
+  layer.in = args.in;
+  layer.out = args.out;
+  layer.ldu = args.max_rank;
+  if (args.max_rank > 0 && args.ranks[e] > 0) {
+    layer.rank = args.ranks[e];
+    layer.lora_a = args.lora_a[e];
+    layer.lora_b = args.lora_b[e];
+    layer.scale = args.scales[e];
+  }
+  return layer;
+}
+
+template <typename Args>
+void check_offsets(const Args& args, const Checker& check) {
+  if (args.offsets[0] != 0) check.fail(LN_INVALID_ARGUMENT, "offsets[0] is " + std::to_string(args.offsets[0]) + ", must be 0");
+  for (int64_t e = 0; e < args.experts; ++e) {
+    if (args.offsets[e + 1] < args.offsets[e]) {
+      check.fail(LN_INVALID_ARGUMENT, "expert " + std::to_string(e) + ": offsets[" + std::to_string(e + 1) + "] is " +
+                                          std::to_string(args.offsets[e + 1]) + ", less than offsets[" + std::to_string(e) + "], " +
+                                          std::to_string(args.offsets[e]));
+    }
+  }
+  if (args.offsets[args.experts] != args.rows) {
+    check.fail(LN_INVALID_ARGUMENT, "offsets[" + std::to_string(args.experts) + "] is " + std::to_string(args.offsets[args.experts]) +
+                                        ", must be rows, " + std::to_string(args.rows));
+  }
+}
+
+/// Refuses a NULL or misaligned entry of a table; the text is made only then.
+void check_entry(const Checker& check, const char* table, int64_t e, const void* entry, int64_t alignment) {
+  if (entry != nullptr && reinterpret_cast<uintptr_t>(entry) % static_cast<uintptr_t>(alignment) == 0) return;
+  std::string name = table;
+  name += '[';
+  name += std::to_string(e);
+  name += ']';
+  check.pointer(name.c_str(), entry, alignment);
+}
+
+/// Everything about the experts with rows that both passes read.
+template <typename Args>
+void check_experts(const Args& args, bool weights_are_read, const Checker& check) {
+  check_offsets(args, check);
+  for (int64_t e = 0; e < args.experts; ++e) {
+    if (args.offsets[e + 1] == args.offsets[e]) continue;
+    if (weights_are_read) check_entry(check, "weights", e, args.weights[e], dtype_bytes(args.weight_dtype));
+    if (args.max_rank == 0) continue;
+    if (args.ranks[e] < 0 || args.ranks[e] > args.max_rank) {
+      check.fail(LN_INVALID_ARGUMENT, "ranks[" + std::to_string(e) + "] is " + std::to_string(args.ranks[e]) +
+                                          ", must be between 0 and max_rank, " + std::to_string(args.max_rank));
+    }
+    if (args.ranks[e] == 0) continue;
+    check_entry(check, "lora_a", e, args.lora_a[e], 4);
+    check_entry(check, "lora_b", e, args.lora_b[e], 4);
+  }
+}
+
+/// The columns of u or v that an expert's rank leaves unused.
+template <typename Args>
+void clear_unused(const ln_context& context, const Args& args, float* u) {
+  cpu::pool(context).ranges(args.experts, args.rows * args.max_rank < cpu::kElementsPerTask ? args.experts : 1,
+                            [&](int64_t first, int64_t last, int) {
+                              for (int64_t e = first; e < last; ++e) {
+                                const int64_t rank = args.ranks[e];
+                                for (int64_t row = args.offsets[e]; row < args.offsets[e + 1] && rank < args.max_rank; ++row) {
+                                  std::memset(u + row * args.max_rank + rank, 0, static_cast<size_t>(args.max_rank - rank) * sizeof(float));
+                                }
+                              }
+                            });
+}
+
+}  // namespace
+
+void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& args, const Checker& check) {
+  check_experts(args, true, check);
+  const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_FWD, &args);
+  void* const scratch = require_scratch(context, check, bytes);
+  const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(args.experts, product)); };
+  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
+  if (args.max_rank > 0) {
+    clear_unused(context, args, args.u);
+    run([&](int64_t e) {
+      const int64_t row = args.offsets[e];
+      return cpu::down_projection(layer_of(args, e), lora_x + row * args.in, args.u + row * args.max_rank);
+    });
+  }
+  run([&](int64_t e) {
+    const int64_t row = args.offsets[e];
+    return cpu::output(layer_of(args, e), args.x + row * args.in, args.u + row * args.max_rank, nullptr, LN_F32, args.y + row * args.out);
+  });
+}
+
+void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check) {
+  check_experts(args, args.dx != nullptr, check);
+  for (int64_t e = 0; e < args.experts && args.max_rank > 0 && args.grad_a != nullptr; ++e) {
+    if (args.offsets[e + 1] == args.offsets[e] || args.ranks[e] == 0) continue;
+    check_entry(check, "grad_a", e, args.grad_a[e], 4);
+    check_entry(check, "grad_b", e, args.grad_b[e], 4);
+  }
+  const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args);
+  void* const scratch = require_scratch(context, check, bytes);
+  const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(args.experts, product)); };
+  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
+  const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
+  const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
+  if (args.max_rank > 0) {
+    clear_unused(context, args, args.v);
+    run([&](int64_t e) { return cpu::low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
+    if (args.grad_a != nullptr) {
+      run([&](int64_t e) {
+        const LinearLayer layer = layer_of(args, e);
+        return layer.rank == 0 ? Product{} : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e]);
+      });
+      run([&](int64_t e) {
+        const LinearLayer layer = layer_of(args, e);
+        return layer.rank == 0 ? Product{} : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
+      });
+    }
+  }
+  if (args.dx != nullptr) {
+    run([&](int64_t e) {
+      return cpu::input_gradient(layer_of(args, e), dy(e), args.dlora_x == nullptr && args.max_rank > 0 ? v(e) : nullptr,
+                                 args.accumulate != 0, args.dx + args.offsets[e] * args.in);
+    });
+  }
+  if (args.dlora_x != nullptr) {
+    run([&](int64_t e) { return cpu::adapter_input_gradient(layer_of(args, e), v(e), args.dlora_x + args.offsets[e] * args.in); });
+  }
+}
+
+}  // namespace ln::backend

@@ -1,0 +1,90 @@
+// The products of a linear layer with a LoRA adapter, for one weight; a grouped layer has them once per expert.
+#pragma once
+
+#include "lora_native.h"
+#include "matmul.hpp"
+
+namespace ln::cpu {
+
+/// One linear layer on `rows` rows. rank 0: no adapter.
+struct LinearLayer {
+  const void* weight; // [out,in]
+  const float* lora_a; // [rank,in]
+  const float* lora_b; // [out,rank]
+  int64_t rows, in, out, rank;
+  int64_t ldu; // of u and v, at least rank
+  int32_t weight_dtype;
+  float scale;
+};
+
+inline Matrix plain(const float* data, int64_t ld) { return {data, ld, LN_F32, 0}; }
+inline Matrix transposed(const float* data, int64_t ld) { return {data, ld, LN_F32, 1}; }
+
+inline Product start(int64_t m, int64_t n, float* c, int64_t ldc, float beta) {
+  Product product{};
+  product.m = m;
+  product.n = n;
+  product.c = c;
+  product.ldc = ldc;
+  product.beta = beta;
+  return product;
+}
+
+inline void add(Product& product, const Matrix& a, const Matrix& b, int64_t k, float scale) {
+  product.terms[product.term_count++] = {a, b, k, scale};
+}
+
+/// u = x . lora_a^T
+inline Product down_projection(const LinearLayer& layer, const float* x, float* u) {
+  Product product = start(layer.rows, layer.rank, u, layer.ldu, 0);
+  add(product, plain(x, layer.in), transposed(layer.lora_a, layer.in), layer.in, 1);
+  return product;
+}
+
+/// y = x . weight^T + bias + scale * u . lora_b^T
+inline Product output(const LinearLayer& layer, const float* x, const float* u, const void* bias, int32_t bias_dtype, float* y) {
+  Product product = start(layer.rows, layer.out, y, layer.out, 0);
+  add(product, plain(x, layer.in), {layer.weight, layer.in, layer.weight_dtype, 1}, layer.in, 1);
+  if (layer.rank > 0) add(product, plain(u, layer.ldu), transposed(layer.lora_b, layer.rank), layer.rank, layer.scale);
+  product.bias = bias;
+  product.bias_dtype = bias_dtype;
+  return product;
+}
+
+/// v = scale * dy . lora_b
+inline Product low_rank_gradient(const LinearLayer& layer, const float* dy, float* v) {
+  Product product = start(layer.rows, layer.rank, v, layer.ldu, 0);
+  add(product, plain(dy, layer.out), plain(layer.lora_b, layer.rank), layer.out, layer.scale);
+  return product;
+}
+
+/// grad_b += scale * dy^T . u
+inline Product gradient_of_b(const LinearLayer& layer, const float* dy, const float* u, float* grad_b) {
+  Product product = start(layer.out, layer.rank, grad_b, layer.rank, 1);
+  add(product, transposed(dy, layer.out), plain(u, layer.ldu), layer.rows, layer.scale);
+  return product;
+}
+
+/// grad_a += v^T . x
+inline Product gradient_of_a(const LinearLayer& layer, const float* v, const float* x, float* grad_a) {
+  Product product = start(layer.rank, layer.in, grad_a, layer.in, 1);
+  add(product, transposed(v, layer.ldu), plain(x, layer.in), layer.rows, 1);
+  return product;
+}
+
+/// dx (+)= dy . weight (+ v . lora_a if v is given)
+inline Product input_gradient(const LinearLayer& layer, const float* dy, const float* v, bool accumulate, float* dx) {
+  Product product = start(layer.rows, layer.in, dx, layer.in, accumulate ? 1.0f : 0.0f);
+  add(product, plain(dy, layer.out), {layer.weight, layer.in, layer.weight_dtype, 0}, layer.out, 1);
+  if (v != nullptr && layer.rank > 0) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
+  return product;
+}
+
+/// dlora_x = v . lora_a; zeros without an adapter
+inline Product adapter_input_gradient(const LinearLayer& layer, const float* v, float* dlora_x) {
+  Product product = start(layer.rows, layer.in, dlora_x, layer.in, 0);
+  if (layer.rank > 0) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
+  return product;
+}
+
+}  // namespace ln::cpu

@@ -1,0 +1,84 @@
+// The packed micro-kernel: packers and the register tile. The kernels without packing are in matmul_direct.hpp.
+#include "matmul.hpp"
+#include "simd/matmul_direct.hpp"
+#include "simd/matmul_pack.hpp"
+
+namespace ln::cpu::LN_TIER {
+
+namespace {
+
+/// One register tile: R rows, V vectors of columns, the last one maybe in part. Every element is a chain of fused multiply-adds in
+/// rising k that starts at the bias.
+template <int R, int V>
+void tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc, int64_t columns) {
+  vf sum[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) sum[i][v] = bias == nullptr ? (vf){} : load(bias + v * kWidth);
+  }
+#pragma GCC unroll 2
+  for (int64_t p = 0; p < count; ++p) {
+    vf y[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) y[v] = load(b + v * kWidth);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+      const vf x = broadcast(a[i]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) sum[i][v] = fma(x, y[v], sum[i][v]);
+    }
+    a += kPanelStride;
+    b += kTileColumns;
+  }
+  const int64_t part = columns - (V - 1) * kWidth;
+  const vf factor = broadcast(beta);
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    float* row = c + i * ldc;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      float* p = row + v * kWidth;
+      if (v < V - 1 || part == kWidth) {
+        store(p, beta == 0 ? sum[i][v] : fma(factor, load(p), sum[i][v]));
+      } else {
+        store_part(p, beta == 0 ? sum[i][v] : fma(factor, load_part(p, part), sum[i][v]), part);
+      }
+    }
+  }
+}
+
+typedef void (*Tile)(int64_t, const float*, const float*, const float*, float, float*, int64_t, int64_t);
+
+struct Tiles {
+  Tile of[kTileRows][kTileVectors] = {};
+
+  template <int R, int V>
+  constexpr void fill() {
+    of[R - 1][V - 1] = tile<R, V>;
+    if constexpr (V > 1) {
+      fill<R, V - 1>();
+    } else if constexpr (R > 1) {
+      fill<R - 1, kTileVectors>();
+    }
+  }
+  constexpr Tiles() { fill<kTileRows, kTileVectors>(); }
+};
+
+// A constant, not a constructor: that would run when the library is loaded, on machines without this tier too.
+constexpr Tiles tiles;
+
+void any_tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc, int64_t rows,
+              int64_t columns) {
+  tiles.of[rows - 1][(columns - 1) / kWidth](count, a, b, bias, beta, c, ldc, columns);
+}
+
+}  // namespace
+
+const MatmulKernels& matmul_kernels() {
+  static const MatmulKernels kernels = {kTileRows, kTileColumns, kPanelStride, kDirectRows, pack_a,
+                                        pack_b,    any_tile,     takes_direct, direct};
+  return kernels;
+}
+
+}  // namespace ln::cpu::LN_TIER

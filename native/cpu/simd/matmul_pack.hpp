@@ -1,0 +1,136 @@
+// Packers of the matrix products: panels of either operand as float32, k-major, from any format and orientation.
+#pragma once
+
+#include "../matmul.hpp"
+#include "transpose.hpp"
+
+namespace ln::cpu::LN_TIER {
+
+// The register tile: rows x vectors accumulators, the vectors of b and one broadcast of a must fit the register file
+// (32 registers in AVX-512 and NEON, 16 elsewhere).
+#if LN_WIDTH == 16
+constexpr int kTileRows = 14, kTileVectors = 2;
+#elif defined(__aarch64__)
+constexpr int kTileRows = 8, kTileVectors = 3;
+#else
+constexpr int kTileRows = 6, kTileVectors = 2;
+#endif
+constexpr int kTileColumns = kTileVectors * LN_WIDTH;
+constexpr int kPanelStride = (kTileRows + LN_WIDTH - 1) / LN_WIDTH * LN_WIDTH;
+
+// ---- reading a matrix of one format ----------------------------------------------------------------------------------------
+
+/// kWidth neighbours in memory of a stored matrix, as floats. Another weight format is another Reader.
+template <int Dtype>
+struct Reader {
+  const void* data;
+  int64_t ld;
+
+  vf read(int64_t line, int64_t at) const { return load_as<Dtype>(data, line * ld + at); }
+  vf read_part(int64_t line, int64_t at, int64_t count) const { return load_part_as<Dtype>(data, line * ld + at, count); }
+  /// A hint, so it may name what is not there.
+  void prefetch(int64_t line, int64_t at) const {
+    __builtin_prefetch((const void*)((uintptr_t)data + (uintptr_t)(line * ld + at) * (Dtype == LN_F32 ? 4 : 2)));
+  }
+  vf read_some(int64_t line, int64_t at, int64_t count) const {
+    return count >= kWidth ? read(line, at) : count > 0 ? read_part(line, at, count) : (vf){};
+  }
+};
+
+// ---- panels ----------------------------------------------------------------------------------------------------------------
+
+/// panel[p * stride + i] = scale * source[line + i, at + p] for i < lines <= kWidth, p < count: k runs along memory.
+template <typename Source>
+LN_INLINE void pack_lines(const Source& source, int64_t line, int64_t lines, int64_t at, int64_t count, vf scale, float* panel,
+                          int64_t stride) {
+  vf x[LN_WIDTH];
+  int64_t p = 0;
+  if (lines == kWidth) {
+    for (; p + kWidth <= count; p += kWidth) {
+#pragma GCC unroll 16
+      for (int i = 0; i < LN_WIDTH; ++i) {
+        source.prefetch(line + LN_WIDTH + i, at + p);
+        x[i] = source.read(line + i, at + p) * scale;
+      }
+      transpose(x);
+#pragma GCC unroll 16
+      for (int i = 0; i < LN_WIDTH; ++i) store(panel + (p + i) * stride, x[i]);
+    }
+  }
+  for (; p < count; p += kWidth) {
+    const int64_t steps = count - p < kWidth ? count - p : kWidth;
+#pragma GCC unroll 16
+    for (int i = 0; i < LN_WIDTH; ++i) x[i] = i < lines ? source.read_some(line + i, at + p, steps) * scale : (vf){};
+    transpose(x);
+#pragma GCC unroll 16
+    for (int i = 0; i < LN_WIDTH; ++i) {
+      if (i < steps) store(panel + (p + i) * stride, x[i]);
+    }
+  }
+}
+
+template <typename Source>
+void pack_a_from(const Source& a, bool transposed, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale,
+                 float* panel) {
+  const vf factor = broadcast(scale);
+  for (int64_t i = 0; i < rows; i += kWidth) {
+    if (!transposed) {
+      pack_lines(a, row + i, rows - i < kWidth ? rows - i : kWidth, k, count, factor, panel + i, kPanelStride);
+      continue;
+    }
+    // Rows lie along memory: a whole register of them is read where the matrix has as many, though the tile may use fewer.
+    const int64_t left = m - row - i;
+    for (int64_t p = 0; p < count; ++p) store(panel + p * kPanelStride + i, a.read_some(k + p, row + i, left) * factor);
+  }
+}
+
+template <typename Source>
+void pack_b_from(const Source& b, bool transposed, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels,
+                 int64_t panel_step) {
+  if (transposed) {
+    for (int64_t j = 0; j < columns; j += kWidth) {
+      pack_lines(b, column + j, columns - j < kWidth ? columns - j : kWidth, k, count, broadcast(1.0f),
+                 panels + j / kTileColumns * panel_step + j % kTileColumns, kTileColumns);
+    }
+    return;
+  }
+  const int64_t whole = columns / kTileColumns;
+  for (int64_t p = 0; p < count; ++p) {
+    float* target = panels + p * kTileColumns;
+    for (int64_t panel = 0; panel < whole; ++panel, target += panel_step) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileVectors; ++v) {
+        const int64_t j = column + panel * kTileColumns + v * kWidth;
+        b.prefetch(k + p + 8, j);
+        store(target + v * kWidth, b.read(k + p, j));
+      }
+    }
+    for (int64_t j = whole * kTileColumns; j < columns; j += kWidth, target += kWidth) {
+      store(target, b.read_some(k + p, column + j, columns - j));
+    }
+  }
+}
+
+static void pack_a(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale, float* panel) {
+  switch (a.dtype) {
+    case LN_BF16:
+      return pack_a_from(Reader<LN_BF16>{a.data, a.ld}, a.transposed, m, row, rows, k, count, scale, panel);
+    case LN_F16:
+      return pack_a_from(Reader<LN_F16>{a.data, a.ld}, a.transposed, m, row, rows, k, count, scale, panel);
+    default:
+      return pack_a_from(Reader<LN_F32>{a.data, a.ld}, a.transposed, m, row, rows, k, count, scale, panel);
+  }
+}
+
+static void pack_b(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels, int64_t panel_step) {
+  switch (b.dtype) {
+    case LN_BF16:
+      return pack_b_from(Reader<LN_BF16>{b.data, b.ld}, b.transposed, k, count, column, columns, panels, panel_step);
+    case LN_F16:
+      return pack_b_from(Reader<LN_F16>{b.data, b.ld}, b.transposed, k, count, column, columns, panels, panel_step);
+    default:
+      return pack_b_from(Reader<LN_F32>{b.data, b.ld}, b.transposed, k, count, column, columns, panels, panel_step);
+  }
+}
+
+}  // namespace ln::cpu::LN_TIER
