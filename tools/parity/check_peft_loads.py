@@ -20,7 +20,7 @@ import transformers
 from peft import PeftModel
 
 from make_reference import sequence_losses
-from run_all import ROOT, run
+from run_all import ROOT, engine_losses
 
 BOUND = 1e-4
 
@@ -38,14 +38,10 @@ def read_rows(path):
     return rows
 
 
-def engine_losses(options):
-    if options.losses:
-        found = json.load(open(options.losses))
-        if "sequence_loss_after" in found:
-            return found["sequence_loss_after"]
-    else:
-        command = shlex.split(options.lora_native) + ["eval", "--json", "--per-example", "--model", options.model]
-        found = json.loads(run(command + ["--adapter", options.adapter, "--data", options.data]))
+def losses_in(path):
+    found = json.load(open(path))
+    if "sequence_loss_after" in found:
+        return found["sequence_loss_after"]
     return [example["loss"] for example in found["examples"]]
 
 
@@ -63,12 +59,17 @@ def main():
         model = PeftModel.from_pretrained(load(options.model), options.adapter)
     left_out = [str(warning.message)[:300] for warning in caught if "adapter keys" in str(warning.message)]
     peft = torch.tensor(sequence_losses(model.eval(), rows))
-    ours = torch.tensor(engine_losses(options))
+    if options.losses:
+        ours = torch.tensor(losses_in(options.losses))
+    else:
+        start = shlex.split(options.lora_native)
+        ours = torch.tensor(engine_losses(start, options.model, options.adapter, options.data))
     if len(ours) != len(peft):
         sys.exit(f"{len(ours)} losses for {len(peft)} sequences")
     effect = (peft - base).abs().max().item()
     absolute, relative = (ours - peft).abs().max().item(), ((ours - peft) / peft).abs().max().item()
-    print(f"{len(rows)} sequences; effect of the adapter {effect:.1e}; difference {absolute:.1e}, relative {relative:.1e}")
+    print(f"{len(rows)} sequences; effect of the adapter {effect:.1e}", end="; ")
+    print(f"difference {absolute:.1e}, relative {relative:.1e}")
     for message in left_out:
         print("peft:", message)
     sys.exit(1 if left_out or not relative <= BOUND or effect < 1e-6 else 0)

@@ -1,7 +1,7 @@
-"""LoRA by the names of the checkpoint: W + scale * B @ A for any two-dimensional weight, or one projection of one expert.
+"""LoRA by the names of the checkpoint: W + scale * B @ A for any weight with two dimensions, experts one by one.
 
-transformers 5 keeps the experts of a layer in two fused parameters and the router outside nn.Linear, so PEFT cannot store
-an adapter for them under plain names. This class trains such adapters under the names that the checkpoint's files have.
+transformers 5 keeps the experts of a layer in two fused parameters and the router outside nn.Linear, so PEFT cannot
+store an adapter for them under plain names. This class trains adapters under the names in the checkpoint's files.
 """
 
 import json
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 
 def is_targeted(name, lora):
-    """PEFT's rules: a list matches whole names or ends of names at a dot, a string is a regular expression for all of it."""
+    """PEFT's rules: a list matches names or their ends at a dot, a string is a regular expression for all of it."""
 
     def matches(pattern):
         if isinstance(pattern, str):

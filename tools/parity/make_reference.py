@@ -10,8 +10,9 @@ A case is a folder:
   expected/logits.safetensors   'logits' [batch, time, vocabulary] of the first micro-batch with adapter_init; rows are
                                 padded at the right, what stands beyond a sequence's end means nothing
   expected/grads.safetensors    gradient of the first optimizer step's loss before clipping, by the adapter's names
-  expected/trajectory.json      for each step loss, grad_norm, learning_rate (and aux_loss); each sequence's mean loss
-                                with adapter_init (before) and adapter_final (after)
+  expected/trajectory.json      for each step loss, grad_norm, learning_rate (and aux_loss, the load-balancing loss's
+                                share of loss); each sequence's mean loss, alone in its batch, with adapter_init
+                                (before) and adapter_final (after)
   adapter_final/                the adapter after the last step
 
 --check repeats each run in float64 and prints how far float32 was from it: a case is good if that is far below the
@@ -204,8 +205,9 @@ def train(case, rows, folder, dtype):
             outputs = model(**inputs, **({"output_router_logits": True} if coefficient else {}))
             loss = token_losses(outputs.logits, targets) / tokens
             if coefficient:
-                auxiliary = load_balancing_loss(base, outputs, inputs["attention_mask"]) / len(window)
-                loss = loss + coefficient * auxiliary
+                auxiliary = load_balancing_loss(base, outputs, inputs["attention_mask"])
+                auxiliary = coefficient * auxiliary / len(window)
+                loss = loss + auxiliary
                 total_auxiliary += auxiliary.item()
             loss.backward()
             total += loss.item()
@@ -277,9 +279,10 @@ def check(case, folder, rows, result):
         exact = train(case, rows, folder, torch.float64)
     pairs = list(zip(result["trajectory"]["steps"], exact["trajectory"]["steps"]))
     loss = max(abs(a["loss"] / b["loss"] - 1) for a, b in pairs)
-    gradients = max(distance({n: result["gradients"][n]}, {n: g}) for n, g in exact["gradients"].items() if g.norm() > 0)
+    pairs = [(name, gradient) for name, gradient in exact["gradients"].items() if gradient.norm() > 0]
+    gradients = max(distance({name: result["gradients"][name]}, {name: gradient}) for name, gradient in pairs)
     adapter = distance(result["adapter"], exact["adapter"])
-    print(f"    float32 against float64: losses {loss:.1e}, gradients {gradients:.1e}, adapter {adapter:.1e}", flush=True)
+    print(f"    float64 differs: losses {loss:.1e}, gradients {gradients:.1e}, adapter {adapter:.1e}", flush=True)
 
 
 def size(folder):

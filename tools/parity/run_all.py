@@ -62,14 +62,20 @@ def run(command):
     return done.stdout
 
 
+def engine_losses(start, model, adapter, data):
+    """Each sequence's mean loss; each alone in its batch, because dynamic rope scaling depends on the longest one."""
+    command = start + ["eval", "--json", "--per-example", "--per-device-eval-batch-size", "1"]
+    printed = run(command + ["--model", model, "--adapter", adapter, "--data", data])
+    return [example["loss"] for example in json.loads(printed)["examples"]]
+
+
 def evaluate(start, case, output):
     """The largest relative difference of the sequences' losses under the trained adapter."""
     expected = json.load(open(os.path.join(case, "expected/trajectory.json")))["sequence_loss_after"]
-    places = ["--model", os.path.join(case, "model"), "--data", os.path.join(case, "data.jsonl"), "--adapter", output]
-    examples = json.loads(run(start + ["eval", "--json", "--per-example"] + places))["examples"]
+    examples = engine_losses(start, os.path.join(case, "model"), output, os.path.join(case, "data.jsonl"))
     if len(examples) != len(expected):
         raise RuntimeError(f"eval gave {len(examples)} examples, not {len(expected)}")
-    return max(relative(example["loss"], loss) for example, loss in zip(examples, expected))
+    return max(relative(ours, loss) for ours, loss in zip(examples, expected))
 
 
 def run_case(case, output, options):

@@ -18,11 +18,16 @@ import org.junit.jupiter.params.provider.MethodSource;
 import tools.jackson.databind.JsonNode;
 
 /**
- * The engine repeats runs of transformers + PEFT: the loss of every step within 1e-4, the first gradients within 1e-3
- * of their norm, the final adapter within 1e-3 of its norm. These are the project's promised bounds; float32 rounding
- * alone stays far below them.
+ * The engine repeats runs of transformers + PEFT. Promised are losses within 1e-4, first gradients and the final adapter
+ * within 1e-3 of their norms. Float32 rounding alone stays far below that (losses 3e-7, gradients 8e-6, measured against
+ * float64), so the bounds here are tighter: an activation function of the wrong kind, for one, moves losses by only
+ * 4e-5.
  */
 class ReferenceRunsTest {
+
+    private static final double LOSS = 2e-6;
+    private static final double GRADIENT = 1e-4;
+    private static final double ADAPTER = 1e-5;
 
     @TempDir
     Path temporary;
@@ -45,9 +50,9 @@ class ReferenceRunsTest {
             StepMetrics step = listener.steps.get(i);
             JsonNode want = expected.get(i);
             double loss = want.get("loss").asDouble();
-            assertThat(step.loss()).as("loss of step %d", i + 1).isCloseTo(loss, within(1e-4 * Math.abs(loss)));
+            assertThat(step.loss()).as("loss of step %d", i + 1).isCloseTo(loss, within(LOSS * Math.abs(loss)));
             double norm = want.get("grad_norm").asDouble();
-            assertThat(step.gradNorm()).as("gradient norm of step %d", i + 1).isCloseTo(norm, within(1e-3 * norm));
+            assertThat(step.gradNorm()).as("gradient norm of step %d", i + 1).isCloseTo(norm, within(GRADIENT * norm));
             double rate = want.get("learning_rate").asDouble();
             assertThat(step.learningRate()).as("learning rate of step %d", i + 1).isCloseTo(rate, within(1e-12));
         }
@@ -72,7 +77,7 @@ class ReferenceRunsTest {
             float[] want = expected.get("base_model.model." + name);
             assertThat(want).as("the reference has " + name).isNotNull();
             // A gradient that is all rounding (an expert that saw no token) has no direction to compare.
-            double allowed = 1e-3 * Math.max(norm(want), 1e-6 * largest);
+            double allowed = GRADIENT * Math.max(norm(want), 1e-6 * largest);
             assertThat(distance(actual, want)).as(name).isLessThanOrEqualTo(allowed);
         });
     }
@@ -100,7 +105,7 @@ class ReferenceRunsTest {
                 }
                 assertThat(examples.get(i).loss())
                         .as("sequence %d", i)
-                        .isCloseTo(expected[i], within(1e-4 * Math.abs(expected[i])));
+                        .isCloseTo(expected[i], within(LOSS * Math.abs(expected[i])));
             }
         }
     }
@@ -128,7 +133,7 @@ class ReferenceRunsTest {
             difference += Math.pow(distance(actual.get(entry.getKey()), entry.getValue()), 2);
             size += Math.pow(norm(entry.getValue()), 2);
         }
-        assertThat(Math.sqrt(difference)).isLessThanOrEqualTo(1e-3 * Math.sqrt(size));
+        assertThat(Math.sqrt(difference)).isLessThanOrEqualTo(ADAPTER * Math.sqrt(size));
     }
 
     private static double norm(float[] values) {
