@@ -15,6 +15,7 @@ import java.util.OptionalInt;
  * @param evalSteps empty: only at the end
  * @param saveSteps empty: no checkpoints
  * @param saveTotalLimit empty: every checkpoint stays
+ * @param samplePrompt what the model continues before and after; empty: nothing
  */
 public record RunOptions(
         Path outputDir,
@@ -29,7 +30,9 @@ public record RunOptions(
         int loggingSteps,
         OptionalInt evalSteps,
         OptionalInt saveSteps,
-        OptionalInt saveTotalLimit) {
+        OptionalInt saveTotalLimit,
+        Optional<String> samplePrompt,
+        int sampleMaxNewTokens) {
 
     static RunOptions from(ConfigValues values) {
         Resume resume = values.get(TrainKeys.RESUME);
@@ -47,6 +50,8 @@ public record RunOptions(
                 values.get(TrainKeys.LOGGING_STEPS),
                 values.optionalInt(TrainKeys.EVAL_STEPS),
                 values.optionalInt(TrainKeys.SAVE_STEPS),
-                values.optionalInt(TrainKeys.SAVE_TOTAL_LIMIT));
+                values.optionalInt(TrainKeys.SAVE_TOTAL_LIMIT),
+                Optional.ofNullable(values.get(TrainKeys.SAMPLE_PROMPT)),
+                values.get(TrainKeys.SAMPLE_MAX_NEW_TOKENS));
     }
 }

@@ -161,6 +161,14 @@ public final class TrainKeys {
             .orNull()
             .supportedIf(names -> names.stream().allMatch("none"::equals));
 
+    public static final Key<String> SAMPLE_PROMPT = training(
+            "sample_prompt",
+            Scalars.text(),
+            null,
+            "a text that the model continues before the first step and after the last, to show what it has learnt");
+    public static final Key<Integer> SAMPLE_MAX_NEW_TOKENS =
+            training("sample_max_new_tokens", Scalars.count(1), 60, "tokens of such a continuation at most");
+
     public static final Key<String> DEVICE = Key.of(
             MACHINE_GROUP,
             "device",
@@ -226,7 +234,9 @@ public final class TrainKeys {
                 EVAL_STEPS,
                 SAVE_STEPS,
                 SAVE_TOTAL_LIMIT,
-                REPORT_TO));
+                REPORT_TO,
+                SAMPLE_PROMPT,
+                SAMPLE_MAX_NEW_TOKENS));
         keys.addAll(List.of(DEVICE, THREADS, MAX_MEMORY));
         return List.copyOf(keys);
     }

@@ -3,8 +3,10 @@ package dev.loranative.data;
 import ai.djl.engine.EngineException;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import dev.loranative.errors.UserException;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
@@ -108,6 +110,32 @@ public final class Tokenizer implements AutoCloseable {
     /** A decoder for one stream of generated tokens. */
     public IncrementalDecoder incrementalDecoder(boolean skipSpecialTokens) {
         return new IncrementalDecoder(ids -> decode(ids, skipSpecialTokens));
+    }
+
+    /** A decoder for what a model writes after {@code prompt}: without special tokens, spaces as they stand after it. */
+    public IncrementalDecoder incrementalDecoder(int[] prompt) {
+        IncrementalDecoder decoder = incrementalDecoder(true);
+        for (int id : prompt) {
+            decoder.add(id);
+        }
+        return decoder;
+    }
+
+    /** Why no tokenizer can be used on this machine, one line; empty when the library loads and works. */
+    public static Optional<String> unavailabilityCause() {
+        String oneWord = "{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":\"a\"}}";
+        try (InputStream stream = new ByteArrayInputStream(oneWord.getBytes(StandardCharsets.UTF_8));
+                HuggingFaceTokenizer tokenizer = HuggingFaceTokenizer.newInstance(stream, Map.of())) {
+            long[] ids = tokenizer.encode("a", false, false).getIds();
+            return ids.length == 1 ? Optional.empty() : Optional.of("it makes " + ids.length + " tokens of one word");
+        } catch (IOException | RuntimeException | LinkageError e) {
+            return Optional.of(TokenizerLibrary.firstLine(e));
+        }
+    }
+
+    /** The folder into which the library unpacks itself. */
+    public static String libraryFolder() {
+        return TokenizerLibrary.folder();
     }
 
     /** As in the folder's configuration files, ids found for the texts among them. */

@@ -4,6 +4,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
 
 /**
  * Settings of the tokenizer library that must stand before its first class is loaded.
@@ -30,6 +32,18 @@ final class TokenizerLibrary {
                 && System.getenv("DJL_CACHE_DIR") == null) {
             System.setProperty("ENGINE_CACHE_DIR", cacheDirectory().toString());
         }
+    }
+
+    /** As the library finds it. */
+    static String folder() {
+        prepare();
+        return Stream.of(
+                        System.getProperty("ENGINE_CACHE_DIR"),
+                        System.getenv("ENGINE_CACHE_DIR"),
+                        System.getenv("DJL_CACHE_DIR"))
+                .filter(Objects::nonNull)
+                .findFirst()
+                .orElseThrow();
     }
 
     /** The library unpacks once into {@code tokenizers} herein: beside ours, else in a folder of this process alone. */

@@ -73,7 +73,7 @@ public final class CpuDevice implements Device {
     private long query(int what) {
         try (Arena call = Arena.ofConfined()) {
             MemorySegment value = call.allocate(ValueLayout.JAVA_LONG);
-            int status = (int) library.kernels().query().invokeExact(context, what, value);
+            int status = (int) library.kernels().query().invokeExact(context(), what, value);
             if (status != 0) {
                 throw new IllegalStateException(library.lastError(context));
             }

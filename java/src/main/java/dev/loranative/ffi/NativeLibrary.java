@@ -1,11 +1,15 @@
 package dev.loranative.ffi;
 
 import dev.loranative.errors.UserException;
+import java.io.IOException;
+import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 
 /** An opened native library whose ABI version is the one this code was written for. */
 public final class NativeLibrary {
@@ -14,6 +18,8 @@ public final class NativeLibrary {
     public static final int ABI_VERSION = 1;
 
     private static final long LONGEST_ERROR_TEXT = 4096;
+
+    private static final byte[] ELF = {0x7f, 'E', 'L', 'F'};
 
     private final Path file;
     private final Kernels kernels;
@@ -30,6 +36,7 @@ public final class NativeLibrary {
 
     static NativeLibrary open(Path file) {
         try {
+            requireElf(file);
             SymbolLookup symbols = SymbolLookup.libraryLookup(file, Arena.global());
             int version = abiVersion(symbols, file);
             if (version != ABI_VERSION) {
@@ -46,6 +53,20 @@ public final class NativeLibrary {
                             + " to use the one inside the jar",
                     UserException.BAD_INPUT,
                     e);
+        }
+    }
+
+    /** The loader of the JVM prints warnings of its own about any other file. */
+    private static void requireElf(Path file) {
+        if (!Platform.name().startsWith("linux")) {
+            return;
+        }
+        try (InputStream stream = Files.newInputStream(file)) {
+            if (!Arrays.equals(stream.readNBytes(ELF.length), ELF)) {
+                throw new UnsatisfiedLinkError("it is not an ELF file");
+            }
+        } catch (IOException e) {
+            throw new UnsatisfiedLinkError("it cannot be read (" + e + ")");
         }
     }
 

@@ -34,6 +34,11 @@ public final class Generator {
         this.slab = slab;
     }
 
+    /** Bytes that the generator has taken from its device. */
+    public long bytes() {
+        return cache.bytes() + slab.capacityBytes();
+    }
+
     /** @param capacity tokens of prompt and continuation together */
     public static Generator create(Ops ops, LoadedModel model, int capacity) {
         model.lm().reservePositions(ops.device(), capacity);
@@ -47,10 +52,12 @@ public final class Generator {
         int chunk = Math.min(PROMPT_CHUNK, capacity);
         ops.plan(() -> {
             planned.nextLogits(new int[chunk]);
-            cache.reset();
-            // Scratch may depend on the number of keys: plan the last token too.
-            cache.advance(capacity - 1);
-            planned.nextLogits(new int[1]);
+            // Scratch may depend on the number of keys: plan the last chunk and the last token too.
+            for (int last : new int[] {chunk, 1}) {
+                cache.reset();
+                cache.advance(capacity - last);
+                planned.nextLogits(new int[last]);
+            }
         });
         cache.reset();
         return new Generator(ops, model, cache, Slab.allocate(ops.device(), planning.peakBytes()));

@@ -164,6 +164,11 @@ public final class Adapters {
         return attached.size();
     }
 
+    /** Those that have an adapter. */
+    public List<LinearModule> modules() {
+        return attached.stream().map(Attached::module).toList();
+    }
+
     /** The current values, copied from the device: what an adapter file holds. */
     public List<AdapterModule> values() {
         return attached.stream()

@@ -11,6 +11,7 @@ import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntConsumer;
 
 /** The loss of a model on samples, without training. */
 public final class Evaluator {
@@ -72,6 +73,11 @@ public final class Evaluator {
     }
 
     public Result run(Slab slab) {
+        return run(slab, _ -> {});
+    }
+
+    /** @param done told how many samples have been evaluated, after every batch */
+    public Result run(Slab slab, IntConsumer done) {
         List<Example> examples = new ArrayList<>();
         for (Batch batch : batches) {
             float[] losses = loss(slab, batch).losses().toFloats(ops.device());
@@ -87,6 +93,7 @@ public final class Evaluator {
                 }
                 examples.add(new Example(sum, tokens));
             }
+            done.accept(examples.size());
         }
         return new Result(examples);
     }

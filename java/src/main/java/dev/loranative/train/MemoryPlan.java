@@ -15,35 +15,40 @@ import java.util.stream.Collectors;
  *
  * @param parts in the order of the way of the data
  */
-record MemoryPlan(Map<String, Long> parts) {
+public record MemoryPlan(Map<String, Long> parts) {
 
-    MemoryPlan {
+    public MemoryPlan {
         parts = new LinkedHashMap<>(parts);
     }
 
-    long totalBytes() {
+    public long totalBytes() {
         return parts.values().stream().mapToLong(Long::longValue).sum();
     }
 
-    /** @throws UserException with exit code 3 when the total is above the limit or the memory that is free */
-    void requireFits(OptionalLong limitBytes) {
+    /**
+     * @param limitBytes empty: what the machine has free
+     * @param hint what would make it smaller
+     * @throws UserException with exit code 3 when the total is above the limit or the memory that is free
+     */
+    public void requireFits(OptionalLong limitBytes, String hint) {
         if (limitBytes.isPresent() && totalBytes() > limitBytes.getAsLong()) {
-            throw doesNotFit("max_memory is " + gib(limitBytes.getAsLong()));
+            throw doesNotFit("max_memory is " + gib(limitBytes.getAsLong()), hint);
         }
         OptionalLong available = availableBytes();
         if (available.isPresent() && totalBytes() > available.getAsLong()) {
-            throw doesNotFit("this machine has " + gib(available.getAsLong()) + " free");
+            throw doesNotFit("this machine has " + gib(available.getAsLong()) + " free", hint);
         }
     }
 
-    private UserException doesNotFit(String limit) {
+    private UserException doesNotFit(String limit, String hint) {
         return new UserException(
                 "the run needs " + gib(totalBytes()) + ", " + limit + " (" + this + ")",
-                "lower per_device_train_batch_size or max_length, set gradient_checkpointing, or train fewer modules",
+                hint,
                 UserException.DOES_NOT_FIT);
     }
 
-    private static OptionalLong availableBytes() {
+    /** Memory that new work can take without swapping; empty where the system does not tell. */
+    public static OptionalLong availableBytes() {
         try {
             for (String line : Files.readAllLines(Path.of("/proc/meminfo"))) {
                 if (line.startsWith("MemAvailable:")) {

@@ -12,6 +12,7 @@ record OutputFolder(Path path) {
 
     static final String METRICS = "metrics.jsonl";
     static final String CONFIG = "train_config.yaml";
+    static final String REPORT = "report.html";
 
     Path metrics() {
         return path.resolve(METRICS);
@@ -19,6 +20,10 @@ record OutputFolder(Path path) {
 
     Path config() {
         return path.resolve(CONFIG);
+    }
+
+    Path report() {
+        return path.resolve(REPORT);
     }
 
     /** Refuses a folder that holds another run, or that cannot be one; writes nothing. */

@@ -11,19 +11,21 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 
-/** What a run leaves in its output folder: configuration, metrics, checkpoints, the adapter. */
+/** What a run leaves in its output folder: configuration, metrics, checkpoints, the adapter, the report. */
 final class RunOutput {
 
     private final TrainSetup setup;
     private final OutputFolder folder;
     private final Checkpoints checkpoints;
     private final TrainListener listener;
+    private final RunReport report;
 
     RunOutput(TrainSetup setup, TrainListener listener) {
         this.setup = setup;
         this.listener = listener;
         this.folder = new OutputFolder(setup.config().run().outputDir());
         this.checkpoints = new Checkpoints(folder.path());
+        this.report = new RunReport(setup, folder, listener);
     }
 
     /** From here on the folder exists. */
@@ -48,6 +50,11 @@ final class RunOutput {
                 floats(setup.optimizer().firstMoments()),
                 floats(setup.optimizer().secondMoments()),
                 setup.config().run().saveTotalLimit());
+    }
+
+    /** To be written after {@link #begin} only: it replaces the one that is there. */
+    RunReport report() {
+        return report;
     }
 
     Optional<Path> newestCheckpoint() {

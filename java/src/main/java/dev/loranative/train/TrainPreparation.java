@@ -68,6 +68,7 @@ final class TrainPreparation {
         ModelFiles files = opened.files;
         requireRouters(files);
         Planned planned = planAdapters(files, resumed);
+        Optional<SampleText.Prompt> prompt = SampleText.Prompt.of(run, opened.tokenizer, files.config());
         DataSet data = load(config.data().dataset(), opened.tokenizer, files);
         Batcher batcher = new Batcher(
                 data.samples(),
@@ -89,8 +90,12 @@ final class TrainPreparation {
         Adapters adapters = planned.attach().apply(model);
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
-        MemoryPlan plan = plan(files, adapters, ops, activations);
-        plan.requireFits(config.machine().maxMemoryBytes());
+        Optional<SampleText> sample =
+                prompt.map(given -> SampleText.create(given, ops, model, opened.tokenizer.get(), run.seed()));
+        MemoryPlan plan = plan(files, adapters, ops, activations, sample);
+        plan.requireFits(
+                config.machine().maxMemoryBytes(),
+                "lower per_device_train_batch_size or max_length, set gradient_checkpointing, or train fewer modules");
 
         AdamW optimizer = new AdamW(device, adapters.arena(), optimizer(config.optimizer()));
         resumed.ifPresent(folder -> {
@@ -118,7 +123,11 @@ final class TrainPreparation {
                 slab,
                 start,
                 settings,
-                evaluator);
+                evaluator,
+                sample,
+                data.report(),
+                files.parameters(),
+                plan);
     }
 
     private void requireRouters(ModelFiles files) {
@@ -167,7 +176,7 @@ final class TrainPreparation {
     private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {
         SampleOptions options = new SampleOptions(
                 config.data().maxLength(),
-                files.config().maxPositionEmbeddings(),
+                files.config().longestSequence(),
                 files.config().vocabSize(),
                 config.data().completionOnlyLoss().orElse(true));
         DataSet data = DataSet.load(paths, tokenizer, options);
@@ -211,7 +220,8 @@ final class TrainPreparation {
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }
 
-    private static MemoryPlan plan(ModelFiles files, Adapters adapters, Ops ops, long activations) {
+    private static MemoryPlan plan(
+            ModelFiles files, Adapters adapters, Ops ops, long activations, Optional<SampleText> sample) {
         long adapterBytes = adapters.arena().size() * Float.BYTES;
         Map<String, Long> parts = new LinkedHashMap<>();
         parts.put("weights", files.weightBytes());
@@ -220,6 +230,7 @@ final class TrainPreparation {
         parts.put("optimizer", 2 * adapterBytes);
         parts.put("activations", activations);
         parts.put("scratch", ops.scratchBytes());
+        sample.ifPresent(taken -> parts.put("sample", taken.bytes()));
         return new MemoryPlan(parts);
     }
 

@@ -3,6 +3,7 @@ package dev.loranative.train;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.data.Batcher;
+import dev.loranative.data.DataReport;
 import dev.loranative.data.LazyTokenizer;
 import dev.loranative.device.Device;
 import dev.loranative.lora.Adapters;
@@ -23,6 +24,10 @@ import java.util.Optional;
  * @param start where the run begins: at 0, or where its checkpoint stands
  * @param settings what the result depends on, for checkpoints
  * @param evaluator empty without eval_dataset
+ * @param sample empty without sample_prompt
+ * @param data what reading the data set found
+ * @param parameters of the model, without adapters
+ * @param memory what the run takes
  */
 record TrainSetup(
         TrainConfig config,
@@ -39,7 +44,11 @@ record TrainSetup(
         Slab slab,
         RunState start,
         Map<String, String> settings,
-        Optional<Evaluator> evaluator)
+        Optional<Evaluator> evaluator,
+        Optional<SampleText> sample,
+        DataReport data,
+        long parameters,
+        MemoryPlan memory)
         implements AutoCloseable {
 
     @Override

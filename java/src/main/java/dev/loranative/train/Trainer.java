@@ -5,6 +5,7 @@ import dev.loranative.data.Window;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.CausalLm;
 import dev.loranative.nn.Pass;
+import dev.loranative.report.ReportData.Outcome;
 import dev.loranative.tensor.Ops;
 import java.util.Locale;
 import java.util.function.BooleanSupplier;
@@ -38,9 +39,23 @@ final class Trainer {
         this.step = setup.start().step();
     }
 
-    /** Trains to the end, or until interrupted: then false, and the state is saved. */
+    /** Trains to the end, or until interrupted: then false, and the state is saved if there is anything new. */
     boolean run() {
+        if (interrupted.getAsBoolean()) {
+            return false;
+        }
+        if (step < setup.totalSteps()) {
+            sample(step == 0 ? "before training" : "at step " + step);
+        }
         try (MetricsLog log = output.begin()) {
+            boolean finished = train(log);
+            output.report().write(finished ? new Outcome.Finished() : new Outcome.Interrupted());
+            return finished;
+        }
+    }
+
+    private boolean train(MetricsLog log) {
+        try {
             while (step < setup.totalSteps()) {
                 if (interrupted.getAsBoolean()) {
                     saveInterrupted();
@@ -55,11 +70,24 @@ final class Trainer {
                 }
                 if (output.saveIsDue(step)) {
                     listener.saved(output.saveCheckpoint(step, microBatches.taken(), last));
+                    output.report().write(new Outcome.Running());
                 }
             }
             output.finish(last);
+            sample("after training");
+            return true;
+        } catch (RuntimeException e) {
+            output.report().write(new Outcome.Failed(String.valueOf(e.getMessage())));
+            throw e;
         }
-        return true;
+    }
+
+    private void sample(String title) {
+        setup.sample().ifPresent(sample -> {
+            String text = sample.text();
+            listener.sample(title, text);
+            output.report().sample(title, text);
+        });
     }
 
     /** One optimizer step: all its micro-batches, then the update. */
@@ -78,6 +106,8 @@ final class Trainer {
             lossSum += loss.lossSum().toDoubles(setup.device())[0];
             if (pass.routerStatistics() != null) {
                 auxLoss += auxCoefficient * pass.routerStatistics().loss().toDoubles(setup.device())[0];
+                output.report()
+                        .routed(step + 1, pass.routerStatistics().tokensPerExpert().toLongs(setup.device()));
             }
         }
         double loss = lossSum / targets + auxLoss;

@@ -15,6 +15,7 @@ final class PackageTable {
             row("boot"),
             row("config", "errors"),
             row("checkpoint", "errors"),
+            row("report", "checkpoint", "errors"),
             row("ffi", "errors"),
             row("device", "ffi", "errors"),
             row("tensor", "device", "ffi", "errors"),
@@ -26,6 +27,7 @@ final class PackageTable {
             row("generate", "data", "model", "nn", "tensor", "device", "config", "random", "errors"),
             row(
                     "train",
+                    "report",
                     "generate",
                     "data",
                     "optim",
@@ -41,6 +43,7 @@ final class PackageTable {
             row(
                     "cli",
                     "train",
+                    "report",
                     "generate",
                     "data",
                     "optim",

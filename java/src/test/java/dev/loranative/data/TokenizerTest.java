@@ -237,6 +237,31 @@ class TokenizerTest {
         assertThat(text.append(decoder.finish()).toString()).isEqualTo("a b");
     }
 
+    /** Alone, the first word of a continuation would lose the space in front of it. */
+    @Test
+    void aContinuationKeepsTheSpaceBehindItsPrompt() {
+        Path folder =
+                TinyMoe.resource("/tokenizer/byte-fallback/tokenizer.json").getParent();
+        try (Tokenizer fallback = Tokenizer.load(folder)) {
+            int[] all = fallback.encode("a leading", true);
+            for (int length = 1; length <= all.length; length++) {
+                int[] prompt = Arrays.copyOf(all, length);
+                IncrementalDecoder decoder = fallback.incrementalDecoder(prompt);
+                StringBuilder text = new StringBuilder(fallback.decode(prompt, true));
+                for (int i = length; i < all.length; i++) {
+                    text.append(decoder.add(all[i]));
+                }
+                assertThat(text.append(decoder.finish()).toString()).isEqualTo("a leading");
+            }
+        }
+    }
+
+    @Test
+    void theLibraryIsUsableHere() {
+        assertThat(Tokenizer.unavailabilityCause()).isEmpty();
+        assertThat(Tokenizer.libraryFolder()).isNotBlank();
+    }
+
     @Test
     void bytesThatNeverBecomeACharacterDoNotBlockTheStream() {
         int halfCharacter = tokenizer.encode("日", false)[0];

@@ -85,7 +85,15 @@ class RunReportTest {
     @Test
     void a_run_that_failed_says_why() {
         assertThatThrownBy(() -> Training.run(
-                        config("--learning-rate", "1e30", "--max-grad-norm", "0", "--max-steps", "20"),
+                        config(
+                                "--target-modules",
+                                "attention,experts",
+                                "--learning-rate",
+                                "1e30",
+                                "--max-grad-norm",
+                                "0",
+                                "--max-steps",
+                                "20"),
                         new QuietListener(),
                         () -> false))
                 .isInstanceOfSatisfying(

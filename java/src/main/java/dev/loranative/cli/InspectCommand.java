@@ -1,0 +1,123 @@
+package dev.loranative.cli;
+
+import dev.loranative.config.ConfigValues;
+import dev.loranative.config.Key;
+import dev.loranative.config.LoraConfig;
+import dev.loranative.config.LoraKeys;
+import dev.loranative.config.TrainConfig;
+import dev.loranative.config.TrainKeys;
+import dev.loranative.errors.UserException;
+import dev.loranative.lora.Adapter;
+import dev.loranative.lora.AdapterFiles;
+import dev.loranative.lora.TargetMatcher;
+import dev.loranative.lora.Targets;
+import dev.loranative.model.ModelConfig;
+import dev.loranative.model.ModelConfigReader;
+import dev.loranative.model.ModelFiles;
+import dev.loranative.model.ModuleTree;
+import dev.loranative.model.WeightLayout;
+import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import picocli.CommandLine.Command;
+
+/** {@code inspect}: the linear modules of a model, and what a configuration would train. */
+@Command(
+        name = "inspect",
+        header = "lists what can be trained, or what would be",
+        customSynopsis = "lora-native inspect --model DIR [--adapter DIR | OPTIONS of LoRA]",
+        description = "Lists a model's linear modules by kind; with an option of LoRA, or the --config of a run, also"
+                + " exactly what would be trained. A folder with only config.json is enough.")
+final class InspectCommand extends EngineCommand {
+
+    private static final List<Key<?>> IN_HELP = Stream.concat(
+                    Stream.of(TrainKeys.MODEL, CommandKeys.ADAPTER), LoraKeys.ALL.stream())
+            .toList();
+
+    /** All of train's, so that the file of a run can be given as it is. */
+    @Override
+    List<Key<?>> keys() {
+        List<Key<?>> keys = new ArrayList<>(TrainKeys.ALL);
+        keys.add(CommandKeys.ADAPTER);
+        return keys;
+    }
+
+    @Override
+    List<Key<?>> keysInHelp() {
+        return IN_HELP;
+    }
+
+    @Override
+    List<String> examples() {
+        return List.of(
+                "inspect --model examples/tiny-moe --target-modules attention,router --r 16",
+                "inspect --config examples/everything.yaml --json");
+    }
+
+    @Override
+    int run(ConfigValues values, Console console) {
+        TrainConfig.require(values, TrainKeys.MODEL, "--model DIR");
+        ModelConfig config = read(values.get(TrainKeys.MODEL), console);
+        ModuleTree tree = ModuleTree.of(config);
+        Inspection inspection = new Inspection(
+                config.modelType(),
+                WeightLayout.of(config).parameters(),
+                config.tieWordEmbeddings(),
+                tree.modules(),
+                trainable(values, tree, console));
+        if (console.json()) {
+            console.result(inspection.json());
+        } else {
+            inspection.text().forEach(console::result);
+        }
+        return 0;
+    }
+
+    /** Where there are weights, they must fit config.json. */
+    private static ModelConfig read(Path folder, Console console) {
+        ModelConfig config = ModelConfigReader.read(folder);
+        if (hasWeights(folder)) {
+            ModelFiles.open(folder).close();
+        } else {
+            console.warning(folder + " has no weights: names and shapes are those that config.json asks for");
+        }
+        return config;
+    }
+
+    private static boolean hasWeights(Path folder) {
+        try (DirectoryStream<Path> files =
+                Files.newDirectoryStream(folder, "*.{safetensors,safetensors.index.json,bin,gguf}")) {
+            return files.iterator().hasNext();
+        } catch (IOException e) {
+            throw UserException.badInput(
+                    "cannot read the folder " + folder + ": " + e.getMessage(), "check its permissions");
+        }
+    }
+
+    private static List<Inspection.Trained> trainable(ConfigValues values, ModuleTree tree, Console console) {
+        Optional<Path> adapter = Optional.ofNullable(values.get(CommandKeys.ADAPTER))
+                .or(() -> Optional.ofNullable(values.get(TrainKeys.INIT_ADAPTER)));
+        if (adapter.isPresent()) {
+            Adapter read = AdapterFiles.read(adapter.get(), tree);
+            read.warnings().forEach(console::warning);
+            return read.modules().stream()
+                    .map(module ->
+                            new Inspection.Trained(module.module(), module.name(), module.r(), module.alpha()))
+                    .toList();
+        }
+        if (LoraKeys.ALL.stream().noneMatch(values::isSet)) {
+            return List.of();
+        }
+        Targets targets = TargetMatcher.match(LoraConfig.from(values), tree);
+        targets.warnings().forEach(console::warning);
+        return targets.list().stream()
+                .map(target -> new Inspection.Trained(
+                        target.module(), target.module().name(), target.r(), target.alpha()))
+                .toList();
+    }
+}

@@ -1,0 +1,77 @@
+package dev.loranative.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+
+class DoctorCommandTest {
+
+    private static final String LIBRARY = "lora.native.library";
+
+    @TempDir
+    Path temporary;
+
+    @Test
+    void where_training_works_it_says_what_is_there() {
+        assertThat(CommandRun.of("doctor").result())
+                .containsPattern("ok +Java +25")
+                .containsPattern("ok +native library +.*liblora_native_cpu.*ABI version 1")
+                .containsPattern("ok +kernels +compute, with \\d+ threads?")
+                .containsPattern("SIMD +(reference|generic|avx2|avx512|neon) in use")
+                .containsPattern("ok +tokenizer")
+                .containsPattern("warn +GPU")
+                .endsWith("Training works on this machine.");
+    }
+
+    @Test
+    void json_has_a_level_for_everything() {
+        JsonNode json = CommandRun.of("doctor", "--json").json();
+
+        assertThat(json.get("works").booleanValue()).isTrue();
+        assertThat(json.get("findings")).hasSizeGreaterThan(6).allMatch(finding -> finding.get("level")
+                .stringValue()
+                .matches("ok|warn|fail"));
+    }
+
+    @Test
+    void without_the_native_library_it_fails_and_says_what_to_do() {
+        CommandRun run = withLibrary(temporary.resolve("none.so"), "doctor");
+
+        assertThat(run.exitCode()).isEqualTo(1);
+        assertThat(run.out())
+                .containsPattern("fail +native library +.*none\\.so")
+                .contains("-> unset " + LIBRARY)
+                .endsWith("Training does not work on this machine yet.\n");
+        assertThat(run.err()).isEmpty();
+    }
+
+    @Test
+    void other_commands_without_the_native_library_end_with_2() {
+        CommandRun run = withLibrary(
+                temporary.resolve("none.so"),
+                "eval",
+                "--model",
+                CommandRun.MOE_MODEL,
+                "--data",
+                CommandRun.MOE_DATA);
+
+        assertThat(run.error(2)).contains("none.so");
+    }
+
+    private static CommandRun withLibrary(Path library, Object... args) {
+        String before = System.getProperty(LIBRARY);
+        System.setProperty(LIBRARY, library.toString());
+        try {
+            return CommandRun.of(args);
+        } finally {
+            if (before == null) {
+                System.clearProperty(LIBRARY);
+            } else {
+                System.setProperty(LIBRARY, before);
+            }
+        }
+    }
+}
