@@ -1,0 +1,225 @@
+package dev.loranative.model;
+
+import dev.loranative.nn.Attention;
+import dev.loranative.nn.DecoderLayer;
+import dev.loranative.nn.DropoutStreams;
+import dev.loranative.nn.Experts;
+import dev.loranative.nn.FeedForward;
+import dev.loranative.nn.GatedMlp;
+import dev.loranative.nn.Labels;
+import dev.loranative.nn.LanguageHead;
+import dev.loranative.nn.LinearSlot;
+import dev.loranative.nn.MixtureOfExperts;
+import dev.loranative.nn.PackedTokens;
+import dev.loranative.nn.Parameter;
+import dev.loranative.nn.Pass;
+import dev.loranative.nn.RmsNorm;
+import dev.loranative.nn.Rope;
+import dev.loranative.nn.RopeParameters;
+import dev.loranative.nn.Router;
+import dev.loranative.nn.RouterStatistics;
+import dev.loranative.nn.SharedExpert;
+import dev.loranative.nn.Workbench;
+import dev.loranative.tensor.Activation;
+import dev.loranative.tensor.Slab;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A language model of random tensors: a dense layer, a mixture with a window and a mixture with a shared expert. Weights
+ * are the same whatever is adapted.
+ */
+final class SmallLm implements AutoCloseable {
+
+    static final int VOCABULARY = 23;
+    static final int LAYERS = 3;
+    static final int KEY_WIDTH = 6;
+    static final int EXPERTS = 4;
+    static final float COEFFICIENT = 0.1f;
+    static final float GRADIENT_SCALE = 0.125f;
+
+    private static final int HIDDEN = 12;
+    private static final int INNER = 16;
+    private static final int TOP_K = 2;
+    private static final float EPSILON = 1e-5f;
+
+    /** Two sequences of lengths 7 and 4; a position without a successor has no label. */
+    private static final int[] IDS = {3, 1, 4, 1, 5, 9, 2, 6, 22, 0, 8};
+
+    private static final int[] POSITIONS = {0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3};
+    private static final int[] OFFSETS = {0, 7, 11};
+    private static final int[] TARGETS = {1, 4, -100, 5, 9, 2, -100, 22, 0, 8, -100};
+
+    /**
+     * What is adapted and how a step runs.
+     *
+     * @param firstAdapted lower layers are frozen; {@link #LAYERS} for none
+     */
+    record Options(
+            int threads, int firstAdapted, boolean adaptedHead, float dropout, boolean auxiliaryLoss, boolean recompute) {
+
+        static final Options DEFAULT = new Options(1, 0, false, 0, false, false);
+
+        Options withThreads(int value) {
+            return new Options(value, firstAdapted, adaptedHead, dropout, auxiliaryLoss, recompute);
+        }
+
+        Options withFirstAdapted(int value) {
+            return new Options(threads, value, adaptedHead, dropout, auxiliaryLoss, recompute);
+        }
+
+        Options withAdaptedHead() {
+            return new Options(threads, firstAdapted, true, dropout, auxiliaryLoss, recompute);
+        }
+
+        Options withDropout(float value) {
+            return new Options(threads, firstAdapted, adaptedHead, value, auxiliaryLoss, recompute);
+        }
+
+        Options withAuxiliaryLoss() {
+            return new Options(threads, firstAdapted, adaptedHead, dropout, true, recompute);
+        }
+
+        Options withRecompute(boolean value) {
+            return new Options(threads, firstAdapted, adaptedHead, dropout, auxiliaryLoss, value);
+        }
+    }
+
+    /** @param gradients of all adapters, in the order in which they were made */
+    record Step(double lossSum, float[] losses, double auxiliaryLoss, List<float[]> gradients, long peakBytes) {}
+
+    final Workbench bench;
+    final CausalLm lm;
+    private final Options options;
+
+    SmallLm(Options options) {
+        this.options = options;
+        this.bench = new Workbench(options.threads());
+        Rope rope = new Rope(RopeParameters.unscaled(10_000), KEY_WIDTH, 64);
+        List<DecoderLayer> layers = new ArrayList<>();
+        for (int layer = 0; layer < LAYERS; layer++) {
+            boolean adapted = layer >= options.firstAdapted();
+            layers.add(new DecoderLayer(
+                    norm(HIDDEN), attention(layer, adapted, rope), norm(HIDDEN), feedForward(layer, adapted)));
+        }
+        LinearSlot head = slot(options.adaptedHead(), "head", HIDDEN, VOCABULARY);
+        this.lm = new CausalLm(
+                bench.normal(1, VOCABULARY, HIDDEN), rope, layers, norm(HIDDEN), new LanguageHead(head));
+        lm.reservePositions(bench.device(), 16);
+    }
+
+    private RmsNorm norm(int width) {
+        return new RmsNorm(bench.normal(1, width), EPSILON);
+    }
+
+    private Attention attention(int layer, boolean adapted, Rope rope) {
+        int window = layer == 1 ? 3 : 0;
+        return new Attention(
+                new Attention.Geometry(2, 1, KEY_WIDTH, window, 0),
+                layer,
+                rope,
+                slot(adapted, layer + ".query", HIDDEN, 2 * KEY_WIDTH),
+                slot(false, layer + ".key", HIDDEN, KEY_WIDTH),
+                slot(adapted, layer + ".value", HIDDEN, KEY_WIDTH),
+                slot(false, layer + ".output", 2 * KEY_WIDTH, HIDDEN),
+                norm(KEY_WIDTH),
+                norm(KEY_WIDTH));
+    }
+
+    private FeedForward feedForward(int layer, boolean adapted) {
+        if (layer == 0) {
+            return mlp(adapted, layer + ".mlp");
+        }
+        Router router = new Router(slot(adapted, layer + ".router", HIDDEN, EXPERTS), TOP_K, layer == 1);
+        int[] ranks = adapted ? new int[] {2, 0, 3, 1} : new int[EXPERTS];
+        Experts experts = new Experts(
+                Activation.SILU,
+                bench.grouped(layer + ".gate", HIDDEN, INNER, options.dropout(), ranks),
+                bench.grouped(layer + ".up", HIDDEN, INNER, options.dropout(), new int[EXPERTS]),
+                bench.grouped(layer + ".down", INNER, HIDDEN, options.dropout(), ranks));
+        SharedExpert shared = layer == 1
+                ? null
+                : new SharedExpert(mlp(adapted, layer + ".shared"), slot(adapted, layer + ".shared_gate", HIDDEN, 1));
+        return new MixtureOfExperts(router, experts, shared);
+    }
+
+    private GatedMlp mlp(boolean adapted, String name) {
+        return new GatedMlp(
+                Activation.SILU,
+                slot(false, name + ".gate", HIDDEN, INNER),
+                slot(adapted, name + ".up", HIDDEN, INNER),
+                slot(adapted, name + ".down", INNER, HIDDEN));
+    }
+
+    private LinearSlot slot(boolean adapted, String name, int in, int out) {
+        return adapted
+                ? new LinearSlot(bench.adapted(name, bench.dense(in, out), 3, options.dropout()))
+                : bench.slot(in, out);
+    }
+
+    /** A slab that is larger than any step here. */
+    Slab slab() {
+        return Slab.allocate(bench.device(), 8 << 20);
+    }
+
+    PackedTokens tokens(Slab slab) {
+        return PackedTokens.upload(bench.ops(), slab, IDS, POSITIONS, OFFSETS);
+    }
+
+    Labels labels(Slab slab) {
+        return Labels.upload(bench.ops(), slab, TARGETS);
+    }
+
+    int targets() {
+        return (int) java.util.Arrays.stream(TARGETS)
+                .filter(target -> target != Labels.IGNORED)
+                .count();
+    }
+
+    /** The first sequence. */
+    int[] prompt() {
+        return java.util.Arrays.copyOf(IDS, OFFSETS[1]);
+    }
+
+    /** One training step from cleared gradients. */
+    Step train(Slab slab) {
+        bench.parameters().forEach(parameter -> bench.ops().clear(parameter.gradient()));
+        long start = slab.mark();
+        Pass pass = pass(slab);
+        CausalLm.Loss loss = run(slab, pass);
+        double lossSum = loss.lossSum().toDoubles(bench.device())[0];
+        double auxiliary = pass.routerStatistics() == null
+                ? 0
+                : pass.routerStatistics().loss().toDoubles(bench.device())[0];
+        float[] losses = bench.read(loss.losses());
+        slab.release(start);
+        List<float[]> gradients = new ArrayList<>();
+        for (Parameter parameter : bench.parameters()) {
+            gradients.add(bench.read(parameter.gradient()));
+        }
+        return new Step(lossSum, losses, auxiliary, gradients, slab.peakBytes());
+    }
+
+    /** Bytes of activations that {@link #train} will take; no kernel runs. */
+    long planTraining() {
+        Slab slab = Slab.planning();
+        bench.ops().plan(() -> run(slab, pass(slab)));
+        return slab.peakBytes();
+    }
+
+    private Pass pass(Slab slab) {
+        DropoutStreams streams = options.dropout() == 0 ? null : new DropoutStreams(11, 5);
+        RouterStatistics statistics =
+                options.auxiliaryLoss() ? new RouterStatistics(bench.ops(), slab, EXPERTS, COEFFICIENT) : null;
+        return Pass.training(bench.ops(), slab, tokens(slab), streams, statistics);
+    }
+
+    private CausalLm.Loss run(Slab slab, Pass pass) {
+        return lm.trainMicroBatch(pass, labels(slab), GRADIENT_SCALE, options.recompute());
+    }
+
+    @Override
+    public void close() {
+        bench.close();
+    }
+}

@@ -1,0 +1,106 @@
+package dev.loranative.nn;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.loranative.tensor.Products;
+import dev.loranative.tensor.Tensor;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class LinearTest {
+
+    private static final int ROWS = 9;
+    private static final int IN = 21;
+    private static final int OUT = 13;
+
+    private final Workbench bench = new Workbench();
+
+    @AfterEach
+    void close() {
+        bench.close();
+    }
+
+    @Test
+    void denseLayer() {
+        DenseLinear linear = bench.biased(IN, OUT);
+
+        check(linear, null);
+
+        assertThat(linear.isTrainable()).isFalse();
+        assertThat(linear.in()).isEqualTo(IN);
+        assertThat(linear.out()).isEqualTo(OUT);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 4, 17})
+    void adapter(int rank) {
+        LoraLinear linear = bench.adapted("linear", bench.biased(IN, OUT), rank, 0);
+
+        check(linear, null);
+
+        assertThat(linear.isTrainable()).isTrue();
+        assertThat(linear.in()).isEqualTo(IN);
+        assertThat(linear.out()).isEqualTo(OUT);
+    }
+
+    @Test
+    void adapterWithDropout() {
+        check(bench.adapted("linear", bench.dense(IN, OUT), 4, 0.4f), Workbench.dropoutStreams());
+    }
+
+    @Test
+    void dropoutChangesTheOutputAndOnlyWithStreams() {
+        LoraLinear linear = bench.adapted("linear", bench.dense(IN, OUT), 4, 0.4f);
+        Tensor x = bench.normal(1, ROWS, IN);
+
+        float[] plain = output(linear, x, null);
+        float[] dropped = output(linear, x, new DropoutStreams(7, 3));
+
+        assertThat(output(linear, x, null)).isEqualTo(plain);
+        assertThat(output(linear, x, new DropoutStreams(7, 3))).isEqualTo(dropped);
+        assertThat(dropped).isNotEqualTo(plain);
+        assertThat(output(linear, x, new DropoutStreams(7, 4))).isNotEqualTo(dropped);
+        assertThat(output(linear, x, new DropoutStreams(8, 3))).isNotEqualTo(dropped);
+    }
+
+    /** Dropout in the adapter's branch alone: the base sees x itself. */
+    @Test
+    void dropoutOfAlmostEverythingLeavesTheBase() {
+        DenseLinear base = bench.dense(IN, OUT);
+        LoraLinear linear = bench.adapted("linear", base, 4, 0.999999f);
+        Tensor x = bench.normal(1, ROWS, IN);
+
+        assertThat(output(linear, x, new DropoutStreams(7, 3))).isEqualTo(output(base, x, null));
+    }
+
+    @Test
+    void aFrozenAdapterHasNothingToTrain() {
+        LoraLinear trainable = bench.adapted("linear", bench.dense(IN, OUT), 4, 0);
+        Products.Lora lora = trainable.lora();
+        bench.parameters().clear();
+        LoraLinear frozen = new LoraLinear(
+                bench.dense(IN, OUT),
+                new Products.Lora(lora.a(), lora.b(), null, null, lora.scale()),
+                new AdapterDropout(0, 1));
+
+        check(frozen, null);
+
+        assertThat(frozen.isTrainable()).isFalse();
+    }
+
+    private float[] output(Linear linear, Tensor x, DropoutStreams streams) {
+        Tensor y = bench.bench().unwritten(ROWS, OUT);
+        long start = bench.slab().mark();
+        linear.forward(Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, streams, null), x, y);
+        bench.slab().release(start);
+        return bench.read(y);
+    }
+
+    private void check(Linear linear, DropoutStreams streams) {
+        new ModuleCheck(bench, bench.normal(1, ROWS, IN), OUT, linear::forward, linear::backward)
+                .passes(() -> Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, streams, null))
+                .run();
+    }
+}

@@ -1,0 +1,182 @@
+package dev.loranative.nn;
+
+import dev.loranative.device.Device;
+import dev.loranative.device.SimdTier;
+import dev.loranative.tensor.Bench;
+import dev.loranative.tensor.DType;
+import dev.loranative.tensor.ExpertWeights;
+import dev.loranative.tensor.Ops;
+import dev.loranative.tensor.Products;
+import dev.loranative.tensor.Slab;
+import dev.loranative.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+
+/** Makes small modules with random weights, and adapters whose gradients can be looked at; for tests. */
+public final class Workbench implements AutoCloseable {
+
+    /** For modules that look at their input alone. */
+    static final PackedTokens NO_TOKENS = new PackedTokens(null, null, null, 0);
+
+    private static final long SLAB_BYTES = 32 << 20;
+
+    private final Bench bench;
+    private final Slab slab;
+    private final List<Parameter> parameters = new ArrayList<>();
+
+    /** Apart from the source of weights, so that the same weights come with and without adapters. */
+    private final Random adapterRandom = new Random(4);
+
+    public Workbench() {
+        this(1);
+    }
+
+    public Workbench(int threads) {
+        this.bench = new Bench(SimdTier.AUTO, threads);
+        this.slab = Slab.allocate(bench.device(), SLAB_BYTES);
+    }
+
+    public Device device() {
+        return bench.device();
+    }
+
+    public Ops ops() {
+        return bench.ops();
+    }
+
+    public Bench bench() {
+        return bench;
+    }
+
+    public Slab slab() {
+        return slab;
+    }
+
+    /** The tensors of all adapters made so far. */
+    public List<Parameter> parameters() {
+        return parameters;
+    }
+
+    public Tensor normal(double deviation, long... shape) {
+        long count = 1;
+        for (long dimension : shape) {
+            count *= dimension;
+        }
+        return bench.floats(bench.normal(count, deviation), shape);
+    }
+
+    /** Keeps the size of ordinary inputs. */
+    public DenseLinear dense(int in, int out) {
+        return new DenseLinear(normal(1 / Math.sqrt(in), out, in), null);
+    }
+
+    public DenseLinear biased(int in, int out) {
+        return new DenseLinear(normal(1 / Math.sqrt(in), out, in), normal(0.5, out));
+    }
+
+    public LinearSlot slot(int in, int out) {
+        return new LinearSlot(dense(in, out));
+    }
+
+    public LinearSlot adaptedSlot(String name, int in, int out) {
+        return new LinearSlot(adapted(name, dense(in, out), 3, 0));
+    }
+
+    /** A layer with an adapter that has left its beginning: both matrices are random. */
+    public LoraLinear adapted(String name, DenseLinear base, int rank, float dropout) {
+        Parameter a = parameter(name + ".a", rank, (int) base.in());
+        Parameter b = parameter(name + ".b", (int) base.out(), rank);
+        Products.Lora lora = new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), 0.75f);
+        return new LoraLinear(base, lora, new AdapterDropout(dropout, parameters.size()));
+    }
+
+    /** Experts of one projection; an expert of rank 0 has no adapter. */
+    public GroupedLinear grouped(String name, int in, int out, float dropout, int... ranks) {
+        int experts = ranks.length;
+        Tensor[] weights = new Tensor[experts];
+        Tensor[] a = new Tensor[experts];
+        Tensor[] b = new Tensor[experts];
+        Tensor[] gradA = new Tensor[experts];
+        Tensor[] gradB = new Tensor[experts];
+        float[] scales = new float[experts];
+        for (int expert = 0; expert < experts; expert++) {
+            weights[expert] = normal(1 / Math.sqrt(in), out, in);
+            scales[expert] = 0.25f * (1 + expert);
+            if (ranks[expert] > 0) {
+                Parameter down = parameter(name + "." + expert + ".a", ranks[expert], in);
+                Parameter up = parameter(name + "." + expert + ".b", out, ranks[expert]);
+                a[expert] = down.value();
+                b[expert] = up.value();
+                gradA[expert] = down.gradient();
+                gradB[expert] = up.gradient();
+            }
+        }
+        GroupedLinear linear = new GroupedLinear(new ExpertWeights(device(), weights));
+        int largest = Arrays.stream(ranks).max().orElseThrow();
+        if (largest > 0) {
+            Products.GroupedLora lora = new Products.GroupedLora(
+                    Tensor.addresses(device(), a),
+                    Tensor.addresses(device(), b),
+                    Tensor.addresses(device(), gradA),
+                    Tensor.addresses(device(), gradB),
+                    bench.ints(ranks, experts),
+                    bench.floats(scales, experts),
+                    largest);
+            linear.adapt(lora, new AdapterDropout(dropout, parameters.size()));
+        }
+        return linear;
+    }
+
+    private Parameter parameter(String name, int rows, int columns) {
+        float[] values = new float[rows * columns];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) (adapterRandom.nextGaussian() / Math.sqrt(columns));
+        }
+        Parameter parameter = new Parameter(
+                name,
+                bench.floats(values, rows, columns),
+                Tensor.allocate(device(), DType.F32, rows, columns));
+        parameters.add(parameter);
+        return parameter;
+    }
+
+    public RmsNorm norm(int width) {
+        float[] weight = bench.normal(width, 0.3);
+        for (int i = 0; i < width; i++) {
+            weight[i] += 1;
+        }
+        return new RmsNorm(bench.floats(weight, width), 1e-5f);
+    }
+
+    /** Packed sequences of these lengths with random ids. */
+    public PackedTokens tokens(Slab where, int vocabulary, int... lengths) {
+        int count = Arrays.stream(lengths).sum();
+        int[] ids = new int[count];
+        int[] positions = new int[count];
+        int[] offsets = new int[lengths.length + 1];
+        for (int sequence = 0; sequence < lengths.length; sequence++) {
+            offsets[sequence + 1] = offsets[sequence] + lengths[sequence];
+            for (int i = 0; i < lengths[sequence]; i++) {
+                ids[offsets[sequence] + i] = bench.random().nextInt(vocabulary);
+                positions[offsets[sequence] + i] = i;
+            }
+        }
+        return PackedTokens.upload(ops(), where, ids, positions, offsets);
+    }
+
+    /** The stream of a micro-batch with dropout. */
+    public static DropoutStreams dropoutStreams() {
+        return new DropoutStreams(7, 3);
+    }
+
+    public float[] read(Tensor tensor) {
+        return bench.read(tensor);
+    }
+
+    @Override
+    public void close() {
+        bench.close();
+    }
+}

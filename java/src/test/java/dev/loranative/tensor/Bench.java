@@ -1,0 +1,106 @@
+package dev.loranative.tensor;
+
+import dev.loranative.device.CpuDevice;
+import dev.loranative.device.Device;
+import dev.loranative.device.SimdTier;
+import java.lang.foreign.MemorySegment;
+import java.util.Random;
+
+/** A device with its ops and a source of inputs that are the same in every run; for tests. */
+public final class Bench implements AutoCloseable {
+
+    private static final long SEED = 20;
+
+    private final CpuDevice device;
+    private final Ops ops;
+    private final Random random;
+
+    public Bench(SimdTier tier, int threads) {
+        this(tier, threads, SEED);
+    }
+
+    public Bench(SimdTier tier, int threads, long seed) {
+        this.device = CpuDevice.open(threads, tier);
+        this.ops = new Ops(device);
+        this.random = new Random(seed);
+    }
+
+    public Device device() {
+        return device;
+    }
+
+    public Ops ops() {
+        return ops;
+    }
+
+    public Random random() {
+        return random;
+    }
+
+    /** Normally distributed numbers. */
+    public float[] normal(long count) {
+        float[] values = new float[Math.toIntExact(count)];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) random.nextGaussian();
+        }
+        return values;
+    }
+
+    public float[] normal(long count, double deviation) {
+        float[] values = normal(count);
+        for (int i = 0; i < values.length; i++) {
+            values[i] *= (float) deviation;
+        }
+        return values;
+    }
+
+    public Tensor floats(float[] values, long... shape) {
+        Tensor tensor = Tensor.allocate(device, DType.F32, shape);
+        tensor.copyFrom(device, values);
+        return tensor;
+    }
+
+    public Tensor ints(int[] values, long... shape) {
+        Tensor tensor = Tensor.allocate(device, DType.I32, shape);
+        tensor.copyFrom(device, values);
+        return tensor;
+    }
+
+    /** Memory that holds NaN, so that an element that a kernel does not write, or reads too early, shows. */
+    public Tensor unwritten(long... shape) {
+        Tensor tensor = Tensor.allocate(device, DType.F32, shape);
+        float[] values = new float[Math.toIntExact(tensor.size())];
+        java.util.Arrays.fill(values, Float.NaN);
+        tensor.copyFrom(device, values);
+        return tensor;
+    }
+
+    /** A float tensor of any type; {@code values} are rounded to what it holds. */
+    public Tensor weight(DType dtype, float[] values, long... shape) {
+        if (dtype == DType.F32) {
+            return floats(values, shape);
+        }
+        short[] bits = new short[values.length];
+        for (int i = 0; i < values.length; i++) {
+            if (dtype == DType.F16) {
+                bits[i] = Float.floatToFloat16(values[i]);
+                values[i] = Float.float16ToFloat(bits[i]);
+            } else {
+                bits[i] = (short) (Float.floatToRawIntBits(values[i]) >>> 16);
+                values[i] = Float.intBitsToFloat(bits[i] << 16);
+            }
+        }
+        Tensor tensor = Tensor.allocate(device, dtype, shape);
+        tensor.copyFrom(device, MemorySegment.ofArray(bits));
+        return tensor;
+    }
+
+    public float[] read(Tensor tensor) {
+        return tensor.toFloats(device);
+    }
+
+    @Override
+    public void close() {
+        device.close();
+    }
+}

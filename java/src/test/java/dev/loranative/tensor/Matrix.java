@@ -1,0 +1,82 @@
+package dev.loranative.tensor;
+
+/** Matrices in double, row-major: the plain arithmetic that laws compare kernels with. */
+record Matrix(int rows, int columns, double[] values) {
+
+    static Matrix of(float[] values, int rows, int columns) {
+        return new Matrix(rows, columns, doubles(values));
+    }
+
+    static double[] doubles(float[] values) {
+        double[] doubles = new double[values.length];
+        for (int i = 0; i < values.length; i++) {
+            doubles[i] = values[i];
+        }
+        return doubles;
+    }
+
+    double at(int row, int column) {
+        return values[row * columns + column];
+    }
+
+    Matrix transpose() {
+        double[] result = new double[values.length];
+        for (int row = 0; row < rows; row++) {
+            for (int column = 0; column < columns; column++) {
+                result[column * rows + row] = at(row, column);
+            }
+        }
+        return new Matrix(columns, rows, result);
+    }
+
+    Matrix times(Matrix other) {
+        if (columns != other.rows) {
+            throw new IllegalArgumentException(columns + " columns times " + other.rows + " rows");
+        }
+        double[] result = new double[rows * other.columns];
+        for (int row = 0; row < rows; row++) {
+            for (int column = 0; column < other.columns; column++) {
+                double sum = 0;
+                for (int k = 0; k < columns; k++) {
+                    sum += at(row, k) * other.at(k, column);
+                }
+                result[row * other.columns + column] = sum;
+            }
+        }
+        return new Matrix(rows, other.columns, result);
+    }
+
+    Matrix times(double factor) {
+        double[] result = values.clone();
+        for (int i = 0; i < result.length; i++) {
+            result[i] *= factor;
+        }
+        return new Matrix(rows, columns, result);
+    }
+
+    Matrix plus(Matrix other) {
+        double[] result = values.clone();
+        for (int i = 0; i < result.length; i++) {
+            result[i] += other.values[i];
+        }
+        return new Matrix(rows, columns, result);
+    }
+
+    /** The same row added to every row. */
+    Matrix plusRow(double[] row) {
+        double[] result = values.clone();
+        for (int i = 0; i < result.length; i++) {
+            result[i] += row[i % columns];
+        }
+        return new Matrix(rows, columns, result);
+    }
+
+    Matrix part(int firstRow, int count) {
+        return new Matrix(
+                count, columns, java.util.Arrays.copyOfRange(values, firstRow * columns, (firstRow + count) * columns));
+    }
+
+    void put(int firstRow, Matrix part) {
+        System.arraycopy(part.values, 0, values, firstRow * columns, part.values.length);
+    }
+}
