@@ -24,7 +24,8 @@ public final class FloatTensors {
     public static float[] read(SafetensorsFile file, TensorEntry entry) {
         if (entry.elements() > Integer.MAX_VALUE - 8) {
             throw UserException.badInput(
-                    "tensor " + entry.name() + " in " + file.path() + " has " + entry.elements() + " elements, too many",
+                    "tensor " + entry.name() + " in " + file.path() + " has " + entry.elements()
+                            + " elements, too many",
                     "check that the file is an adapter");
         }
         MemorySegment data = file.data(entry.name());
@@ -41,9 +42,10 @@ public final class FloatTensors {
                     values[i] = Float.intBitsToFloat(data.getAtIndex(SHORTS, i) << 16);
                 }
             }
-            default -> throw UserException.badInput(
-                    "tensor " + entry.name() + " in " + file.path() + " has the type " + entry.type(),
-                    "adapters have F32, F16 or BF16 tensors");
+            default ->
+                throw UserException.badInput(
+                        "tensor " + entry.name() + " in " + file.path() + " has the type " + entry.type(),
+                        "adapters have F32, F16 or BF16 tensors");
         }
         return values;
     }

@@ -16,8 +16,9 @@ final class CommandKeys {
 
     static final Key<Path> ADAPTER = required(MODEL_GROUP, "adapter", Scalars.path(), "folder of a PEFT adapter");
 
-    static final Key<List<Path>> EVALUATED =
-            required(MODEL_GROUP, "dataset", Lists.paths(), "what to evaluate on: a file or several").alias("data");
+    static final Key<List<Path>> EVALUATED = required(
+                    MODEL_GROUP, "dataset", Lists.paths(), "what to evaluate on: a file or several")
+            .alias("data");
 
     static final Key<Boolean> PER_EXAMPLE =
             Key.of("Result", "per_example", Scalars.bool(), false, "also the loss of every sample");
@@ -28,8 +29,8 @@ final class CommandKeys {
     static final Key<List<Integer>> PROMPT_IDS = required(
             PROMPT_GROUP, "prompt_ids", Lists.of(Scalars.count(0)), "its tokens instead, which needs no tokenizer");
 
-    static final Key<Path> MESSAGES = required(
-            PROMPT_GROUP, "messages", Scalars.path(), "a conversation instead; not supported yet");
+    static final Key<Path> MESSAGES =
+            required(PROMPT_GROUP, "messages", Scalars.path(), "a conversation instead; not supported yet");
 
     static final Key<Integer> MAX_NEW_TOKENS =
             sampling("max_new_tokens", Scalars.count(1), 128, "tokens to write at most");
@@ -49,8 +50,7 @@ final class CommandKeys {
     static final Key<Integer> TOP_K =
             sampling("top_k", Scalars.count(0), 0, "only so many of the likeliest tokens; 0 = all");
 
-    static final Key<Long> SEED =
-            sampling("seed", Scalars.integer(0, Long.MAX_VALUE), 42L, "same seed, same text");
+    static final Key<Long> SEED = sampling("seed", Scalars.integer(0, Long.MAX_VALUE), 42L, "same seed, same text");
 
     private CommandKeys() {}
 

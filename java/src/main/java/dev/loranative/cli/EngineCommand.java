@@ -43,13 +43,17 @@ abstract class EngineCommand {
 
     final String examplesText() {
         StringBuilder text = new StringBuilder("\nExamples:\n");
-        examples().forEach(example -> text.append("  lora-native ").append(example).append('\n'));
+        examples()
+                .forEach(
+                        example -> text.append("  lora-native ").append(example).append('\n'));
         return text.toString();
     }
 
     final String keysText() {
-        return keysInHelp().isEmpty() ? "\n" : "\nEvery option is also a key of the YAML file that --config FILE names, there with underscores; flags win.\n\n"
-                + ConfigText.help(keysInHelp())
-                + "\n";
+        return keysInHelp().isEmpty()
+                ? "\n"
+                : "\nEvery option is also a key of the YAML file that --config FILE names, there with underscores; flags win.\n\n"
+                        + ConfigText.help(keysInHelp())
+                        + "\n";
     }
 }

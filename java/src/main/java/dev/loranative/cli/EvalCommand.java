@@ -72,8 +72,7 @@ final class EvalCommand extends EngineCommand {
                         completionOnly == null || completionOnly));
     }
 
-    private static Evaluator.Result evaluate(
-            ConfigValues values, ModelInUse opened, DataSet data, Console console) {
+    private static Evaluator.Result evaluate(ConfigValues values, ModelInUse opened, DataSet data, Console console) {
         LoadedModel model = opened.load();
         Ops ops = new Ops(model.device());
         Evaluator evaluator = new Evaluator(ops, model, data.samples(), values.get(TrainKeys.EVAL_BATCH_SIZE));
@@ -82,8 +81,7 @@ final class EvalCommand extends EngineCommand {
         Map<String, Long> memory = opened.memory(ops);
         memory.put("activations", activations);
         new MemoryPlan(memory)
-                .requireFits(
-                        opened.machine().maxMemoryBytes(), "lower per_device_eval_batch_size or max_length");
+                .requireFits(opened.machine().maxMemoryBytes(), "lower per_device_eval_batch_size or max_length");
         ops.seal();
         Slab slab = Slab.allocate(model.device(), activations);
         StatusLine status = new StatusLine(console, System::nanoTime);

@@ -60,8 +60,8 @@ final class Examination {
     }
 
     private static Finding memory() {
-        long total = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class)
-                .getTotalMemorySize();
+        long total =
+                ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
         OptionalLong available = MemoryPlan.availableBytes();
         String detail = Quantities.bytes(total) + " in all"
                 + (available.isPresent() ? ", " + Quantities.bytes(available.getAsLong()) + " free" : "")
@@ -74,8 +74,7 @@ final class Examination {
     private static Finding library() {
         try {
             return Finding.ok(
-                    "native library",
-                    NativeLibrary.openCpu().file() + ", ABI version " + NativeLibrary.ABI_VERSION);
+                    "native library", NativeLibrary.openCpu().file() + ", ABI version " + NativeLibrary.ABI_VERSION);
         } catch (UserException e) {
             return Finding.fail("native library", e.getMessage(), e.hint());
         } catch (RuntimeException | LinkageError e) {
@@ -115,7 +114,9 @@ final class Examination {
                 && used.get().ordinal() < available.getLast().ordinal();
         if (slow) {
             return Finding.warn(
-                    "SIMD", detail, "for the fastest, unset " + FORCED_TIER + " or set it to " + word(available.getLast()));
+                    "SIMD",
+                    detail,
+                    "for the fastest, unset " + FORCED_TIER + " or set it to " + word(available.getLast()));
         }
         return used.orElse(SimdTier.GENERIC).ordinal() <= SimdTier.GENERIC.ordinal()
                 ? Finding.warn("SIMD", detail, "training will be slow: this processor has no AVX2, AVX-512 or NEON")

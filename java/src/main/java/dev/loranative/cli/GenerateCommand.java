@@ -101,18 +101,16 @@ final class GenerateCommand extends EngineCommand {
     }
 
     private static Set<Integer> ends(ConfigValues values, Prompt prompt) {
-        Set<Integer> ends = new HashSet<>(
-                SpecialTokens.load(values.get(TrainKeys.MODEL)).eosIds());
-        prompt.tokenizer().ifPresent(tokenizer -> ends.addAll(tokenizer.specialTokens().eosIds()));
+        Set<Integer> ends =
+                new HashSet<>(SpecialTokens.load(values.get(TrainKeys.MODEL)).eosIds());
+        prompt.tokenizer()
+                .ifPresent(tokenizer -> ends.addAll(tokenizer.specialTokens().eosIds()));
         return ends;
     }
 
     private static Generator generator(ModelInUse opened, int capacity) {
-        long cacheBytes = 2L
-                * opened.config().layers()
-                * capacity
-                * opened.config().keyWidth()
-                * Float.BYTES;
+        long cacheBytes =
+                2L * opened.config().layers() * capacity * opened.config().keyWidth() * Float.BYTES;
         LoadedModel model = opened.load();
         Ops ops = new Ops(model.device());
         Map<String, Long> memory = opened.memory(ops);

@@ -106,8 +106,7 @@ final class InspectCommand extends EngineCommand {
             Adapter read = AdapterFiles.read(adapter.get(), tree);
             read.warnings().forEach(console::warning);
             return read.modules().stream()
-                    .map(module ->
-                            new Inspection.Trained(module.module(), module.name(), module.r(), module.alpha()))
+                    .map(module -> new Inspection.Trained(module.module(), module.name(), module.r(), module.alpha()))
                     .toList();
         }
         if (LoraKeys.ALL.stream().noneMatch(values::isSet)) {
@@ -116,8 +115,8 @@ final class InspectCommand extends EngineCommand {
         Targets targets = TargetMatcher.match(LoraConfig.from(values), tree);
         targets.warnings().forEach(console::warning);
         return targets.list().stream()
-                .map(target -> new Inspection.Trained(
-                        target.module(), target.module().name(), target.r(), target.alpha()))
+                .map(target ->
+                        new Inspection.Trained(target.module(), target.module().name(), target.r(), target.alpha()))
                 .toList();
     }
 }

@@ -108,8 +108,11 @@ record Inspection(
 
     private List<String> trainedSection() {
         TextTable table = new TextTable("  ", false, true, false, false, true);
-        NamePattern.of(trainable, Trained::module, Trained::name, target ->
-                        new Settings(target.r(), target.alpha(), shape(target.module())))
+        NamePattern.of(
+                        trainable,
+                        Trained::module,
+                        Trained::name,
+                        target -> new Settings(target.r(), target.alpha(), shape(target.module())))
                 .forEach(pattern -> {
                     Trained first = pattern.members().getFirst();
                     long count = pattern.members().size();

@@ -141,7 +141,8 @@ public final class Main {
     /** {@code help train} is {@code train --help}. */
     private static String[] helpFirst(String[] args) {
         return args.length > 0 && args[0].equals("help")
-                ? Stream.concat(Arrays.stream(args).skip(1), Stream.of("--help")).toArray(String[]::new)
+                ? Stream.concat(Arrays.stream(args).skip(1), Stream.of("--help"))
+                        .toArray(String[]::new)
                 : args;
     }
 

@@ -28,7 +28,10 @@ record NamePattern<T>(String text, List<T> members) {
      * @param alike what members of one group must agree in besides their names, such as shape or rank
      */
     static <T> List<NamePattern<T>> of(
-            Collection<T> items, Function<T, LinearModule> module, Function<T, String> name, Function<T, Object> alike) {
+            Collection<T> items,
+            Function<T, LinearModule> module,
+            Function<T, String> name,
+            Function<T, Object> alike) {
         Map<Shared, List<T>> groups = new LinkedHashMap<>();
         for (T item : items) {
             String template = template(name.apply(item), module.apply(item));
@@ -41,8 +44,7 @@ record NamePattern<T>(String text, List<T> members) {
     }
 
     /** Layers that hold the same experts become one pattern; others would promise names that are not there. */
-    private static <T> List<NamePattern<T>> split(
-            String template, List<T> members, Function<T, LinearModule> module) {
+    private static <T> List<NamePattern<T>> split(String template, List<T> members, Function<T, LinearModule> module) {
         Map<Integer, TreeSet<Integer>> expertsOfLayer = new TreeMap<>();
         for (T member : members) {
             LinearModule place = module.apply(member);

@@ -17,13 +17,11 @@ import java.util.Optional;
  */
 record Prompt(int[] ids, Optional<Tokenizer> tokenizer) {
 
-    private static final List<Key<?>> WAYS =
-            List.of(CommandKeys.PROMPT, CommandKeys.PROMPT_IDS, CommandKeys.MESSAGES);
+    private static final List<Key<?>> WAYS = List.of(CommandKeys.PROMPT, CommandKeys.PROMPT_IDS, CommandKeys.MESSAGES);
 
     /** Refuses no prompt, several, and what this version cannot do. */
     static void requireOne(ConfigValues values) {
-        List<String> given =
-                WAYS.stream().filter(values::isSet).map(Key::flag).toList();
+        List<String> given = WAYS.stream().filter(values::isSet).map(Key::flag).toList();
         if (given.isEmpty()) {
             throw UserException.badInput("prompt is missing", "give --prompt TEXT, or --prompt-ids 1,2,3");
         }

@@ -48,8 +48,7 @@ final class TrainProgress implements TrainListener {
         pace.add(metrics);
         first = first == null ? metrics : first;
         last = metrics;
-        StepLine line =
-                new StepLine(metrics, totalSteps, pace.recentTokensPerSecond(), pace.secondsLeft(totalSteps));
+        StepLine line = new StepLine(metrics, totalSteps, pace.recentTokensPerSecond(), pace.secondsLeft(totalSteps));
         boolean stays = metrics == first || metrics.step() == totalSteps || metrics.step() % loggingSteps == 0;
         if (stays) {
             note(console.terminal().rewrites() ? line.permanent(status.width()) : line.logged());
@@ -91,6 +90,7 @@ final class TrainProgress implements TrainListener {
 
     /** What the run came to. */
     synchronized TrainSummary summary() {
-        return new TrainSummary(first, last, evalLoss, saved, pace.tokensPerSecond(), (nanoTime.getAsLong() - start) / 1e9);
+        return new TrainSummary(
+                first, last, evalLoss, saved, pace.tokensPerSecond(), (nanoTime.getAsLong() - start) / 1e9);
     }
 }

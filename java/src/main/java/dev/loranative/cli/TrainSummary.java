@@ -63,6 +63,7 @@ record TrainSummary(
         } else {
             json.putNull("eval_loss");
         }
-        return json.put("tokens_per_second", Math.round(tokensPerSecond * 10) / 10.0).put("interrupted", interrupted);
+        return json.put("tokens_per_second", Math.round(tokensPerSecond * 10) / 10.0)
+                .put("interrupted", interrupted);
     }
 }

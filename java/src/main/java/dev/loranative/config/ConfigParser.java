@@ -113,7 +113,8 @@ public final class ConfigParser {
     private static <T> ConfigValues withRaw(
             ConfigValues values, Key<T> key, String spelling, Object raw, String origin) {
         try {
-            return withChecked(values, key, spelling, raw == null ? none(key) : key.type().read(raw), origin);
+            return withChecked(
+                    values, key, spelling, raw == null ? none(key) : key.type().read(raw), origin);
         } catch (BadValue e) {
             throw refused(spelling, e, raw, origin);
         }
@@ -192,7 +193,10 @@ public final class ConfigParser {
                 return valued(null, spelling, inline, next);
             }
             Key<?> key = parser.byName.get(name);
-            if (key == null && name.startsWith("no_") && inline == null && isBoolean(parser.byName.get(name.substring(3)))) {
+            if (key == null
+                    && name.startsWith("no_")
+                    && inline == null
+                    && isBoolean(parser.byName.get(name.substring(3)))) {
                 return new Flag(parser.byName.get(name.substring(3)), spelling, "false", false);
             }
             if (key == null) {

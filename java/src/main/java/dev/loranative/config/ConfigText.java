@@ -23,10 +23,16 @@ public final class ConfigText {
         String group = null;
         for (Key<?> key : values.keys()) {
             if (!key.group().equals(group)) {
-                text.append(group == null ? "" : "\n").append("# ").append(key.group()).append('\n');
+                text.append(group == null ? "" : "\n")
+                        .append("# ")
+                        .append(key.group())
+                        .append('\n');
                 group = key.group();
             }
-            text.append(key.name()).append(": ").append(flow(written.get(key.name()))).append('\n');
+            text.append(key.name())
+                    .append(": ")
+                    .append(flow(written.get(key.name())))
+                    .append('\n');
         }
         return text.toString();
     }

@@ -10,8 +10,9 @@ public final class LoraKeys {
 
     private static final String GROUP = "LoRA";
 
-    public static final Key<Integer> R =
-            Key.of(GROUP, "r", Scalars.count(1), 8, "rank of the update B·A of every target").alias("lora_r");
+    public static final Key<Integer> R = Key.of(
+                    GROUP, "r", Scalars.count(1), 8, "rank of the update B·A of every target")
+            .alias("lora_r");
     public static final Key<Double> LORA_ALPHA = Key.of(
             GROUP,
             "lora_alpha",
@@ -67,8 +68,8 @@ public final class LoraKeys {
             Lists.of(Scalars.text()),
             null,
             "weights to train by the end of their name, for example mlp.gate.weight");
-    public static final Key<Boolean> USE_RSLORA = Key.of(
-            GROUP, "use_rslora", Scalars.bool(), false, "scale the update by lora_alpha / sqrt(r)");
+    public static final Key<Boolean> USE_RSLORA =
+            Key.of(GROUP, "use_rslora", Scalars.bool(), false, "scale the update by lora_alpha / sqrt(r)");
     public static final Key<InitLoraWeights> INIT_LORA_WEIGHTS = Key.of(
             GROUP,
             "init_lora_weights",
@@ -79,18 +80,12 @@ public final class LoraKeys {
                     GROUP,
                     "task_type",
                     Scalars.choice(
-                            "CAUSAL_LM",
-                            "SEQ_CLS",
-                            "SEQ_2_SEQ_LM",
-                            "TOKEN_CLS",
-                            "QUESTION_ANS",
-                            "FEATURE_EXTRACTION"),
+                            "CAUSAL_LM", "SEQ_CLS", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"),
                     "CAUSAL_LM",
                     "")
             .orNull()
             .onlyDefault();
-    public static final Key<String> BIAS = Key.of(
-                    GROUP, "bias", Scalars.choice("none", "all", "lora_only"), "none", "")
+    public static final Key<String> BIAS = Key.of(GROUP, "bias", Scalars.choice("none", "all", "lora_only"), "none", "")
             .onlyDefault();
     public static final Key<Boolean> FAN_IN_FAN_OUT = later("fan_in_fan_out", false);
     public static final Key<Boolean> USE_DORA = later("use_dora", false);
@@ -99,10 +94,8 @@ public final class LoraKeys {
     public static final Key<Boolean> USE_QALORA = later("use_qalora", false);
 
     /** Keys of features that this version lacks: PEFT's default, null, false and empty lists or maps are accepted. */
-    private static final Map<String, Object> ABSENT = new TreeMap<>(Map.of(
-            "megatron_core", "megatron.core",
-            "qalora_group_size", 16,
-            "loftq_config", Map.of()));
+    private static final Map<String, Object> ABSENT =
+            new TreeMap<>(Map.of("megatron_core", "megatron.core", "qalora_group_size", 16, "loftq_config", Map.of()));
 
     private static final List<String> NULL_BY_DEFAULT = List.of(
             "modules_to_save",
@@ -153,8 +146,8 @@ public final class LoraKeys {
         ABSENT.forEach((name, value) -> keys.add(Key.of(GROUP, name, Scalars.anything(), value, "")
                 .orNull()
                 .supportedIf(given -> given.equals(value) || isNothing(given))));
-        NULL_BY_DEFAULT.forEach(name -> keys.add(
-                Key.of(GROUP, name, Scalars.anything(), null, "").supportedIf(LoraKeys::isNothing)));
+        NULL_BY_DEFAULT.forEach(name ->
+                keys.add(Key.of(GROUP, name, Scalars.anything(), null, "").supportedIf(LoraKeys::isNothing)));
         return List.copyOf(keys);
     }
 

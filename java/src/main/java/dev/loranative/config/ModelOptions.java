@@ -11,8 +11,7 @@ import java.util.Optional;
  * @param routerAuxLossCoef weight of the load-balancing loss; 0: off
  * @param gradientCheckpointing whether layers are computed again in the backward pass
  */
-public record ModelOptions(
-        Path path, Optional<String> dtype, double routerAuxLossCoef, boolean gradientCheckpointing) {
+public record ModelOptions(Path path, Optional<String> dtype, double routerAuxLossCoef, boolean gradientCheckpointing) {
 
     static ModelOptions from(ConfigValues values) {
         Double coefficient = values.get(TrainKeys.ROUTER_AUX_LOSS_COEF);

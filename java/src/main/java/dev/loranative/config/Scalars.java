@@ -58,11 +58,12 @@ public final class Scalars {
     public static ValueType<Boolean> bool() {
         return type("[true|false]", raw -> switch (raw) {
             case Boolean value -> value;
-            case String text -> switch (text.toLowerCase(Locale.ROOT)) {
-                case "true", "yes", "on" -> true;
-                case "false", "no", "off" -> false;
-                default -> throw new BadValue("true or false");
-            };
+            case String text ->
+                switch (text.toLowerCase(Locale.ROOT)) {
+                    case "true", "yes", "on" -> true;
+                    case "false", "no", "off" -> false;
+                    default -> throw new BadValue("true or false");
+                };
             default -> throw new BadValue("true or false");
         });
     }

@@ -32,18 +32,18 @@ public final class TrainKeys {
     public static final Key<Path> INIT_ADAPTER =
             Key.of(MODEL_GROUP, "init_adapter", Scalars.path(), null, "a PEFT adapter to start from");
     public static final Key<Resume> RESUME = Key.of(
-            MODEL_GROUP,
-            "resume_from_checkpoint",
-            Resume.TYPE,
-            Resume.NO,
-            "true continues from the newest checkpoint in output_dir, a folder from that one")
+                    MODEL_GROUP,
+                    "resume_from_checkpoint",
+                    Resume.TYPE,
+                    Resume.NO,
+                    "true continues from the newest checkpoint in output_dir, a folder from that one")
             .orNull();
 
     public static final Key<Boolean> LOAD_IN_4BIT = Key.of(
                     QUANTIZATION_GROUP, "load_in_4bit", Scalars.bool(), false, "")
             .onlyDefault();
-    public static final Key<String> BNB_4BIT_QUANT_TYPE = Key.of(
-            QUANTIZATION_GROUP, "bnb_4bit_quant_type", Scalars.choice("nf4", "fp4"), "nf4", "");
+    public static final Key<String> BNB_4BIT_QUANT_TYPE =
+            Key.of(QUANTIZATION_GROUP, "bnb_4bit_quant_type", Scalars.choice("nf4", "fp4"), "nf4", "");
     public static final Key<Boolean> BNB_4BIT_USE_DOUBLE_QUANT =
             Key.of(QUANTIZATION_GROUP, "bnb_4bit_use_double_quant", Scalars.bool(), false, "");
     public static final Key<String> BNB_4BIT_COMPUTE_DTYPE = Key.of(
@@ -55,7 +55,7 @@ public final class TrainKeys {
             .orNull();
 
     public static final Key<Integer> BATCH_SIZE = training(
-            "per_device_train_batch_size", Scalars.count(1), 8, "sequences in a micro-batch")
+                    "per_device_train_batch_size", Scalars.count(1), 8, "sequences in a micro-batch")
             .alias("batch_size");
     public static final Key<Integer> EVAL_BATCH_SIZE =
             training("per_device_eval_batch_size", Scalars.count(1), 8, "sequences in a micro-batch of an evaluation");
@@ -128,13 +128,12 @@ public final class TrainKeys {
     public static final Key<Boolean> PACKING =
             training("packing", Scalars.bool(), false, "").onlyDefault();
     public static final Key<Boolean> COMPLETION_ONLY_LOSS = training(
-                    "completion_only_loss",
-                    Scalars.bool(),
-                    null,
-                    "train on the completion alone; by default where there is a prompt");
-    public static final Key<Boolean> ASSISTANT_ONLY_LOSS = training(
-                    "assistant_only_loss", Scalars.bool(), false, "")
-            .onlyDefault();
+            "completion_only_loss",
+            Scalars.bool(),
+            null,
+            "train on the completion alone; by default where there is a prompt");
+    public static final Key<Boolean> ASSISTANT_ONLY_LOSS =
+            training("assistant_only_loss", Scalars.bool(), false, "").onlyDefault();
     /** SFTConfig's default is true; ours leaves time for memory only when asked. */
     public static final Key<Boolean> GRADIENT_CHECKPOINTING = training(
             "gradient_checkpointing", Scalars.bool(), false, "recompute layers in the backward pass: less memory");
@@ -146,16 +145,18 @@ public final class TrainKeys {
                     "of the frozen weights; by default as in the file")
             .alias("torch_dtype");
     /** SFTConfig's default is 0.001; here nothing is added that was not asked for. */
-    public static final Key<Double> ROUTER_AUX_LOSS_COEF = training(
-                    "router_aux_loss_coef", notNegative(), null, "weight of the load-balancing loss; 0 or null = off");
+    public static final Key<Double> ROUTER_AUX_LOSS_COEF =
+            training("router_aux_loss_coef", notNegative(), null, "weight of the load-balancing loss; 0 or null = off");
+
     public static final Key<Integer> LOGGING_STEPS =
             training("logging_steps", Scalars.count(1), 10, "steps between lines of progress");
-    public static final Key<Integer> EVAL_STEPS = training(
-                    "eval_steps", Scalars.count(1), null, "steps between evaluations; null = only at the end");
-    public static final Key<Integer> SAVE_STEPS =
-            training("save_steps", Scalars.count(1), 500, "steps between checkpoints; null = none").orNull();
-    public static final Key<Integer> SAVE_TOTAL_LIMIT = training(
-                    "save_total_limit", Scalars.count(1), null, "how many checkpoints stay; null = all");
+    public static final Key<Integer> EVAL_STEPS =
+            training("eval_steps", Scalars.count(1), null, "steps between evaluations; null = only at the end");
+    public static final Key<Integer> SAVE_STEPS = training(
+                    "save_steps", Scalars.count(1), 500, "steps between checkpoints; null = none")
+            .orNull();
+    public static final Key<Integer> SAVE_TOTAL_LIMIT =
+            training("save_total_limit", Scalars.count(1), null, "how many checkpoints stay; null = all");
     public static final Key<List<String>> REPORT_TO = training(
                     "report_to", Lists.of(Scalars.text()), List.of("none"), "further places for metrics; only none yet")
             .orNull()
@@ -190,8 +191,8 @@ public final class TrainKeys {
             "where to compute");
     public static final Key<Integer> THREADS =
             Key.of(MACHINE_GROUP, "threads", Scalars.count(0), 0, "of the CPU; 0 = all that are available");
-    public static final Key<Long> MAX_MEMORY = Key.of(
-            MACHINE_GROUP, "max_memory", Scalars.bytes(), null, "most memory that may be used, for example 8GB");
+    public static final Key<Long> MAX_MEMORY =
+            Key.of(MACHINE_GROUP, "max_memory", Scalars.bytes(), null, "most memory that may be used, for example 8GB");
 
     /** Model, data, LoRA, quantisation, training, machine: all that {@code train} knows, in the order of its help. */
     public static final List<Key<?>> ALL = all();
@@ -199,11 +200,9 @@ public final class TrainKeys {
     private TrainKeys() {}
 
     private static List<Key<?>> all() {
-        List<Key<?>> keys = new ArrayList<>(
-                List.of(MODEL, DATASET, EVAL_DATASET, OUTPUT_DIR, INIT_ADAPTER, RESUME));
+        List<Key<?>> keys = new ArrayList<>(List.of(MODEL, DATASET, EVAL_DATASET, OUTPUT_DIR, INIT_ADAPTER, RESUME));
         keys.addAll(LoraKeys.ALL);
-        keys.addAll(List.of(
-                LOAD_IN_4BIT, BNB_4BIT_QUANT_TYPE, BNB_4BIT_USE_DOUBLE_QUANT, BNB_4BIT_COMPUTE_DTYPE));
+        keys.addAll(List.of(LOAD_IN_4BIT, BNB_4BIT_QUANT_TYPE, BNB_4BIT_USE_DOUBLE_QUANT, BNB_4BIT_COMPUTE_DTYPE));
         keys.addAll(List.of(
                 BATCH_SIZE,
                 EVAL_BATCH_SIZE,

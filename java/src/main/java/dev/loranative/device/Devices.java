@@ -15,7 +15,8 @@ public final class Devices {
         }
         if (name.matches("cuda(:\\d+)?")) {
             throw UserException.badInput(
-                    "device '" + name + "' is not available: " + unavailabilityCause().orElseThrow(),
+                    "device '" + name + "' is not available: "
+                            + unavailabilityCause().orElseThrow(),
                     "use --device cpu");
         }
         throw UserException.badInput("device '" + name + "' is unknown", "use auto, cpu or cuda:N");

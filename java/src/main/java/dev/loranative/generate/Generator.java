@@ -43,10 +43,7 @@ public final class Generator {
     public static Generator create(Ops ops, LoadedModel model, int capacity) {
         model.lm().reservePositions(ops.device(), capacity);
         KeyValueCache cache = new KeyValueCache(
-                ops.device(),
-                model.config().layers(),
-                capacity,
-                model.config().keyWidth());
+                ops.device(), model.config().layers(), capacity, model.config().keyWidth());
         Slab planning = Slab.planning();
         Generator planned = new Generator(ops, model, cache, planning);
         int chunk = Math.min(PROMPT_CHUNK, capacity);

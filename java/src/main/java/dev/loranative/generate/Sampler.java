@@ -1,7 +1,7 @@
 package dev.loranative.generate;
 
-import dev.loranative.random.CounterRandom;
 import dev.loranative.errors.UserException;
+import dev.loranative.random.CounterRandom;
 import java.util.Arrays;
 
 /**

@@ -36,8 +36,14 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
 
     /** Keys that only mattered when the training began. */
     private static final Set<String> BEFORE_TRAINING = Set.of(
-            LoraKeys.INIT_LORA_WEIGHTS.name(), "loftq_config", "eva_config", "corda_config", "lora_ga_config",
-            "runtime_config", "megatron_core", "qalora_group_size");
+            LoraKeys.INIT_LORA_WEIGHTS.name(),
+            "loftq_config",
+            "eva_config",
+            "corda_config",
+            "lora_ga_config",
+            "runtime_config",
+            "megatron_core",
+            "qalora_group_size");
 
     /**
      * Reads the configuration in an adapter's folder. Unknown keys are ignored with a warning, as in PEFT.
@@ -49,8 +55,7 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
         Map<String, Object> map = json(file);
         Object type = map.get("peft_type");
         if (type == null) {
-            throw UserException.badInput(
-                    file + " has no peft_type", "give the folder of a PEFT adapter of type LORA");
+            throw UserException.badInput(file + " has no peft_type", "give the folder of a PEFT adapter of type LORA");
         }
         if (!type.toString().equals("LORA")) {
             throw UserException.badInput(
@@ -75,7 +80,8 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
         try {
             return new AdapterConfig(LoraConfig.from(parser.parse(lora, file.toString())), base, warnings);
         } catch (UserException e) {
-            throw UserException.badInput(e.getMessage(), "give an adapter that this version reads: LoRA on linear layers");
+            throw UserException.badInput(
+                    e.getMessage(), "give an adapter that this version reads: LoRA on linear layers");
         }
     }
 

@@ -17,8 +17,8 @@ public record AdapterModule(
 
     public AdapterModule {
         if (a.length != r * module.in() || b.length != module.out() * r) {
-            throw new IllegalArgumentException(name + ": A has " + a.length + " and B " + b.length
-                    + " numbers; rank " + r + " of " + module.out() + "x" + module.in() + " needs others");
+            throw new IllegalArgumentException(name + ": A has " + a.length + " and B " + b.length + " numbers; rank "
+                    + r + " of " + module.out() + "x" + module.in() + " needs others");
         }
     }
 

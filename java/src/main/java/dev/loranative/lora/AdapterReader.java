@@ -114,8 +114,7 @@ final class AdapterReader {
         if (!name.startsWith(AdapterFiles.PREFIX) || !name.endsWith(suffix)) {
             return false;
         }
-        LinearModule module =
-                byName.get(name.substring(AdapterFiles.PREFIX.length(), name.length() - suffix.length()));
+        LinearModule module = byName.get(name.substring(AdapterFiles.PREFIX.length(), name.length() - suffix.length()));
         return module != null && module.kind() == Kind.HEAD;
     }
 
@@ -138,7 +137,8 @@ final class AdapterReader {
             what = "a fully trained module (modules_to_save or bias)";
         }
         return UserException.badInput(
-                file + ": " + name + ": " + what + " is not supported yet", "use an adapter with LoRA on linear layers");
+                file + ": " + name + ": " + what + " is not supported yet",
+                "use an adapter with LoRA on linear layers");
     }
 
     private UserException unknownModule(String tensor, String moduleName) {

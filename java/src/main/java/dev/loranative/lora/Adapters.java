@@ -24,7 +24,8 @@ import java.util.Map;
 public final class Adapters {
 
     /** What is attached: a module, its settings, its two tensors. */
-    private record Attached(LinearModule module, String name, int r, double alpha, double scaling, Parameter a, Parameter b) {}
+    private record Attached(
+            LinearModule module, String name, int r, double alpha, double scaling, Parameter a, Parameter b) {}
 
     private final Device device;
     private final ParameterArena arena;
@@ -94,8 +95,7 @@ public final class Adapters {
     private void attach(LoadedModel model, double dropout) {
         Map<GroupedLinear, Map<Integer, Attached>> byProjection = new LinkedHashMap<>();
         for (Attached adapter : attached) {
-            AdapterDropout adapterDropout =
-                    new AdapterDropout((float) dropout, model.number(adapter.module()));
+            AdapterDropout adapterDropout = new AdapterDropout((float) dropout, model.number(adapter.module()));
             LinearModule module = adapter.module();
             if (module.kind() == LinearModule.Kind.EXPERT) {
                 ExpertPlace place = model.expert(module);

@@ -35,7 +35,8 @@ final class ExpectedRanks {
     }
 
     private Expected ofFused(LinearModule module) {
-        List<String> names = NameRule.names(module).stream().map(ExpectedRanks::fused).toList();
+        List<String> names =
+                NameRule.names(module).stream().map(ExpectedRanks::fused).toList();
         boolean halved = names.getFirst().endsWith(".gate_up_proj");
         Optional<Integer> r = ranks.find(names);
         Optional<Double> alpha = alphas.find(names);
@@ -52,7 +53,8 @@ final class ExpectedRanks {
         int leaf = expert.lastIndexOf('.');
         String container = expert.substring(0, expert.lastIndexOf('.', leaf - 1));
         return switch (expert.substring(leaf + 1)) {
-            case "gate_proj", "up_proj", "w1", "w3" -> container.replace(".block_sparse_moe.", ".mlp.") + ".gate_up_proj";
+            case "gate_proj", "up_proj", "w1", "w3" ->
+                container.replace(".block_sparse_moe.", ".mlp.") + ".gate_up_proj";
             default -> container.replace(".block_sparse_moe.", ".mlp.") + ".down_proj";
         };
     }

@@ -25,8 +25,7 @@ public record ModelCard(String data, Map<String, String> settings, Map<String, S
         results = new LinkedHashMap<>(results);
     }
 
-    String text(
-            LoraConfig config, Optional<String> baseModel, List<AdapterModule> modules, List<String> warnings) {
+    String text(LoraConfig config, Optional<String> baseModel, List<AdapterModule> modules, List<String> warnings) {
         String base = baseModel.orElse("unknown");
         long parameters = modules.stream()
                 .mapToLong(module -> (long) module.a().length + module.b().length)
@@ -37,9 +36,14 @@ public record ModelCard(String data, Map<String, String> settings, Map<String, S
         StringBuilder text = new StringBuilder("---\n");
         text.append("base_model: ").append(JSON.writeValueAsString(base)).append('\n');
         text.append("library_name: peft\npipeline_tag: text-generation\ntags:\n");
-        text.append("- ").append(JSON.writeValueAsString("base_model:adapter:" + base)).append('\n');
+        text.append("- ")
+                .append(JSON.writeValueAsString("base_model:adapter:" + base))
+                .append('\n');
         text.append("- lora\n- transformers\n- lora-native\n---\n\n# LoRA adapter\n\n");
-        text.append("A LoRA adapter for `").append(base).append("`, trained with lora-native on ").append(data);
+        text.append("A LoRA adapter for `")
+                .append(base)
+                .append("`, trained with lora-native on ")
+                .append(data);
         text.append(".\nIt changes ").append(modules.size()).append(" linear modules (");
         text.append(String.join(
                 ", ",
@@ -64,7 +68,8 @@ public record ModelCard(String data, Map<String, String> settings, Map<String, S
         if (!results.isEmpty()) {
             table(text, "Results", "measure", results);
         }
-        return text.append("\n### Framework versions\n\n- PEFT 0.21.0 (file format)\n").toString();
+        return text.append("\n### Framework versions\n\n- PEFT 0.21.0 (file format)\n")
+                .toString();
     }
 
     private static void table(StringBuilder text, String title, String heading, Map<String, String> rows) {

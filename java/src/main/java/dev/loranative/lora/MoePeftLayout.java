@@ -29,8 +29,8 @@ final class MoePeftLayout {
             "olmoe", Set.of("gate", "gate_proj", "up_proj", "down_proj"),
             "mixtral", Set.of("gate", "w1", "w3", "w2"));
 
-    private static final Map<String, String> ROLES = Map.of(
-            "gate_proj", "gate", "w1", "gate", "up_proj", "up", "w3", "up", "down_proj", "down", "w2", "down");
+    private static final Map<String, String> ROLES =
+            Map.of("gate_proj", "gate", "w1", "gate", "up_proj", "up", "w3", "up", "down_proj", "down", "w2", "down");
 
     private final LoraConfig config;
     private final List<LinearModule> all;
@@ -45,7 +45,8 @@ final class MoePeftLayout {
     MoePeftLayout(LoraConfig config, ModuleTree tree, List<AdapterModule> adapter) {
         this.config = config;
         this.all = tree.modules();
-        this.byKind = adapter.stream().collect(Collectors.groupingBy(module -> module.module().kind()));
+        this.byKind = adapter.stream()
+                .collect(Collectors.groupingBy(module -> module.module().kind()));
         this.rewritten = REWRITTEN.getOrDefault(tree.modelType(), Set.of());
     }
 
@@ -53,7 +54,8 @@ final class MoePeftLayout {
         addExperts(byKind.getOrDefault(Kind.EXPERT, List.of()));
         addRouters(byKind.getOrDefault(Kind.ROUTER, List.of()));
         addOthers();
-        boolean parameters = !targetParameters.isEmpty() || targetModules.stream().anyMatch(this::isRewritten);
+        boolean parameters =
+                !targetParameters.isEmpty() || targetModules.stream().anyMatch(this::isRewritten);
         Map<String, Object> settings = new HashMap<>();
         settings.put(LoraKeys.TARGET_MODULES.name(), List.copyOf(targetModules));
         settings.put(
@@ -152,12 +154,13 @@ final class MoePeftLayout {
         boolean expressible = layers.stream().allMatch(Layer::expressible);
         boolean every = layers.size() == containers.size()
                 && layers.stream().map(Layer::roles).distinct().count() == 1;
-        boolean plain = layers.stream()
-                .allMatch(layer -> layer.r() == config.r() && layer.alpha() == config.loraAlpha());
+        boolean plain =
+                layers.stream().allMatch(layer -> layer.r() == config.r() && layer.alpha() == config.loraAlpha());
         if (!expressible) {
             experts.forEach(expert -> targetModules.add(leaf(expert.module().name())));
-            warnings.add("PEFT 0.21 cannot load this adapter: since transformers 5 it takes the experts of a layer together,"
-                    + " either down projections alone, or gate, up and down, of one rank");
+            warnings.add(
+                    "PEFT 0.21 cannot load this adapter: since transformers 5 it takes the experts of a layer together,"
+                            + " either down projections alone, or gate, up and down, of one rank");
         } else if (every && plain && !rewritten.isEmpty() && !config.useRslora()) {
             experts.forEach(expert -> targetModules.add(leaf(expert.module().name())));
         } else {

@@ -66,8 +66,8 @@ sealed interface NameRule {
     /** The rules of a setting; a word is a group only if no module has that name. */
     static List<NameRule> of(ModuleNames names, List<LinearModule> modules, String setting) {
         return switch (names) {
-            case ModuleNames.Pattern all when all.isAllLinear() ->
-                List.of(new Group(all.text(), EnumSet.of(Kind.ATTENTION, Kind.MLP, Kind.EXPERT)));
+            case ModuleNames.Pattern all
+            when all.isAllLinear() -> List.of(new Group(all.text(), EnumSet.of(Kind.ATTENTION, Kind.MLP, Kind.EXPERT)));
             case ModuleNames.Pattern one ->
                 List.of(new Expression(one.text(), PythonRegex.compile(one.text(), setting)));
             case ModuleNames.Names list -> {

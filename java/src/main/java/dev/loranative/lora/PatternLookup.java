@@ -22,8 +22,7 @@ final class PatternLookup<T> {
     PatternLookup(Map<String, T> values, String setting) {
         this.values = values;
         values.keySet()
-                .forEach(text ->
-                        expressions.put(text, PythonRegex.compile("(?:.*\\.)?(?:" + text + ")", setting)));
+                .forEach(text -> expressions.put(text, PythonRegex.compile("(?:.*\\.)?(?:" + text + ")", setting)));
     }
 
     Optional<T> find(LinearModule module) {

@@ -68,7 +68,8 @@ record PeftLayout(Map<String, Object> settings, boolean parameters, List<String>
             return false;
         }
         try {
-            List<LinearModule> plain = tree.modules().stream().map(PeftLayout::withoutAliases).toList();
+            List<LinearModule> plain =
+                    tree.modules().stream().map(PeftLayout::withoutAliases).toList();
             List<String> read = TargetMatcher.match(config, plain, names).list().stream()
                     .map(target -> target.module().name() + " " + target.r() + " " + target.alpha())
                     .toList();
@@ -123,7 +124,10 @@ record PeftLayout(Map<String, Object> settings, boolean parameters, List<String>
         Set<String> names = new LinkedHashSet<>();
         for (LinearModule target : targets) {
             List<String> ends = ends(target.name());
-            names.add(ends.stream().filter(end -> !taken.contains(end)).findFirst().orElse(target.name()));
+            names.add(ends.stream()
+                    .filter(end -> !taken.contains(end))
+                    .findFirst()
+                    .orElse(target.name()));
         }
         return List.copyOf(names);
     }

@@ -115,8 +115,8 @@ public final class TargetMatcher {
 
     private void requireKnownLayers() {
         Set<Integer> known = new TreeSet<>();
-        modules.forEach(module -> NameRule.names(module)
-                .forEach(name -> layers.layer(name).ifPresent(known::add)));
+        modules.forEach(module ->
+                NameRule.names(module).forEach(name -> layers.layer(name).ifPresent(known::add)));
         List<Integer> unknown = config.layersToTransform().stream()
                 .filter(layer -> !known.contains(layer))
                 .toList();

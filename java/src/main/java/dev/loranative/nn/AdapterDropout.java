@@ -27,6 +27,8 @@ public record AdapterDropout(float probability, int module) {
 
     private void run(Pass pass, Tensor from, Tensor to, boolean accumulate) {
         DropoutStreams streams = pass.dropoutStreams();
-        pass.ops().elementwise().dropout(from, to, probability, streams.seed(), streams.stream(module), accumulate);
+        pass.ops()
+                .elementwise()
+                .dropout(from, to, probability, streams.seed(pass.chunk()), streams.stream(module), accumulate);
     }
 }

@@ -11,8 +11,16 @@ public record DropoutStreams(long seed, long microBatch) {
 
     private static final int MODULE_BITS = 24;
 
+    /** Odd and without pattern, so that the seeds of chunks do not meet those of other runs by accident. */
+    private static final long CHUNK_STRIDE = 0x9E3779B97F4A7C15L;
+
     /** @param module unique number of the module, below 2^24 */
     long stream(int module) {
         return microBatch << MODULE_BITS | module;
+    }
+
+    /** @param chunk which part of the batch, for a module that sees it in parts */
+    long seed(int chunk) {
+        return seed + chunk * CHUNK_STRIDE;
     }
 }

@@ -58,6 +58,7 @@ public final class LanguageHead {
         for (long first = 0; first < labels.count(); first += chunk) {
             long rows = Math.min(chunk, labels.count() - first);
             long start = slab.mark();
+            pass.setChunk((int) (first / chunk));
             Tensor index = labels.rows().range(first, rows);
             Tensor selected = slab.floats(rows, x.dimension(1));
             Tensor logits = slab.floats(rows, vocabulary());
@@ -65,7 +66,11 @@ public final class LanguageHead {
             linear.get().forward(pass, selected, logits);
             ops.losses()
                     .crossEntropy(
-                            logits, labels.ids().range(first, rows), losses.range(first, rows), gradientScale, backward);
+                            logits,
+                            labels.ids().range(first, rows),
+                            losses.range(first, rows),
+                            gradientScale,
+                            backward);
             if (backward) {
                 Tensor dSelected = dx == null ? null : slab.floats(selected.shape());
                 linear.get().backward(pass, logits, selected, dSelected, false);
@@ -75,6 +80,7 @@ public final class LanguageHead {
             }
             slab.release(start);
         }
+        pass.setChunk(0);
     }
 
     private long chunkRows() {

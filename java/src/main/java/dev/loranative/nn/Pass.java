@@ -2,7 +2,6 @@ package dev.loranative.nn;
 
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
-import dev.loranative.tensor.Tensor;
 
 /**
  * What one run of a batch through the model shares between modules.
@@ -21,6 +20,7 @@ public final class Pass {
     private final KeyValueCache cache;
     private boolean saving;
     private boolean counting = true;
+    private int chunk;
 
     private Pass(
             Ops ops,
@@ -47,11 +47,7 @@ public final class Pass {
      * @param routerStatistics null for no auxiliary loss
      */
     public static Pass training(
-            Ops ops,
-            Slab slab,
-            PackedTokens tokens,
-            DropoutStreams dropoutStreams,
-            RouterStatistics routerStatistics) {
+            Ops ops, Slab slab, PackedTokens tokens, DropoutStreams dropoutStreams, RouterStatistics routerStatistics) {
         return new Pass(ops, slab, tokens, true, dropoutStreams, routerStatistics, null);
     }
 
@@ -93,6 +89,15 @@ public final class Pass {
 
     DropoutStreams dropoutStreams() {
         return dropoutStreams;
+    }
+
+    /** Which part of the batch a module sees that sees it in parts; 0 for all others. */
+    int chunk() {
+        return chunk;
+    }
+
+    void setChunk(int number) {
+        chunk = number;
     }
 
     /** Null when no auxiliary loss is wanted or while recomputing. */

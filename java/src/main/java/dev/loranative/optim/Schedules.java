@@ -25,28 +25,28 @@ public final class Schedules {
         int warmup = options.warmupSteps(totalSteps);
         String name = options.type().name().toLowerCase(Locale.ROOT);
         ScheduleArguments arguments = new ScheduleArguments(name, options.arguments());
-        Schedule schedule =
-                switch (options.type()) {
-                    case LINEAR -> warmedUp(warmup, step -> Math.max(
-                            0, (double) (totalSteps - step) / Math.max(1, totalSteps - warmup)));
-                    case COSINE -> {
-                        double cycles = arguments.number("num_cycles", 0.5);
-                        yield warmedUp(warmup, step -> Math.max(0, cosine(cycles, progress(step, warmup, totalSteps))));
-                    }
-                    case COSINE_WITH_RESTARTS -> restarts(arguments, warmup, totalSteps);
-                    case POLYNOMIAL -> polynomial(arguments, warmup, totalSteps, learningRate);
-                    case CONSTANT -> _ -> 1;
-                    case CONSTANT_WITH_WARMUP -> warmedUp(warmup, _ -> 1);
-                    case INVERSE_SQRT -> inverseSquareRoot(arguments, warmup);
-                    case COSINE_WITH_MIN_LR -> cosineWithMinimum(arguments, warmup, totalSteps, learningRate);
-                    case COSINE_WARMUP_WITH_MIN_LR -> warmupWithMinimum(arguments, warmup, totalSteps, learningRate);
-                    case WARMUP_STABLE_DECAY -> StableDecay.create(arguments, warmup, totalSteps);
-                    case REDUCE_LR_ON_PLATEAU, GREEDY -> throw UserException.badInput(
-                            "lr_scheduler_type " + name + " is not supported: it follows a metric, not the step",
-                            "choose one of linear, cosine, cosine_with_restarts, polynomial, constant,"
-                                    + " constant_with_warmup, inverse_sqrt, cosine_with_min_lr,"
-                                    + " cosine_warmup_with_min_lr, warmup_stable_decay");
-                };
+        Schedule schedule = switch (options.type()) {
+            case LINEAR ->
+                warmedUp(warmup, step -> Math.max(0, (double) (totalSteps - step) / Math.max(1, totalSteps - warmup)));
+            case COSINE -> {
+                double cycles = arguments.number("num_cycles", 0.5);
+                yield warmedUp(warmup, step -> Math.max(0, cosine(cycles, progress(step, warmup, totalSteps))));
+            }
+            case COSINE_WITH_RESTARTS -> restarts(arguments, warmup, totalSteps);
+            case POLYNOMIAL -> polynomial(arguments, warmup, totalSteps, learningRate);
+            case CONSTANT -> _ -> 1;
+            case CONSTANT_WITH_WARMUP -> warmedUp(warmup, _ -> 1);
+            case INVERSE_SQRT -> inverseSquareRoot(arguments, warmup);
+            case COSINE_WITH_MIN_LR -> cosineWithMinimum(arguments, warmup, totalSteps, learningRate);
+            case COSINE_WARMUP_WITH_MIN_LR -> warmupWithMinimum(arguments, warmup, totalSteps, learningRate);
+            case WARMUP_STABLE_DECAY -> StableDecay.create(arguments, warmup, totalSteps);
+            case REDUCE_LR_ON_PLATEAU, GREEDY ->
+                throw UserException.badInput(
+                        "lr_scheduler_type " + name + " is not supported: it follows a metric, not the step",
+                        "choose one of linear, cosine, cosine_with_restarts, polynomial, constant,"
+                                + " constant_with_warmup, inverse_sqrt, cosine_with_min_lr,"
+                                + " cosine_warmup_with_min_lr, warmup_stable_decay");
+        };
         arguments.requireAllKnown();
         return schedule;
     }
@@ -94,18 +94,15 @@ public final class Schedules {
         return warmedUp(warmup, step -> 1 / Math.sqrt((step + timescale - warmup) / timescale));
     }
 
-    private static Schedule cosineWithMinimum(
-            ScheduleArguments arguments, int warmup, int total, double learningRate) {
+    private static Schedule cosineWithMinimum(ScheduleArguments arguments, int warmup, int total, double learningRate) {
         double cycles = arguments.number("num_cycles", 0.5);
         double minimum = arguments.minimumRate(learningRate);
         return warmedUp(
-                warmup,
-                step -> Math.max(0, cosine(cycles, progress(step, warmup, total)) * (1 - minimum) + minimum));
+                warmup, step -> Math.max(0, cosine(cycles, progress(step, warmup, total)) * (1 - minimum) + minimum));
     }
 
     /** The warm-up is (k+1)/W, or rises from {@code warmup_lr_rate}; the cosine is one step ahead. */
-    private static Schedule warmupWithMinimum(
-            ScheduleArguments arguments, int warmup, int total, double learningRate) {
+    private static Schedule warmupWithMinimum(ScheduleArguments arguments, int warmup, int total, double learningRate) {
         double cycles = arguments.number("num_cycles", 0.5);
         double minimum = arguments.minimumRate(learningRate);
         double first = arguments.number("warmup_lr_rate", Double.NaN);
@@ -148,12 +145,11 @@ public final class Schedules {
         public double factor(long step) {
             if (step < warmup) {
                 double progress = (double) step / warmup;
-                double rise =
-                        switch (warmupType) {
-                            case "cosine" -> 0.5 * (1 - Math.cos(Math.PI * progress));
-                            case "1-sqrt" -> 1 - Math.sqrt(1 - progress);
-                            default -> progress;
-                        };
+                double rise = switch (warmupType) {
+                    case "cosine" -> 0.5 * (1 - Math.cos(Math.PI * progress));
+                    case "1-sqrt" -> 1 - Math.sqrt(1 - progress);
+                    default -> progress;
+                };
                 return Math.max(0, rise * (1 - minimum) + minimum);
             }
             if (step < warmup + stable) {
@@ -163,12 +159,11 @@ public final class Schedules {
                 return minimum;
             }
             double progress = (double) (step - warmup - stable) / Math.max(1, decay);
-            double fall =
-                    switch (decayType) {
-                        case "cosine" -> cosine(cycles, progress);
-                        case "1-sqrt" -> 1 - Math.sqrt(progress);
-                        default -> 1 - progress;
-                    };
+            double fall = switch (decayType) {
+                case "cosine" -> cosine(cycles, progress);
+                case "1-sqrt" -> 1 - Math.sqrt(progress);
+                default -> 1 - progress;
+            };
             return Math.max(0, fall * (1 - minimum) + minimum);
         }
     }

@@ -20,7 +20,13 @@ public final class Attentions {
      * @param window 0 for unlimited
      */
     public record Geometry(
-            Tensor queryOffsets, Tensor keyOffsets, long heads, long keyHeads, long headDim, long window, float scale) {}
+            Tensor queryOffsets,
+            Tensor keyOffsets,
+            long heads,
+            long keyHeads,
+            long headDim,
+            long window,
+            float scale) {}
 
     /**
      * @param q [queryTokens, heads * headDim]

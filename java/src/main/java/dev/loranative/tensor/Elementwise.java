@@ -26,8 +26,7 @@ public final class Elementwise {
     }
 
     /** dGate may be gate, dUp may be up or dy. */
-    public void gatedBackward(
-            Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) {
+    public void gatedBackward(Activation activation, Tensor dy, Tensor gate, Tensor up, Tensor dGate, Tensor dUp) {
         Shapes.expectElements("gate", gate, gate.size());
         Shapes.expectElements("dy", dy, gate.size());
         Shapes.expectElements("up", up, gate.size());
@@ -96,8 +95,7 @@ public final class Elementwise {
         Shapes.expectElements("y", y, y.size());
         launcher.call(() -> (int) launcher.kernels()
                 .axpby()
-                .invokeExact(
-                        launcher.context(), alpha, Launcher.pointer(x), beta, Launcher.pointer(y), y.size()));
+                .invokeExact(launcher.context(), alpha, Launcher.pointer(x), beta, Launcher.pointer(y), y.size()));
     }
 
     public void add(Tensor x, Tensor y) {

@@ -17,8 +17,7 @@ public final class Losses {
      * @param labels I32 [rows], -100 ignored
      * @param losses [rows]
      */
-    public void crossEntropy(
-            Tensor logits, Tensor labels, Tensor losses, float gradientScale, boolean wantGradient) {
+    public void crossEntropy(Tensor logits, Tensor labels, Tensor losses, float gradientScale, boolean wantGradient) {
         long rows = logits.dimension(0);
         Shapes.expectFloats("logits", logits, rows, logits.dimension(1));
         Shapes.expectInts("labels", labels, rows);

@@ -49,8 +49,7 @@ public final class Products {
      * @param b [k, n], or [n, k] with transposeB
      * @param c [m, n]
      */
-    public void matmul(
-            Tensor a, boolean transposeA, Tensor b, boolean transposeB, Tensor c, float alpha, float beta) {
+    public void matmul(Tensor a, boolean transposeA, Tensor b, boolean transposeB, Tensor c, float alpha, float beta) {
         long m = c.dimension(0);
         long n = c.dimension(1);
         long k = a.dimension(transposeA ? 0 : 1);

@@ -214,8 +214,7 @@ public final class Routing {
     }
 
     /** @param dx [tokens * topK, width]; may be x */
-    public void combineBackward(
-            Tensor dy, Tensor x, Tensor rowsOfPairs, Tensor weights, Tensor dx, Tensor dWeights) {
+    public void combineBackward(Tensor dy, Tensor x, Tensor rowsOfPairs, Tensor weights, Tensor dx, Tensor dWeights) {
         long tokens = dy.dimension(0);
         long topK = weights.dimension(1);
         Shapes.expectFloats("dy", dy, tokens, dy.dimension(1));

@@ -9,8 +9,7 @@ final class Shapes {
 
     static void expect(String name, Tensor tensor, DType dtype, long... shape) {
         if (tensor.dtype() != dtype || !tensor.hasShape(shape)) {
-            throw new IllegalArgumentException(
-                    name + " is " + tensor + ", must be " + dtype + Arrays.toString(shape));
+            throw new IllegalArgumentException(name + " is " + tensor + ", must be " + dtype + Arrays.toString(shape));
         }
     }
 

@@ -39,8 +39,8 @@ public final class Slab {
         long start = top;
         long end = start + (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         if (end > buffer.bytes()) {
-            throw new IllegalStateException("the step needs " + end + " bytes of activations, planned were "
-                    + buffer.bytes());
+            throw new IllegalStateException(
+                    "the step needs " + end + " bytes of activations, planned were " + buffer.bytes());
         }
         Tensor tensor = new Tensor(buffer, start, dtype, shape);
         top = end;

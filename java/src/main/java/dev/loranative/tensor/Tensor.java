@@ -19,8 +19,8 @@ public final class Tensor {
         this.dtype = dtype;
         this.shape = shape.clone();
         if (offset < 0 || offset + bytes() > buffer.bytes()) {
-            throw new IllegalArgumentException("tensor " + this + " at byte " + offset + " does not fit a buffer of "
-                    + buffer.bytes() + " bytes");
+            throw new IllegalArgumentException(
+                    "tensor " + this + " at byte " + offset + " does not fit a buffer of " + buffer.bytes() + " bytes");
         }
     }
 

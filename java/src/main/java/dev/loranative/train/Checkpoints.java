@@ -41,13 +41,15 @@ final class Checkpoints {
     Optional<Path> toResume(Resume resume) {
         return switch (resume) {
             case Resume.Not _ -> Optional.empty();
-            case Resume.Newest _ -> Optional.of(newest().orElseThrow(() -> UserException.badInput(
-                    "resume_from_checkpoint is true, but " + outputDir + " has no checkpoint",
-                    "leave resume_from_checkpoint out to start anew, or name a checkpoint folder")));
+            case Resume.Newest _ ->
+                Optional.of(newest().orElseThrow(() -> UserException.badInput(
+                        "resume_from_checkpoint is true, but " + outputDir + " has no checkpoint",
+                        "leave resume_from_checkpoint out to start anew, or name a checkpoint folder")));
             case Resume.From from -> {
                 if (!Files.isRegularFile(from.checkpoint().resolve(STATE))) {
                     throw UserException.badInput(
-                            "resume_from_checkpoint '" + from.checkpoint() + "' is not a checkpoint: it has no " + STATE,
+                            "resume_from_checkpoint '" + from.checkpoint() + "' is not a checkpoint: it has no "
+                                    + STATE,
                             "name a folder such as " + outputDir.resolve("checkpoint-100"));
                 }
                 yield Optional.of(from.checkpoint());
@@ -84,8 +86,7 @@ final class Checkpoints {
      *
      * @param adapter writes the adapter's files into a folder
      */
-    Path save(
-            RunState state, Consumer<Path> adapter, float[] firstMoments, float[] secondMoments, OptionalInt limit) {
+    Path save(RunState state, Consumer<Path> adapter, float[] firstMoments, float[] secondMoments, OptionalInt limit) {
         Path folder = outputDir.resolve("checkpoint-" + state.step());
         Path staging = AtomicFiles.stagingDirectory(folder);
         adapter.accept(staging);
@@ -124,8 +125,9 @@ final class Checkpoints {
     }
 
     private static float[] moments(SafetensorsFile file, String name, long size) {
-        TensorEntry entry = file.find(name).orElseThrow(() -> UserException.badInput(
-                "checkpoint file " + file.path() + " has no tensor " + name, "resume from another checkpoint"));
+        TensorEntry entry = file.find(name)
+                .orElseThrow(() -> UserException.badInput(
+                        "checkpoint file " + file.path() + " has no tensor " + name, "resume from another checkpoint"));
         if (entry.elements() != size) {
             throw UserException.badInput(
                     "tensor " + name + " in " + file.path() + " has " + entry.elements() + " elements, the adapter has "

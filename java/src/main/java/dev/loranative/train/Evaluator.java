@@ -100,9 +100,7 @@ public final class Evaluator {
 
     private CausalLm.Loss loss(Slab slab, Batch batch) {
         slab.release(0);
-        PackedTokens tokens =
-                PackedTokens.upload(ops, slab, batch.ids(), batch.positions(), batch.sequenceOffsets());
-        return model.lm()
-                .evaluate(Pass.evaluation(ops, slab, tokens), Labels.upload(ops, slab, batch.labels()));
+        PackedTokens tokens = PackedTokens.upload(ops, slab, batch.ids(), batch.positions(), batch.sequenceOffsets());
+        return model.lm().evaluate(Pass.evaluation(ops, slab, tokens), Labels.upload(ops, slab, batch.labels()));
     }
 }

@@ -36,15 +36,14 @@ final class MicroBatches {
     /** Empties the slab and puts the batch into it. */
     Pass begin(Slab slab, Batch batch, double auxCoefficient) {
         slab.release(0);
-        PackedTokens tokens =
-                PackedTokens.upload(ops, slab, batch.ids(), batch.positions(), batch.sequenceOffsets());
-        DropoutStreams dropout = 
-                config.lora().loraDropout() == 0
-                        ? null
-                        : new DropoutStreams(config.run().seed(), taken);
+        PackedTokens tokens = PackedTokens.upload(ops, slab, batch.ids(), batch.positions(), batch.sequenceOffsets());
+        DropoutStreams dropout = config.lora().loraDropout() == 0
+                ? null
+                : new DropoutStreams(config.run().seed(), taken);
         RouterStatistics statistics = auxCoefficient == 0
                 ? null
-                : new RouterStatistics(ops, slab, model.config().moe().orElseThrow().experts(), (float) auxCoefficient);
+                : new RouterStatistics(
+                        ops, slab, model.config().moe().orElseThrow().experts(), (float) auxCoefficient);
         return Pass.training(ops, slab, tokens, dropout, statistics);
     }
 
@@ -52,6 +51,7 @@ final class MicroBatches {
     CausalLm.Loss run(Pass pass, Batch batch, float gradientScale) {
         taken++;
         Labels labels = Labels.upload(ops, pass.slab(), batch.labels());
-        return model.lm().trainMicroBatch(pass, labels, gradientScale, config.model().gradientCheckpointing());
+        return model.lm()
+                .trainMicroBatch(pass, labels, gradientScale, config.model().gradientCheckpointing());
     }
 }

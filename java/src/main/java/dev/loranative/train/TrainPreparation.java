@@ -57,7 +57,8 @@ final class TrainPreparation {
         if (resumed.isEmpty()) {
             new OutputFolder(run.outputDir()).requireFree();
         }
-        try (Opened opened = new Opened(ModelFiles.open(config.model().path()), config.model().path())) {
+        try (Opened opened = new Opened(
+                ModelFiles.open(config.model().path()), config.model().path())) {
             TrainSetup setup = prepare(opened, resumed);
             opened.keep();
             return setup;
@@ -76,10 +77,9 @@ final class TrainPreparation {
                 run.gradientAccumulationSteps(),
                 config.data().shuffle() ? SamplingStrategy.RANDOM : SamplingStrategy.SEQUENTIAL,
                 run.seed());
-        int totalSteps =
-                batcher.totalSteps(run.numTrainEpochs(), run.maxSteps().orElse(-1));
-        Schedule schedule =
-                Schedules.create(config.schedule(), totalSteps, config.optimizer().learningRate());
+        int totalSteps = batcher.totalSteps(run.numTrainEpochs(), run.maxSteps().orElse(-1));
+        Schedule schedule = Schedules.create(
+                config.schedule(), totalSteps, config.optimizer().learningRate());
         Map<String, String> settings =
                 RunState.settings(config.values().toMap(), DataDigest.of(data.samples()), totalSteps);
         RunState start = startState(resumed, settings, totalSteps);
@@ -99,8 +99,7 @@ final class TrainPreparation {
 
         AdamW optimizer = new AdamW(device, adapters.arena(), optimizer(config.optimizer()));
         resumed.ifPresent(folder -> {
-            float[][] moments =
-                    Checkpoints.readMoments(folder, adapters.arena().size());
+            float[][] moments = Checkpoints.readMoments(folder, adapters.arena().size());
             optimizer.firstMoments().copyFrom(device, moments[0]);
             optimizer.secondMoments().copyFrom(device, moments[1]);
             optimizer.resume(start.step());
@@ -215,8 +214,8 @@ final class TrainPreparation {
         model.lm().reservePositions(ops.device(), longest);
         Slab slab = Slab.planning();
         MicroBatches microBatches = new MicroBatches(ops, model, config, 0);
-        ops.plan(() ->
-                microBatches.run(microBatches.begin(slab, largest, config.model().routerAuxLossCoef()), largest, 1));
+        ops.plan(() -> microBatches.run(
+                microBatches.begin(slab, largest, config.model().routerAuxLossCoef()), largest, 1));
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }
 

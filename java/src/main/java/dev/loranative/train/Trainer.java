@@ -35,7 +35,8 @@ final class Trainer {
         this.listener = listener;
         this.interrupted = interrupted;
         this.ops = setup.ops();
-        this.microBatches = new MicroBatches(ops, setup.model(), setup.config(), setup.start().microBatches());
+        this.microBatches = new MicroBatches(
+                ops, setup.model(), setup.config(), setup.start().microBatches());
         this.step = setup.start().step();
     }
 
@@ -96,8 +97,8 @@ final class Trainer {
         Window window = setup.batcher().window(step);
         // The mean is over the label tokens of the whole window, not over micro-batches of unequal size.
         long targets = Math.max(1, window.targets());
-        double auxCoefficient =
-                setup.config().model().routerAuxLossCoef() / window.microBatches().size();
+        double auxCoefficient = setup.config().model().routerAuxLossCoef()
+                / window.microBatches().size();
         double lossSum = 0;
         double auxLoss = 0;
         for (Batch batch : window.microBatches()) {
@@ -107,7 +108,9 @@ final class Trainer {
             if (pass.routerStatistics() != null) {
                 auxLoss += auxCoefficient * pass.routerStatistics().loss().toDoubles(setup.device())[0];
                 output.report()
-                        .routed(step + 1, pass.routerStatistics().tokensPerExpert().toLongs(setup.device()));
+                        .routed(
+                                step + 1,
+                                pass.routerStatistics().tokensPerExpert().toLongs(setup.device()));
             }
         }
         double loss = lossSum / targets + auxLoss;

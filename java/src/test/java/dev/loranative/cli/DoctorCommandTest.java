@@ -31,9 +31,9 @@ class DoctorCommandTest {
         JsonNode json = CommandRun.of("doctor", "--json").json();
 
         assertThat(json.get("works").booleanValue()).isTrue();
-        assertThat(json.get("findings")).hasSizeGreaterThan(6).allMatch(finding -> finding.get("level")
-                .stringValue()
-                .matches("ok|warn|fail"));
+        assertThat(json.get("findings"))
+                .hasSizeGreaterThan(6)
+                .allMatch(finding -> finding.get("level").stringValue().matches("ok|warn|fail"));
     }
 
     @Test
@@ -51,12 +51,7 @@ class DoctorCommandTest {
     @Test
     void other_commands_without_the_native_library_end_with_2() {
         CommandRun run = withLibrary(
-                temporary.resolve("none.so"),
-                "eval",
-                "--model",
-                CommandRun.MOE_MODEL,
-                "--data",
-                CommandRun.MOE_DATA);
+                temporary.resolve("none.so"), "eval", "--model", CommandRun.MOE_MODEL, "--data", CommandRun.MOE_DATA);
 
         assertThat(run.error(2)).contains("none.so");
     }

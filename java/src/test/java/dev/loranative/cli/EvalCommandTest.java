@@ -70,8 +70,14 @@ class EvalCommandTest {
 
     @Test
     void the_batch_size_does_not_matter() {
-        double one = eval("--per-device-eval-batch-size", "1", "--json").json().get("loss").doubleValue();
-        double three = eval("--per-device-eval-batch-size", "3", "--json").json().get("loss").doubleValue();
+        double one = eval("--per-device-eval-batch-size", "1", "--json")
+                .json()
+                .get("loss")
+                .doubleValue();
+        double three = eval("--per-device-eval-batch-size", "3", "--json")
+                .json()
+                .get("loss")
+                .doubleValue();
 
         assertThat(three).isCloseTo(one, within(1e-6));
     }
@@ -88,8 +94,7 @@ class EvalCommandTest {
     void a_sample_without_label_tokens_has_no_loss() throws IOException {
         Path data = temporary.resolve("data.jsonl");
         Files.writeString(
-                data,
-                "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [1, 2, 3], \"labels\": [7, -100, -100]}\n");
+                data, "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [1, 2, 3], \"labels\": [7, -100, -100]}\n");
         JsonNode examples = CommandRun.of(
                         "eval", "--model", CommandRun.MOE_MODEL, "--data", data, "--json", "--per-example")
                 .json()
@@ -102,7 +107,10 @@ class EvalCommandTest {
     @Test
     void a_trained_adapter_lowers_the_loss() {
         double before = eval("--json").json().get("loss").doubleValue();
-        double after = eval("--adapter", CommandRun.MOE.resolve("adapter_final"), "--json").json().get("loss").doubleValue();
+        double after = eval("--adapter", CommandRun.MOE.resolve("adapter_final"), "--json")
+                .json()
+                .get("loss")
+                .doubleValue();
 
         assertThat(after).isLessThan(before);
     }
@@ -120,8 +128,10 @@ class EvalCommandTest {
         Path broken = temporary.resolve("broken.jsonl");
         Files.writeString(broken, "{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, \n");
 
-        assertThat(CommandRun.of("eval", "--model", CommandRun.MOE_MODEL).error(2)).isEqualTo("dataset is missing");
-        assertThat(CommandRun.of("eval", "--model", CommandRun.MOE_MODEL, "--data", broken).error(2))
+        assertThat(CommandRun.of("eval", "--model", CommandRun.MOE_MODEL).error(2))
+                .isEqualTo("dataset is missing");
+        assertThat(CommandRun.of("eval", "--model", CommandRun.MOE_MODEL, "--data", broken)
+                        .error(2))
                 .contains(broken + ":2");
         assertThat(eval("--adapter", temporary).error(2)).contains(temporary.toString());
         assertThat(eval("--device", "cuda:0").error(2)).contains("cuda:0");

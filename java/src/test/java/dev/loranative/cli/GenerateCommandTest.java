@@ -45,30 +45,42 @@ class GenerateCommandTest {
         assertThat(ids(first)).hasSize(12).allMatch(id -> id >= 0 && id < 160);
         assertThat(first.get("text").isNull()).isTrue();
         assertThat(first.get("tokens_per_second").doubleValue()).isPositive();
-        assertThat(ids(moe("--threads", "1", "--prompt-ids", "1,2,3", "--temperature", "0", "--max-new-tokens", "12", "--json").json()))
+        assertThat(ids(moe(
+                                "--threads",
+                                "1",
+                                "--prompt-ids",
+                                "1,2,3",
+                                "--temperature",
+                                "0",
+                                "--max-new-tokens",
+                                "12",
+                                "--json")
+                        .json()))
                 .isEqualTo(ids(first));
     }
 
     @Test
     void a_longer_generation_begins_with_the_shorter_one() {
-        List<Integer> few =
-                ids(moe("--prompt-ids", "1,2,3", "--max-new-tokens", "4", "--seed", "7", "--json").json());
-        List<Integer> many =
-                ids(moe("--prompt-ids", "1,2,3", "--max-new-tokens", "9", "--seed", "7", "--json").json());
+        List<Integer> few = ids(moe("--prompt-ids", "1,2,3", "--max-new-tokens", "4", "--seed", "7", "--json")
+                .json());
+        List<Integer> many = ids(moe("--prompt-ids", "1,2,3", "--max-new-tokens", "9", "--seed", "7", "--json")
+                .json());
 
         assertThat(many.subList(0, 4)).isEqualTo(few);
-        assertThat(ids(moe("--prompt-ids", "1,2,3", "--max-new-tokens", "9", "--seed", "8", "--json").json()))
+        assertThat(ids(moe("--prompt-ids", "1,2,3", "--max-new-tokens", "9", "--seed", "8", "--json")
+                        .json()))
                 .isNotEqualTo(many);
     }
 
     @Test
     void the_cache_changes_nothing() {
         // What follows a prompt that has just been continued by the model is what it would have written anyway.
-        List<Integer> all = ids(
-                moe("--prompt-ids", "5,6", "--temperature", "0", "--max-new-tokens", "6", "--json").json());
+        List<Integer> all = ids(moe("--prompt-ids", "5,6", "--temperature", "0", "--max-new-tokens", "6", "--json")
+                .json());
         String longer = "5,6," + all.get(0) + "," + all.get(1) + "," + all.get(2);
 
-        assertThat(ids(moe("--prompt-ids", longer, "--temperature", "0", "--max-new-tokens", "3", "--json").json()))
+        assertThat(ids(moe("--prompt-ids", longer, "--temperature", "0", "--max-new-tokens", "3", "--json")
+                        .json()))
                 .isEqualTo(all.subList(3, 6));
     }
 
@@ -76,7 +88,13 @@ class GenerateCommandTest {
     void an_adapter_changes_what_is_written() {
         Object[] plain = {"--prompt-ids", "1,2,3", "--max-new-tokens", "40", "--json"};
         Object[] adapted = {
-            "--adapter", CommandRun.MOE.resolve("adapter_final"), "--prompt-ids", "1,2,3", "--max-new-tokens", "40", "--json"
+            "--adapter",
+            CommandRun.MOE.resolve("adapter_final"),
+            "--prompt-ids",
+            "1,2,3",
+            "--max-new-tokens",
+            "40",
+            "--json"
         };
 
         assertThat(ids(moe(adapted).json())).isNotEqualTo(ids(moe(plain).json()));
@@ -86,7 +104,8 @@ class GenerateCommandTest {
     void text_streams_to_standard_output() {
         Object[] args = {"--prompt", "Alice was", "--temperature", "0", "--max-new-tokens", "20"};
         CommandRun plain = example(args);
-        JsonNode json = example("--prompt", "Alice was", "--temperature", "0", "--max-new-tokens", "20", "--json").json();
+        JsonNode json = example("--prompt", "Alice was", "--temperature", "0", "--max-new-tokens", "20", "--json")
+                .json();
 
         assertThat(plain.result()).isNotBlank();
         assertThat(plain.out()).isEqualTo(json.get("text").stringValue() + "\n");
@@ -95,21 +114,30 @@ class GenerateCommandTest {
 
     @Test
     void without_a_tokenizer_the_tokens_are_numbers() {
-        assertThat(moe("--prompt-ids", "1,2,3", "--temperature", "0", "--max-new-tokens", "5").result())
+        assertThat(moe("--prompt-ids", "1,2,3", "--temperature", "0", "--max-new-tokens", "5")
+                        .result())
                 .matches("\\d+(,\\d+){4}");
     }
 
     @Test
     void the_end_of_the_text_ends_the_generation() throws IOException {
-        List<Integer> free = ids(
-                moe("--prompt-ids", "1,2,3", "--temperature", "0", "--max-new-tokens", "8", "--json").json());
+        List<Integer> free = ids(moe("--prompt-ids", "1,2,3", "--temperature", "0", "--max-new-tokens", "8", "--json")
+                .json());
         int end = free.get(3);
         for (String name : List.of("config.json", "model.safetensors")) {
             Files.copy(CommandRun.MOE_MODEL.resolve(name), temporary.resolve(name));
         }
         Files.writeString(temporary.resolve("generation_config.json"), "{\"eos_token_id\": [" + end + "]}");
 
-        assertThat(ids(generate(temporary, "--prompt-ids", "1,2,3", "--temperature", "0", "--max-new-tokens", "8", "--json")
+        assertThat(ids(generate(
+                                temporary,
+                                "--prompt-ids",
+                                "1,2,3",
+                                "--temperature",
+                                "0",
+                                "--max-new-tokens",
+                                "8",
+                                "--json")
                         .json()))
                 .isEqualTo(free.subList(0, free.indexOf(end)));
     }
@@ -126,7 +154,9 @@ class GenerateCommandTest {
     void a_long_prompt_runs_in_chunks() {
         String ids = "1" + ",2,3".repeat(130);
 
-        assertThat(example("--prompt-ids", ids, "--temperature", "0", "--max-new-tokens", "3", "--json").json().get("token_ids"))
+        assertThat(example("--prompt-ids", ids, "--temperature", "0", "--max-new-tokens", "3", "--json")
+                        .json()
+                        .get("token_ids"))
                 .hasSizeLessThanOrEqualTo(3);
     }
 
@@ -137,7 +167,9 @@ class GenerateCommandTest {
         assertThat(moe("--prompt", "a", "--prompt-ids", "1").error(2)).contains("--prompt and --prompt-ids");
         assertThat(moe("--prompt-ids", "1,160").error(2)).contains("160 is outside the vocabulary of 160");
         assertThat(moe("--prompt-ids", "1,-2").error(2)).contains("--prompt-ids");
-        assertThat(moe("--prompt-ids", "1" + ",2".repeat(255)).error(2)).contains("256 tokens").contains("at most 256");
+        assertThat(moe("--prompt-ids", "1" + ",2".repeat(255)).error(2))
+                .contains("256 tokens")
+                .contains("at most 256");
         assertThat(moe("--messages", "talk.json").error(2)).contains("chat templates are not supported yet");
         CommandRun noTokenizer = moe("--prompt", "a");
         assertThat(noTokenizer.error(2)).contains("tokenizer.json");
@@ -154,8 +186,10 @@ class GenerateCommandTest {
 
     @Test
     void a_prompt_may_be_any_word() {
-        assertThat(example("--prompt", "none", "--max-new-tokens", "1").exitCode()).isZero();
-        assertThat(example("--prompt=--json", "--max-new-tokens", "1").exitCode()).isZero();
+        assertThat(example("--prompt", "none", "--max-new-tokens", "1").exitCode())
+                .isZero();
+        assertThat(example("--prompt=--json", "--max-new-tokens", "1").exitCode())
+                .isZero();
     }
 
     @Test

@@ -25,8 +25,8 @@ class InspectCommandTest {
 
     @Test
     void the_example_lists_its_routers_and_no_projection_among_them() {
-        JsonNode json =
-                CommandRun.of("inspect", "--model", CommandRun.EXAMPLE, "--json").json();
+        JsonNode json = CommandRun.of("inspect", "--model", CommandRun.EXAMPLE, "--json")
+                .json();
 
         assertThat(json.get("model_type").stringValue()).isEqualTo("qwen3_moe");
         assertThat(json.get("parameters").longValue()).isEqualTo(1_906_048);
@@ -36,7 +36,9 @@ class InspectCommandTest {
                         "model.layers.1.mlp.gate",
                         "model.layers.2.mlp.gate",
                         "model.layers.3.mlp.gate");
-        assertThat(names(json.get("modules"), "expert")).hasSize(4 * 8 * 3).contains("model.layers.0.mlp.experts.7.gate_proj");
+        assertThat(names(json.get("modules"), "expert"))
+                .hasSize(4 * 8 * 3)
+                .contains("model.layers.0.mlp.experts.7.gate_proj");
         assertThat(names(json.get("modules"), "attention")).hasSize(16);
         assertThat(names(json.get("modules"), "mlp")).isEmpty();
         assertThat(names(json.get("modules"), "embedding")).containsExactly("model.embed_tokens");
@@ -47,8 +49,9 @@ class InspectCommandTest {
 
     @Test
     void shapes_are_rows_and_columns_of_the_weight() {
-        JsonNode modules =
-                CommandRun.of("inspect", "--model", CommandRun.EXAMPLE, "--json").json().get("modules");
+        JsonNode modules = CommandRun.of("inspect", "--model", CommandRun.EXAMPLE, "--json")
+                .json()
+                .get("modules");
         JsonNode key = modules.valueStream()
                 .filter(module -> module.get("name").stringValue().equals("model.layers.2.self_attn.k_proj"))
                 .findFirst()
@@ -88,7 +91,8 @@ class InspectCommandTest {
         assertThat(text)
                 .startsWith("qwen3_moe, 1,906,048 parameters\n")
                 .contains("\nrouter: 4 modules\n")
-                .containsPattern("model\\.layers\\.\\{0-3}\\.mlp\\.experts\\.\\{0-7}\\.up_proj +32 +x \\[128, 128] +524,288")
+                .containsPattern(
+                        "model\\.layers\\.\\{0-3}\\.mlp\\.experts\\.\\{0-7}\\.up_proj +32 +x \\[128, 128] +524,288")
                 .contains("\nhead: 1 module, tied to the embedding\n")
                 .contains("\nwould be trained: 8 modules, 12,544 parameters, 0.66 % of the model\n");
     }
@@ -101,7 +105,8 @@ class InspectCommandTest {
                 "model_name_or_path: " + CommandRun.MOE_MODEL
                         + "\ndataset: nowhere.jsonl\noutput_dir: nowhere\nlearning_rate: 1.0e-3\ntarget_modules: [experts]\n");
 
-        assertThat(CommandRun.of("inspect", "--config", yaml, "--json").json().get("trainable")).hasSize(2 * 8 * 3);
+        assertThat(CommandRun.of("inspect", "--config", yaml, "--json").json().get("trainable"))
+                .hasSize(2 * 8 * 3);
     }
 
     @Test
@@ -115,8 +120,9 @@ class InspectCommandTest {
                         "--json")
                 .json();
 
-        assertThat(json.get("trainable")).isNotEmpty().allMatch(module ->
-                module.get("name").stringValue().endsWith("mlp.gate"));
+        assertThat(json.get("trainable"))
+                .isNotEmpty()
+                .allMatch(module -> module.get("name").stringValue().endsWith("mlp.gate"));
         assertThat(json.get("trainable_parameters").longValue()).isPositive();
     }
 
@@ -150,7 +156,10 @@ class InspectCommandTest {
         CommandRun run =
                 CommandRun.of("inspect", "--model", CommandRun.EXAMPLE, "--target-modules", "all-linear", "--json");
 
-        assertThat(run.json().get("trainable").valueStream().map(module -> module.get("name").stringValue()))
+        assertThat(run.json()
+                        .get("trainable")
+                        .valueStream()
+                        .map(module -> module.get("name").stringValue()))
                 .noneMatch(name -> name.endsWith("mlp.gate"));
         assertThat(run.err()).startsWith("warning: ").contains("FROZEN");
     }
@@ -159,7 +168,8 @@ class InspectCommandTest {
     void a_model_is_needed_and_must_be_one() {
         assertThat(CommandRun.of("inspect").error(2)).isEqualTo("model_name_or_path is missing");
         assertThat(Stream.of(temporary, temporary.resolve("none"))
-                        .map(folder -> CommandRun.of("inspect", "--model", folder).error(2)))
+                        .map(folder ->
+                                CommandRun.of("inspect", "--model", folder).error(2)))
                 .allMatch(message -> message.contains(temporary.toString()));
     }
 }

@@ -102,7 +102,10 @@ class MainTest {
         Path yaml = temporary.resolve("run.yaml");
         Files.writeString(yaml, "model_name_or_path: " + CommandRun.MOE_MODEL + "\ntarget_modules: router\nr: 4\n");
 
-        assertThat(CommandRun.of("inspect", "--config", yaml, "--json").json().at("/trainable/0/r").intValue())
+        assertThat(CommandRun.of("inspect", "--config", yaml, "--json")
+                        .json()
+                        .at("/trainable/0/r")
+                        .intValue())
                 .isEqualTo(4);
         assertThat(CommandRun.of("inspect", "--config", yaml, "--r", "6", "--json")
                         .json()
@@ -128,7 +131,8 @@ class MainTest {
         assertThat(run.exitCode()).isEqualTo(2);
         assertThat(run.err()).contains("UserException", "\tat ", "\nerror: ", "\nhint: ");
         assertThat(CommandRun.of("inspect", "--model", temporary).error(2)).contains(temporary.toString());
-        assertThat(CommandRun.of("inspect", "--no-such-key", "--stacktrace").err()).contains("\tat ");
+        assertThat(CommandRun.of("inspect", "--no-such-key", "--stacktrace").err())
+                .contains("\tat ");
     }
 
     @Test

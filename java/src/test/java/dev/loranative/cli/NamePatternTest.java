@@ -13,7 +13,14 @@ class NamePatternTest {
 
     private static LinearModule expert(int layer, int expert) {
         return new LinearModule(
-                "model.layers." + layer + ".mlp.experts." + expert + ".up_proj", Kind.EXPERT, layer, expert, 4, 2, false, List.of());
+                "model.layers." + layer + ".mlp.experts." + expert + ".up_proj",
+                Kind.EXPERT,
+                layer,
+                expert,
+                4,
+                2,
+                false,
+                List.of());
     }
 
     private static List<String> patterns(List<LinearModule> modules) {

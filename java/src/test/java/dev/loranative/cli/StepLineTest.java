@@ -41,7 +41,8 @@ class StepLineTest {
 
     @Test
     void an_unknown_time_is_left_out() {
-        assertThat(new StepLine(step(1), 9, 0, OptionalDouble.empty()).status(79)).doesNotContain("left");
+        assertThat(new StepLine(step(1), 9, 0, OptionalDouble.empty()).status(79))
+                .doesNotContain("left");
     }
 
     @ParameterizedTest

@@ -9,7 +9,8 @@ class TerminalTest {
 
     @Test
     void a_file_or_pipe_is_none() {
-        assertThat(Terminal.of(false, Map.of("TERM", "xterm", "COLUMNS", "100"), () -> 100)).isEqualTo(Terminal.NONE);
+        assertThat(Terminal.of(false, Map.of("TERM", "xterm", "COLUMNS", "100"), () -> 100))
+                .isEqualTo(Terminal.NONE);
         assertThat(Terminal.NONE.rewrites()).isFalse();
     }
 
@@ -20,9 +21,11 @@ class TerminalTest {
 
     @Test
     void the_width_is_that_of_the_environment_else_of_the_device_else_80() {
-        assertThat(Terminal.of(true, Map.of("COLUMNS", "100"), () -> 50).width()).isEqualTo(100);
+        assertThat(Terminal.of(true, Map.of("COLUMNS", "100"), () -> 50).width())
+                .isEqualTo(100);
         assertThat(Terminal.of(true, Map.of(), () -> 50).width()).isEqualTo(50);
-        assertThat(Terminal.of(true, Map.of("COLUMNS", "wide"), () -> 0).width()).isEqualTo(80);
+        assertThat(Terminal.of(true, Map.of("COLUMNS", "wide"), () -> 0).width())
+                .isEqualTo(80);
         assertThat(Terminal.of(true, Map.of("COLUMNS", "1"), () -> 0).width()).isEqualTo(20);
     }
 

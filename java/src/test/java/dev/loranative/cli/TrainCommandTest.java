@@ -77,7 +77,13 @@ class TrainCommandTest {
                 .containsPattern("(?m)^done     6 steps in ");
         try (Stream<Path> files = Files.list(output)) {
             assertThat(files.map(file -> file.getFileName().toString()))
-                    .contains("adapter_config.json", ADAPTER, "README.md", "metrics.jsonl", "train_config.yaml", "checkpoint-4");
+                    .contains(
+                            "adapter_config.json",
+                            ADAPTER,
+                            "README.md",
+                            "metrics.jsonl",
+                            "train_config.yaml",
+                            "checkpoint-4");
         }
         List<String> metrics = Files.readAllLines(output.resolve("metrics.jsonl"));
         assertThat(metrics).hasSize(6);
@@ -98,8 +104,8 @@ class TrainCommandTest {
     @Test
     void the_adapter_can_be_evaluated() {
         train("run");
-        CommandRun plain = CommandRun.of(
-                "eval", "--model", CommandRun.MOE_MODEL, "--data", CommandRun.MOE_DATA, "--json");
+        CommandRun plain =
+                CommandRun.of("eval", "--model", CommandRun.MOE_MODEL, "--data", CommandRun.MOE_DATA, "--json");
         CommandRun adapted = CommandRun.of(
                 "eval",
                 "--model",
@@ -110,16 +116,19 @@ class TrainCommandTest {
                 temporary.resolve("run"),
                 "--json");
 
-        assertThat(adapted.json().get("loss").doubleValue()).isLessThan(plain.json().get("loss").doubleValue());
+        assertThat(adapted.json().get("loss").doubleValue())
+                .isLessThan(plain.json().get("loss").doubleValue());
     }
 
     @Test
     void json_is_one_document_on_standard_output() {
-        JsonNode json = train("run", "--eval-dataset", CommandRun.MOE_DATA, "--json").json();
+        JsonNode json =
+                train("run", "--eval-dataset", CommandRun.MOE_DATA, "--json").json();
 
         assertThat(json.propertyNames())
                 .containsExactly("output_dir", "steps", "loss", "eval_loss", "tokens_per_second", "interrupted");
-        assertThat(json.get("output_dir").stringValue()).isEqualTo(temporary.resolve("run").toString());
+        assertThat(json.get("output_dir").stringValue())
+                .isEqualTo(temporary.resolve("run").toString());
         assertThat(json.get("steps").intValue()).isEqualTo(6);
         assertThat(json.get("eval_loss").doubleValue()).isPositive();
         assertThat(json.get("interrupted").booleanValue()).isFalse();
@@ -168,7 +177,8 @@ class TrainCommandTest {
         assertThat(stopped.exitCode()).isEqualTo(130);
         assertThat(stopped.err().lines().toList().getLast())
                 .isEqualTo("interrupted: saved " + checkpoint + "; continue with --resume-from-checkpoint true");
-        assertThat(Console.JSON.readTree(stopped.out()).get("interrupted").booleanValue()).isTrue();
+        assertThat(Console.JSON.readTree(stopped.out()).get("interrupted").booleanValue())
+                .isTrue();
         assertThat(temporary.resolve("parts").resolve(ADAPTER)).doesNotExist();
 
         CommandRun resumed = train("parts", "--resume-from-checkpoint", "true");
@@ -200,8 +210,18 @@ class TrainCommandTest {
     @Test
     void a_sample_is_shown_before_and_after_and_changes_nothing() throws IOException {
         Object[] common = {
-            "--model", CommandRun.EXAMPLE, "--data", Path.of("..", "examples", "data", "alice-train.txt"),
-            "--max-length", "64", "--target-modules", "attention", "--max-steps", "3", "--learning-rate", "1e-2"
+            "--model",
+            CommandRun.EXAMPLE,
+            "--data",
+            Path.of("..", "examples", "data", "alice-train.txt"),
+            "--max-length",
+            "64",
+            "--target-modules",
+            "attention",
+            "--max-steps",
+            "3",
+            "--learning-rate",
+            "1e-2"
         };
         CommandRun silent = CommandRun.of(words("train", common, "--output", temporary.resolve("silent")));
         CommandRun shown = CommandRun.of(words(

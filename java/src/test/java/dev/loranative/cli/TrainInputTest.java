@@ -54,9 +54,8 @@ class TrainInputTest {
 
     /** Warnings may stand before the error. */
     private static CommandRun lastTwoLines(CommandRun run) {
-        List<String> lines = run.err().lines()
-                .filter(line -> !line.startsWith("warning: "))
-                .toList();
+        List<String> lines =
+                run.err().lines().filter(line -> !line.startsWith("warning: ")).toList();
         return new CommandRun(run.exitCode(), run.out(), String.join("\n", lines));
     }
 
@@ -74,8 +73,17 @@ class TrainInputTest {
     @Test
     void good_input_is_not_refused() {
         CommandRun run = CommandRun.of(
-                "train", "--model", model, "--data", data, "--output", temporary.resolve("out"), "--max-steps", "2",
-                "--target-modules", "router");
+                "train",
+                "--model",
+                model,
+                "--data",
+                data,
+                "--output",
+                temporary.resolve("out"),
+                "--max-steps",
+                "2",
+                "--target-modules",
+                "router");
 
         assertThat(run.exitCode()).as(run.err()).isZero();
     }
@@ -84,14 +92,16 @@ class TrainInputTest {
     void what_must_be_given() {
         assertThat(CommandRun.of("train").error(2)).isEqualTo("model_name_or_path is missing");
         assertThat(CommandRun.of("train", "--model", model).error(2)).isEqualTo("dataset is missing");
-        assertThat(CommandRun.of("train", "--model", model, "--data", data).error(2)).isEqualTo("output_dir is missing");
+        assertThat(CommandRun.of("train", "--model", model, "--data", data).error(2))
+                .isEqualTo("output_dir is missing");
     }
 
     @Test
     void no_such_model_or_file() {
         assertThat(refused("--model", temporary.resolve("nowhere"))).contains("nowhere");
         assertThat(refused("--data", temporary.resolve("nowhere.jsonl"))).contains("nowhere.jsonl");
-        assertThat(refused("--eval-dataset", temporary.resolve("nowhere.jsonl"))).contains("nowhere.jsonl");
+        assertThat(refused("--eval-dataset", temporary.resolve("nowhere.jsonl")))
+                .contains("nowhere.jsonl");
         assertThat(refused("--init-adapter", temporary)).contains(temporary.toString());
         assertThat(refused("--config", temporary.resolve("nowhere.yaml"))).contains("nowhere.yaml");
         assertThat(refused("--resume-from-checkpoint", "true")).contains("no checkpoint");
@@ -109,15 +119,23 @@ class TrainInputTest {
     @Test
     void corrupt_headers_of_weights() throws IOException {
         Path weights = model.resolve("model.safetensors");
-        byte[] header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,800]}}".getBytes(StandardCharsets.UTF_8);
-        Files.write(weights, ByteBuffer.allocate(16 + header.length)
-                .order(ByteOrder.LITTLE_ENDIAN)
-                .putLong(header.length)
-                .put(header)
-                .array());
+        byte[] header =
+                "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,800]}}".getBytes(StandardCharsets.UTF_8);
+        Files.write(
+                weights,
+                ByteBuffer.allocate(16 + header.length)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .putLong(header.length)
+                        .put(header)
+                        .array());
         assertThat(refused()).contains("model.safetensors");
 
-        Files.write(weights, ByteBuffer.allocate(64).order(ByteOrder.LITTLE_ENDIAN).putLong(1L << 60).array());
+        Files.write(
+                weights,
+                ByteBuffer.allocate(64)
+                        .order(ByteOrder.LITTLE_ENDIAN)
+                        .putLong(1L << 60)
+                        .array());
         assertThat(refused()).contains("model.safetensors");
     }
 
@@ -192,13 +210,16 @@ class TrainInputTest {
     void wrong_targets_and_ranks() {
         assertThat(refused("--target-modules", "gate_prj")).contains("gate_prj");
         assertThat(refused("--r", "0")).contains("--r", "0");
-        assertThat(refused("--target-modules", "all-linear", "--exclude-modules", ".*")).contains("exclude_modules");
+        assertThat(refused("--target-modules", "all-linear", "--exclude-modules", ".*"))
+                .contains("exclude_modules");
         assertThat(refused("--layers-to-transform", "2")).contains("2");
     }
 
     @Test
     void what_is_not_supported_yet_says_so() {
-        assertThat(refused("--load-in-4bit")).contains("load_in_4bit".replace('_', '-')).contains("not supported yet");
+        assertThat(refused("--load-in-4bit"))
+                .contains("load_in_4bit".replace('_', '-'))
+                .contains("not supported yet");
         assertThat(refused("--use-dora")).contains("not supported yet");
         assertThat(refused("--device", "cuda:0")).contains("cuda:0");
     }
@@ -234,8 +255,17 @@ class TrainInputTest {
     @Test
     void memory_beyond_the_limit_is_3() {
         CommandRun run = CommandRun.of(
-                "train", "--model", model, "--data", data, "--output", temporary.resolve("out"), "--target-modules",
-                "router", "--max-memory", "10kB");
+                "train",
+                "--model",
+                model,
+                "--data",
+                data,
+                "--output",
+                temporary.resolve("out"),
+                "--target-modules",
+                "router",
+                "--max-memory",
+                "10kB");
 
         assertThat(run.error(3)).contains("max_memory");
         assertThat(temporary.resolve("out")).doesNotExist();

@@ -33,7 +33,8 @@ class TrainProgressTest {
         for (int step = first; step <= last; step++) {
             clock += (long) (secondsPerStep * 1e9);
             progress.step(
-                    new StepMetrics(step, 0.1 * step, 5 - 0.1 * step, Double.NaN, 1, 1e-3, 100, secondsPerStep * 1000, 1 << 20),
+                    new StepMetrics(
+                            step, 0.1 * step, 5 - 0.1 * step, Double.NaN, 1, 1e-3, 100, secondsPerStep * 1000, 1 << 20),
                     total);
         }
     }

@@ -125,17 +125,15 @@ class TrainConfigTest {
     @Test
     void unknownKeysNameTheNearest() throws Exception {
         Files.writeString(yaml, "r: 4\nlearning_rat: 1\n");
-        assertThatThrownBy(() -> parse("--config", yaml.toString()))
-                .isInstanceOfSatisfying(UserException.class, e -> {
-                    assertThat(e).hasMessage("unknown key 'learning_rat' in " + yaml + ":2");
-                    assertThat(e.hint()).contains("learning_rate");
-                    assertThat(e.exitCode()).isEqualTo(2);
-                });
-        assertThatThrownBy(() -> parse("--lora-rank", "4"))
-                .isInstanceOfSatisfying(UserException.class, e -> {
-                    assertThat(e).hasMessageContaining("--lora-rank");
-                    assertThat(e.hint()).contains("--lora-r");
-                });
+        assertThatThrownBy(() -> parse("--config", yaml.toString())).isInstanceOfSatisfying(UserException.class, e -> {
+            assertThat(e).hasMessage("unknown key 'learning_rat' in " + yaml + ":2");
+            assertThat(e.hint()).contains("learning_rate");
+            assertThat(e.exitCode()).isEqualTo(2);
+        });
+        assertThatThrownBy(() -> parse("--lora-rank", "4")).isInstanceOfSatisfying(UserException.class, e -> {
+            assertThat(e).hasMessageContaining("--lora-rank");
+            assertThat(e.hint()).contains("--lora-r");
+        });
     }
 
     @ParameterizedTest
@@ -179,13 +177,12 @@ class TrainConfigTest {
             """)
     void valuesOutOfRangeAreRefusedWithKeyValueAndLine(String key, String value, String expectation) throws Exception {
         Files.writeString(yaml, "# a run\n" + key + ": " + value + "\n");
-        assertThatThrownBy(() -> parse("--config", yaml.toString()))
-                .isInstanceOfSatisfying(UserException.class, e -> {
-                    assertThat(e.exitCode()).isEqualTo(2);
-                    assertThat(e).hasMessageContaining(key).hasMessageContaining(expectation);
-                    assertThat(e).hasMessageContaining(yaml + ":2");
-                    assertThat(e.hint()).isNotBlank();
-                });
+        assertThatThrownBy(() -> parse("--config", yaml.toString())).isInstanceOfSatisfying(UserException.class, e -> {
+            assertThat(e.exitCode()).isEqualTo(2);
+            assertThat(e).hasMessageContaining(key).hasMessageContaining(expectation);
+            assertThat(e).hasMessageContaining(yaml + ":2");
+            assertThat(e.hint()).isNotBlank();
+        });
     }
 
     @ParameterizedTest
@@ -212,20 +209,17 @@ class TrainConfigTest {
             })
     void whatIsNotThereYetIsSaid(String line) throws Exception {
         Files.writeString(yaml, line + "\n");
-        assertThatThrownBy(() -> parse("--config", yaml.toString()))
-                .isInstanceOfSatisfying(UserException.class, e -> {
-                    assertThat(e.exitCode()).isEqualTo(2);
-                    assertThat(e)
-                            .hasMessageContaining(line.substring(0, line.indexOf(':')))
-                            .hasMessageContaining("not supported yet");
-                });
+        assertThatThrownBy(() -> parse("--config", yaml.toString())).isInstanceOfSatisfying(UserException.class, e -> {
+            assertThat(e.exitCode()).isEqualTo(2);
+            assertThat(e)
+                    .hasMessageContaining(line.substring(0, line.indexOf(':')))
+                    .hasMessageContaining("not supported yet");
+        });
     }
 
     @Test
     void peftDefaultsOfThoseAreAccepted() throws Exception {
-        Files.writeString(
-                yaml,
-                """
+        Files.writeString(yaml, """
                 use_dora: false
                 modules_to_save: null
                 trainable_token_indices: []
@@ -242,7 +236,10 @@ class TrainConfigTest {
 
     @Test
     void brokenFilesAreRefused() throws Exception {
-        assertRefused("no such configuration file", "--config", folder.resolve("none.yaml").toString());
+        assertRefused(
+                "no such configuration file",
+                "--config",
+                folder.resolve("none.yaml").toString());
         assertRefused("folder", "--config", folder.toString());
         Files.writeString(yaml, "r: 4\nlora_alpha: [1\n");
         assertRefused("run.yaml", "--config", yaml.toString());
@@ -274,7 +271,9 @@ class TrainConfigTest {
         assertRefused("layers_to_transform", "--target-modules", "all-linear", "--layers-to-transform", "0");
         assertRefused("layers_to_transform", "--target-modules", ".*q", "--layers-to-transform", "0");
         assertRefused("layers_pattern", "--target-modules", "q_proj", "--layers-pattern", "h");
-        assertThat(parse("--target-modules", "router", "--layers-to-transform", "1").lora().layersToTransform())
+        assertThat(parse("--target-modules", "router", "--layers-to-transform", "1")
+                        .lora()
+                        .layersToTransform())
                 .containsExactly(1);
     }
 
@@ -290,9 +289,24 @@ class TrainConfigTest {
     @Test
     void whatIsWrittenGivesTheSameConfigurationAgain() throws Exception {
         TrainConfig config = parse(
-                "--target-modules", ".*\\.(gate|q_proj)", "--rank-pattern", "{'.*\\.gate': 4}", "--max-memory", "2GB",
-                "--lr-scheduler-kwargs", "{num_cycles: 2}", "--save-steps", "null", "--eval-data", "a, b.jsonl",
-                "--init-lora-weights", "gaussian", "--resume-from-checkpoint", "true", "--learning-rate", "1e-4");
+                "--target-modules",
+                ".*\\.(gate|q_proj)",
+                "--rank-pattern",
+                "{'.*\\.gate': 4}",
+                "--max-memory",
+                "2GB",
+                "--lr-scheduler-kwargs",
+                "{num_cycles: 2}",
+                "--save-steps",
+                "null",
+                "--eval-data",
+                "a, b.jsonl",
+                "--init-lora-weights",
+                "gaussian",
+                "--resume-from-checkpoint",
+                "true",
+                "--learning-rate",
+                "1e-4");
         Files.writeString(yaml, config.toYaml());
         TrainConfig again = TrainConfig.parse(Optional.of(yaml), List.of());
 
@@ -317,7 +331,10 @@ class TrainConfigTest {
     @Test
     void theHelpNamesEveryKeyThatCanBeSet() {
         String help = ConfigText.help(TrainKeys.ALL);
-        assertThat(help).contains("--lora-alpha").contains("--model-name-or-path, --model").contains("[2.0E-5]");
+        assertThat(help)
+                .contains("--lora-alpha")
+                .contains("--model-name-or-path, --model")
+                .contains("[2.0E-5]");
         assertThat(help.lines()).allSatisfy(line -> assertThat(line.length()).isLessThanOrEqualTo(100));
         assertThat(help).doesNotContain("velora");
     }
@@ -339,12 +356,11 @@ class TrainConfigTest {
     }
 
     private void assertRefused(String message, String... flags) {
-        assertThatThrownBy(() -> parse(flags))
-                .isInstanceOfSatisfying(UserException.class, e -> {
-                    assertThat(e).hasMessageContaining(message);
-                    assertThat(e.exitCode()).isEqualTo(2);
-                    assertThat(e.getMessage()).doesNotContain("\n");
-                });
+        assertThatThrownBy(() -> parse(flags)).isInstanceOfSatisfying(UserException.class, e -> {
+            assertThat(e).hasMessageContaining(message);
+            assertThat(e.exitCode()).isEqualTo(2);
+            assertThat(e.getMessage()).doesNotContain("\n");
+        });
     }
 
     private static TrainConfig parse(String... flags) {

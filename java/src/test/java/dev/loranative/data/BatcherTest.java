@@ -1,9 +1,9 @@
 package dev.loranative.data;
 
-import dev.loranative.random.CounterRandom;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.loranative.random.CounterRandom;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;

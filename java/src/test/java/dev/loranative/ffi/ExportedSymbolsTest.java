@@ -22,7 +22,8 @@ class ExportedSymbolsTest {
         try (Arena arena = Arena.ofConfined()) {
             SymbolLookup symbols = SymbolLookup.libraryLookup(library.file(), arena);
 
-            assertThat(DECLARED).allSatisfy(name -> assertThat(symbols.find(name)).as(name).isPresent());
+            assertThat(DECLARED)
+                    .allSatisfy(name -> assertThat(symbols.find(name)).as(name).isPresent());
         }
     }
 
@@ -31,12 +32,20 @@ class ExportedSymbolsTest {
         boolean mac = Platform.name().startsWith("macos");
         String[] command = mac
                 ? new String[] {"nm", "-g", "-U", "-j", library.file().toString()}
-                : new String[] {"nm", "-D", "--defined-only", "--format=posix", library.file().toString()};
+                : new String[] {
+                    "nm",
+                    "-D",
+                    "--defined-only",
+                    "--format=posix",
+                    library.file().toString()
+                };
         Process nm;
         try {
             nm = new ProcessBuilder(command).redirectErrorStream(true).start();
         } catch (IOException e) {
-            assumeThat(false).as("no 'nm' to list the library's symbols with: " + e.getMessage()).isTrue();
+            assumeThat(false)
+                    .as("no 'nm' to list the library's symbols with: " + e.getMessage())
+                    .isTrue();
             return;
         }
         Set<String> exported = new TreeSet<>();

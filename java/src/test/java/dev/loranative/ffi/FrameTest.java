@@ -9,8 +9,8 @@ import org.junit.jupiter.api.Test;
 
 class FrameTest {
 
-    private static final NativeStruct STRUCT =
-            NativeStruct.of("ln_example", "int32 count, double rate, float scale, pointer data, int64 size, int32 flag");
+    private static final NativeStruct STRUCT = NativeStruct.of(
+            "ln_example", "int32 count, double rate, float scale, pointer data, int64 size, int32 flag");
 
     @Test
     void fieldsLieWhereCPutsThem() {

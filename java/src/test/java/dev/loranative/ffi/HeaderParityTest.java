@@ -46,8 +46,8 @@ class HeaderParityTest {
 
     @Test
     void everyStructHasALayoutAndNothingElse() {
-        assertThat(Structs.ALL.stream().map(NativeStruct::name)).containsExactlyInAnyOrderElementsOf(HEADER.structs()
-                .keySet());
+        assertThat(Structs.ALL.stream().map(NativeStruct::name))
+                .containsExactlyInAnyOrderElementsOf(HEADER.structs().keySet());
     }
 
     @ParameterizedTest
@@ -66,11 +66,10 @@ class HeaderParityTest {
         long offset = 0;
         long largest = 1;
         for (Member member : HEADER.structs().get(struct.name())) {
-            long size =
-                    switch (member.carrier()) {
-                        case POINTER, INT64, DOUBLE -> 8;
-                        case INT32, FLOAT -> 4;
-                    };
+            long size = switch (member.carrier()) {
+                case POINTER, INT64, DOUBLE -> 8;
+                case INT32, FLOAT -> 4;
+            };
             offset += (size - offset % size) % size;
             assertThat(struct.fields().get(member.name()).offset())
                     .as(struct.name() + "." + member.name())
@@ -84,7 +83,8 @@ class HeaderParityTest {
     /** The same as the rule above, said by the compiler. */
     @Test
     void offsetsAreThoseOfTheCompiler(@TempDir Path folder) {
-        StringBuilder source = new StringBuilder("#include <stddef.h>\n#include <stdio.h>\n#include \"lora_native.h\"\n");
+        StringBuilder source =
+                new StringBuilder("#include <stddef.h>\n#include <stdio.h>\n#include \"lora_native.h\"\n");
         StringBuilder expected = new StringBuilder();
         source.append("int main(void) {\n");
         for (NativeStruct struct : Structs.ALL) {
@@ -97,7 +97,8 @@ class HeaderParityTest {
         }
         source.append("return 0; }\n");
 
-        assertThat(Compiler.run(folder, source.toString(), NativeHeader.folder())).isEqualTo(expected.toString());
+        assertThat(Compiler.run(folder, source.toString(), NativeHeader.folder()))
+                .isEqualTo(expected.toString());
     }
 
     @Test
@@ -107,7 +108,8 @@ class HeaderParityTest {
 
     @Test
     void enumsHaveTheNumbersOfTheHeader() {
-        assertThat(numbers(SimdTier.values(), "LN_SIMD_")).isEqualTo(HEADER.enums().get("ln_simd"));
+        assertThat(numbers(SimdTier.values(), "LN_SIMD_"))
+                .isEqualTo(HEADER.enums().get("ln_simd"));
         assertThat(numbers(Activation.values(), "LN_")).isEqualTo(HEADER.enums().get("ln_activation"));
         Map<String, Integer> dtypes = HEADER.enums().get("ln_dtype");
         assertThat(numbers(Arrays.copyOf(DType.values(), dtypes.size()), "LN_")).isEqualTo(dtypes);

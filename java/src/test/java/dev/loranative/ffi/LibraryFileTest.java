@@ -115,8 +115,7 @@ class LibraryFileTest {
         byte[] content = new byte[1 << 20];
         content[7] = 7;
         try (ExecutorService threads = Executors.newFixedThreadPool(8)) {
-            Callable<byte[]> extraction =
-                    () -> Files.readAllBytes(LibraryFile.extract(content, "libx.so", folder));
+            Callable<byte[]> extraction = () -> Files.readAllBytes(LibraryFile.extract(content, "libx.so", folder));
             for (Future<byte[]> result : threads.invokeAll(java.util.Collections.nCopies(16, extraction))) {
                 assertThat(result.get()).isEqualTo(content);
             }

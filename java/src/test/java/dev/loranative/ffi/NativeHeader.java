@@ -52,8 +52,8 @@ public record NativeHeader(
                 return folder.toAbsolutePath().normalize();
             }
         }
-        throw new AssertionError("native/include/lora_native.h is neither in the parent of " + Path.of("").toAbsolutePath()
-                + " nor in it");
+        throw new AssertionError("native/include/lora_native.h is neither in the parent of "
+                + Path.of("").toAbsolutePath() + " nor in it");
     }
 
     static NativeHeader parse(String text) {
@@ -132,7 +132,8 @@ public record NativeHeader(
     }
 
     private static Carrier carrier(String type) {
-        String plain = type.replaceAll("\\bconst\\b", " ").replaceAll("\\s+", " ").strip();
+        String plain =
+                type.replaceAll("\\bconst\\b", " ").replaceAll("\\s+", " ").strip();
         if (plain.contains("*")) {
             return Carrier.POINTER;
         }

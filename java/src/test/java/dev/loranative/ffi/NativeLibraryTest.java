@@ -59,8 +59,7 @@ class NativeLibraryTest {
 
     @Test
     void aMissingSymbolIsNamed() {
-        UserException e =
-                refusal(compile("int ln_abi_version(void) { return " + NativeLibrary.ABI_VERSION + "; }"));
+        UserException e = refusal(compile("int ln_abi_version(void) { return " + NativeLibrary.ABI_VERSION + "; }"));
 
         assertThat(e).hasMessageContaining("no symbol ln_context_create");
         assertThat(e.exitCode()).isEqualTo(UserException.BAD_INPUT);

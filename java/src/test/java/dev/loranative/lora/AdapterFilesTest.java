@@ -99,8 +99,8 @@ class AdapterFilesTest {
         LoraConfig config = config("--target-modules=q_proj,v_proj", "--lora-dropout=0.1", "--lora-alpha=32");
         AdapterFiles.write(folder, config, Optional.empty(), llama, random(config, llama), CARD);
         Map<String, Object> written = json();
-        try (var reference = AdapterFilesTest.class.getResourceAsStream(
-                "/lora/adapters/attn_rslora_pattern/adapter_config.json")) {
+        try (var reference =
+                AdapterFilesTest.class.getResourceAsStream("/lora/adapters/attn_rslora_pattern/adapter_config.json")) {
             Map<?, ?> peft = JSON.readValue(reference, Map.class);
             assertThat(List.<Object>copyOf(written.keySet())).isEqualTo(List.copyOf(peft.keySet()));
         }
@@ -114,7 +114,9 @@ class AdapterFilesTest {
                 .containsEntry("target_parameters", null);
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(AdapterFiles.TENSORS))) {
             assertThat(file.metadata()).containsEntry("format", "pt");
-            assertThat(file.find("base_model.model." + Q + ".lora_A.weight").orElseThrow().shape())
+            assertThat(file.find("base_model.model." + Q + ".lora_A.weight")
+                            .orElseThrow()
+                            .shape())
                     .containsExactly(8L, 32L);
             assertThat(file.entries()).hasSize(8);
         }
@@ -158,7 +160,12 @@ class AdapterFilesTest {
         assertThat(folder.resolve(AdapterFiles.CARD))
                 .content()
                 .startsWith("---\nbase_model: \"org/base\"\nlibrary_name: peft\n")
-                .contains("two | files", "| learning_rate | 1e-4 |", "| loss | 2.5 |", "2 of kind attention", "1024 param");
+                .contains(
+                        "two | files",
+                        "| learning_rate | 1e-4 |",
+                        "| loss | 2.5 |",
+                        "2 of kind attention",
+                        "1024 param");
     }
 
     @Test
@@ -176,20 +183,19 @@ class AdapterFilesTest {
         attention.modules().forEach(module -> byName.put(module.name(), module));
         assertThat(byName.get("model.layers.0.self_attn.v_proj").r()).isEqualTo(2);
         assertThat(byName.get("model.layers.1.self_attn.q_proj").scaling()).isCloseTo(32 / 2.0, within(1e-12));
-        assertThat(byName.get("model.layers.0.self_attn.v_proj").scaling())
-                .isCloseTo(8 / Math.sqrt(2), within(1e-12));
+        assertThat(byName.get("model.layers.0.self_attn.v_proj").scaling()).isCloseTo(8 / Math.sqrt(2), within(1e-12));
     }
 
     @Test
     void halfPrecisionTensorsAreWidened() throws Exception {
         Path file = folder.resolve(AdapterFiles.TENSORS);
-        String header = "{\"base_model.model.%s.lora_A.weight\":{\"dtype\":\"BF16\",\"shape\":[1,32],\"data_offsets\":[0,64]},"
-                .formatted(Q)
-                + "\"base_model.model.%s.lora_B.weight\":{\"dtype\":\"F16\",\"shape\":[32,1],\"data_offsets\":[64,128]}}"
-                .formatted(Q);
+        String header =
+                "{\"base_model.model.%s.lora_A.weight\":{\"dtype\":\"BF16\",\"shape\":[1,32],\"data_offsets\":[0,64]},"
+                                .formatted(Q)
+                        + "\"base_model.model.%s.lora_B.weight\":{\"dtype\":\"F16\",\"shape\":[32,1],\"data_offsets\":[64,128]}}"
+                                .formatted(Q);
         header += " ".repeat(Math.floorMod(-header.length(), 8));
-        ByteBuffer bytes =
-                ByteBuffer.allocate(8 + header.length() + 128).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer bytes = ByteBuffer.allocate(8 + header.length() + 128).order(ByteOrder.LITTLE_ENDIAN);
         bytes.putLong(header.length()).put(header.getBytes(StandardCharsets.UTF_8));
         for (int i = 0; i < 32; i++) {
             bytes.putShort((short) (Float.floatToIntBits(i - 1.5f) >>> 16));
@@ -249,7 +255,8 @@ class AdapterFilesTest {
         assertRefused("adapter_model.safetensors");
         Files.writeString(folder.resolve("adapter_model.bin"), "");
         assertThatThrownBy(() -> AdapterFiles.read(folder, llama))
-                .isInstanceOfSatisfying(UserException.class, e -> assertThat(e.hint()).contains("convert"));
+                .isInstanceOfSatisfying(
+                        UserException.class, e -> assertThat(e.hint()).contains("convert"));
     }
 
     @Test
@@ -290,9 +297,11 @@ class AdapterFilesTest {
         writeTensors();
         writeConfig("\"peft_type\":\"LORA\",\"r\":2,\"target_modules\":[\"layers.0.self_attn.q_proj\"]");
         assertThatThrownBy(() -> AdapterFiles.read(folder, moe))
-                .isInstanceOfSatisfying(UserException.class, e -> assertThat(e.getMessage() + e.hint())
-                        .contains(name)
-                        .contains(problem));
+                .isInstanceOfSatisfying(
+                        UserException.class,
+                        e -> assertThat(e.getMessage() + e.hint())
+                                .contains(name)
+                                .contains(problem));
     }
 
     @Test
@@ -331,12 +340,11 @@ class AdapterFilesTest {
     }
 
     private void assertRefused(String problem) {
-        assertThatThrownBy(() -> AdapterFiles.read(folder, llama))
-                .isInstanceOfSatisfying(UserException.class, e -> {
-                    assertThat(e).hasMessageContaining(problem);
-                    assertThat(e.exitCode()).isEqualTo(2);
-                    assertThat(e.hint()).isNotBlank();
-                });
+        assertThatThrownBy(() -> AdapterFiles.read(folder, llama)).isInstanceOfSatisfying(UserException.class, e -> {
+            assertThat(e).hasMessageContaining(problem);
+            assertThat(e.exitCode()).isEqualTo(2);
+            assertThat(e.hint()).isNotBlank();
+        });
     }
 
     private Map<String, Object> json() throws Exception {
@@ -347,7 +355,8 @@ class AdapterFilesTest {
     }
 
     private static Path resource(String name) throws Exception {
-        return Path.of(AdapterFilesTest.class.getResource("/lora/adapters/" + name).toURI());
+        return Path.of(
+                AdapterFilesTest.class.getResource("/lora/adapters/" + name).toURI());
     }
 
     private static LoraConfig config(String... flags) {

@@ -28,7 +28,8 @@ class PeftMatchingTest {
 
     record Golden(int layers, Map<String, Object> config, List<Module> targets, String error) {
         boolean isStricter() {
-            return config.get("target_modules") instanceof List<?> names && names.stream().anyMatch(STRICTER::contains);
+            return config.get("target_modules") instanceof List<?> names
+                    && names.stream().anyMatch(STRICTER::contains);
         }
     }
 
@@ -45,16 +46,20 @@ class PeftMatchingTest {
     void theSameModulesAsPeft(Golden golden) {
         if (golden.error() != null || golden.isStricter()) {
             assertThatThrownBy(() -> match(golden))
-                    .isInstanceOfSatisfying(UserException.class, e -> assertThat(e.hint()).isNotBlank());
+                    .isInstanceOfSatisfying(
+                            UserException.class, e -> assertThat(e.hint()).isNotBlank());
             return;
         }
         List<Target> targets = match(golden).list();
-        assertThat(targets).extracting(target -> target.module().name()).containsExactlyElementsOf(
-                golden.targets().stream().map(Module::name).toList());
+        assertThat(targets)
+                .extracting(target -> target.module().name())
+                .containsExactlyElementsOf(
+                        golden.targets().stream().map(Module::name).toList());
         for (int i = 0; i < targets.size(); i++) {
             assertThat(targets.get(i).r()).isEqualTo(golden.targets().get(i).r());
             assertThat(targets.get(i).alpha()).isEqualTo(golden.targets().get(i).alpha());
-            assertThat(targets.get(i).scaling()).isCloseTo(golden.targets().get(i).scaling(), within(1e-12));
+            assertThat(targets.get(i).scaling())
+                    .isCloseTo(golden.targets().get(i).scaling(), within(1e-12));
         }
     }
 

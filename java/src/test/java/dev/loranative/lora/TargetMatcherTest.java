@@ -95,8 +95,12 @@ class TargetMatcherTest {
                         "model.layers.1.self_attn.q_proj",
                         "model.layers.1.mlp.gate",
                         "model.layers.2.self_attn.q_proj");
-        assertRefused(moe, "target_parameters: 'mlp.experts.gate_up_proj'", "[gate_proj, up_proj, down_proj]",
-                "--target-parameters", "mlp.experts.gate_up_proj");
+        assertRefused(
+                moe,
+                "target_parameters: 'mlp.experts.gate_up_proj'",
+                "[gate_proj, up_proj, down_proj]",
+                "--target-parameters",
+                "mlp.experts.gate_up_proj");
     }
 
     @Test
@@ -110,12 +114,16 @@ class TargetMatcherTest {
     void patternsSetRankAndAlphaOfRouterAndExperts() {
         Targets targets = match(
                 moe,
-                "--target-modules", "gate,q_proj,down_proj",
-                "--rank-pattern", "{gate: 2, 'layers\\.1\\.mlp\\.experts\\.[01]\\.down_proj': 3}",
-                "--alpha-pattern", "{gate.weight: 5, up_proj: 9}",
-                "--lora-dropout", "0.25");
-        Map<String, Target> byName =
-                targets.list().stream().collect(Collectors.toMap(target -> target.module().name(), target -> target));
+                "--target-modules",
+                "gate,q_proj,down_proj",
+                "--rank-pattern",
+                "{gate: 2, 'layers\\.1\\.mlp\\.experts\\.[01]\\.down_proj': 3}",
+                "--alpha-pattern",
+                "{gate.weight: 5, up_proj: 9}",
+                "--lora-dropout",
+                "0.25");
+        Map<String, Target> byName = targets.list().stream()
+                .collect(Collectors.toMap(target -> target.module().name(), target -> target));
         assertThat(byName.get("model.layers.2.mlp.gate").r()).isEqualTo(2);
         assertThat(byName.get("model.layers.2.mlp.gate").scaling()).isEqualTo(2.5);
         assertThat(byName.get("model.layers.1.mlp.experts.1.down_proj").r()).isEqualTo(3);
@@ -150,12 +158,11 @@ class TargetMatcherTest {
                 : targets;
         LoraConfig config =
                 LoraConfig.from(new ConfigParser(LoraKeys.ALL).parse(Map.of("target_modules", value), "test"));
-        assertThatThrownBy(() -> TargetMatcher.match(config, moe))
-                .isInstanceOfSatisfying(UserException.class, e -> {
-                    assertThat(e).hasMessageContaining(problem);
-                    assertThat(e.hint()).contains(hint);
-                    assertThat(e.exitCode()).isEqualTo(2);
-                });
+        assertThatThrownBy(() -> TargetMatcher.match(config, moe)).isInstanceOfSatisfying(UserException.class, e -> {
+            assertThat(e).hasMessageContaining(problem);
+            assertThat(e.hint()).contains(hint);
+            assertThat(e.exitCode()).isEqualTo(2);
+        });
     }
 
     @Test
@@ -165,21 +172,34 @@ class TargetMatcherTest {
                 TestTrees.qwen3MoeWithDenseLayer(2),
                 "'gate' names modules of other layers",
                 "leave 'gate' out",
-                "--target-modules", "gate", "--layers-to-transform", "0");
-        assertRefused(moe, "leaves nothing", "exclude less", "--target-modules", "q_proj", "--exclude-modules",
-                "q_proj");
-        assertRefused(moe, "layers_pattern", "leave", "--target-modules", "q_proj", "--layers-to-transform", "1",
-                "--layers-pattern", "h");
+                "--target-modules",
+                "gate",
+                "--layers-to-transform",
+                "0");
+        assertRefused(
+                moe, "leaves nothing", "exclude less", "--target-modules", "q_proj", "--exclude-modules", "q_proj");
+        assertRefused(
+                moe,
+                "layers_pattern",
+                "leave",
+                "--target-modules",
+                "q_proj",
+                "--layers-to-transform",
+                "1",
+                "--layers-pattern",
+                "h");
     }
 
     @Test
     void anExclusionWithoutEffectIsAWarning() {
-        assertThat(match(moe, "--target-modules", "q_proj", "--exclude-modules", "k_prj").warnings())
+        assertThat(match(moe, "--target-modules", "q_proj", "--exclude-modules", "k_prj")
+                        .warnings())
                 .singleElement()
                 .asString()
                 .contains("'k_prj'")
                 .contains("k_proj");
-        assertThat(match(moe, "--target-modules", "q_proj", "--exclude-modules", "k_proj").warnings())
+        assertThat(match(moe, "--target-modules", "q_proj", "--exclude-modules", "k_proj")
+                        .warnings())
                 .isEmpty();
     }
 
@@ -203,7 +223,6 @@ class TargetMatcherTest {
     }
 
     private static Targets match(ModuleTree tree, String... flags) {
-        return TargetMatcher.match(
-                LoraConfig.from(new ConfigParser(LoraKeys.ALL).parse(List.of(flags))), tree);
+        return TargetMatcher.match(LoraConfig.from(new ConfigParser(LoraKeys.ALL).parse(List.of(flags))), tree);
     }
 }

@@ -84,8 +84,7 @@ class CausalLmTest {
                     small.bench,
                     () -> {
                         Step moved = small.train(slab);
-                        return SmallLm.GRADIENT_SCALE * moved.lossSum()
-                                + SmallLm.COEFFICIENT * moved.auxiliaryLoss();
+                        return SmallLm.GRADIENT_SCALE * moved.lossSum() + SmallLm.COEFFICIENT * moved.auxiliaryLoss();
                     },
                     1e-3,
                     5e-3,
@@ -94,9 +93,14 @@ class CausalLmTest {
             for (int i = 0; i < step.gradients().size(); i++) {
                 Parameter parameter = small.bench.parameters().get(i);
                 if (isZero(step.gradients().get(i))) {
-                    assertThat(parameter.name()).as("an expert that no token chose").matches("\\d\\.\\w+\\.\\d\\.[ab]");
+                    assertThat(parameter.name())
+                            .as("an expert that no token chose")
+                            .matches("\\d\\.\\w+\\.\\d\\.[ab]");
                 } else {
-                    check.check(parameter.name(), parameter.value(), step.gradients().get(i));
+                    check.check(
+                            parameter.name(),
+                            parameter.value(),
+                            step.gradients().get(i));
                     checked++;
                 }
             }
@@ -113,8 +117,7 @@ class CausalLmTest {
 
             Slab evaluation = small.slab();
             CausalLm.Loss loss = small.lm.evaluate(
-                    Pass.evaluation(small.bench.ops(), evaluation, small.tokens(evaluation)),
-                    small.labels(evaluation));
+                    Pass.evaluation(small.bench.ops(), evaluation, small.tokens(evaluation)), small.labels(evaluation));
 
             assertThat(loss.losses().toFloats(small.bench.device())).isEqualTo(step.losses());
             assertThat(loss.lossSum().toDoubles(small.bench.device())[0]).isEqualTo(step.lossSum());
@@ -223,11 +226,7 @@ class CausalLmTest {
             positions[i] = from + i;
         }
         PackedTokens tokens = PackedTokens.upload(
-                small.bench.ops(),
-                slab,
-                Arrays.copyOfRange(ids, from, from + count),
-                positions,
-                new int[] {0, count});
+                small.bench.ops(), slab, Arrays.copyOfRange(ids, from, from + count), positions, new int[] {0, count});
         Pass pass = cache == null
                 ? Pass.evaluation(small.bench.ops(), slab, tokens)
                 : Pass.generation(small.bench.ops(), slab, tokens, cache);
@@ -261,8 +260,8 @@ class CausalLmTest {
     void refusesPositionsThatWereNotReserved() {
         try (SmallLm small = new SmallLm(Options.DEFAULT)) {
             Slab slab = small.slab();
-            PackedTokens tokens = PackedTokens.upload(
-                    small.bench.ops(), slab, new int[] {1}, new int[] {16}, new int[] {0, 1});
+            PackedTokens tokens =
+                    PackedTokens.upload(small.bench.ops(), slab, new int[] {1}, new int[] {16}, new int[] {0, 1});
 
             assertThatThrownBy(() -> small.lm.nextTokenLogits(Pass.evaluation(small.bench.ops(), slab, tokens)))
                     .isInstanceOf(IllegalStateException.class)
@@ -292,7 +291,9 @@ class CausalLmTest {
         assertThat(actual.auxiliaryLoss()).isEqualTo(expected.auxiliaryLoss());
         assertThat(actual.gradients()).hasSameSizeAs(expected.gradients()).isNotEmpty();
         for (int i = 0; i < expected.gradients().size(); i++) {
-            assertThat(actual.gradients().get(i)).as("gradient " + i).isEqualTo(expected.gradients().get(i));
+            assertThat(actual.gradients().get(i))
+                    .as("gradient " + i)
+                    .isEqualTo(expected.gradients().get(i));
         }
     }
 }

@@ -56,7 +56,12 @@ final class SmallLm implements AutoCloseable {
      * @param firstAdapted lower layers are frozen; {@link #LAYERS} for none
      */
     record Options(
-            int threads, int firstAdapted, boolean adaptedHead, float dropout, boolean auxiliaryLoss, boolean recompute) {
+            int threads,
+            int firstAdapted,
+            boolean adaptedHead,
+            float dropout,
+            boolean auxiliaryLoss,
+            boolean recompute) {
 
         static final Options DEFAULT = new Options(1, 0, false, 0, false, false);
 
@@ -103,8 +108,7 @@ final class SmallLm implements AutoCloseable {
                     norm(HIDDEN), attention(layer, adapted, rope), norm(HIDDEN), feedForward(layer, adapted)));
         }
         LinearSlot head = slot(options.adaptedHead(), "head", HIDDEN, VOCABULARY);
-        this.lm = new CausalLm(
-                bench.normal(1, VOCABULARY, HIDDEN), rope, layers, norm(HIDDEN), new LanguageHead(head));
+        this.lm = new CausalLm(bench.normal(1, VOCABULARY, HIDDEN), rope, layers, norm(HIDDEN), new LanguageHead(head));
         lm.reservePositions(bench.device(), 16);
     }
 

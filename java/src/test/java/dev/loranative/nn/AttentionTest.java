@@ -59,15 +59,18 @@ class AttentionTest {
     void clipped() {
         Attention attention = attention(geometry(0.9f), null, null);
 
-        moduleCheck(attention, bench.normal(1, TOKENS, HIDDEN)).accuracy(5e-4, 1e-2).run();
+        moduleCheck(attention, bench.normal(1, TOKENS, HIDDEN))
+                .accuracy(5e-4, 1e-2)
+                .run();
     }
 
     @Test
     void clippedAfterNorms() {
-        Attention attention =
-                attention(geometry(0.9f), bench.norm(HEADS * HEAD_DIM), bench.norm(KEY_HEADS * HEAD_DIM));
+        Attention attention = attention(geometry(0.9f), bench.norm(HEADS * HEAD_DIM), bench.norm(KEY_HEADS * HEAD_DIM));
 
-        moduleCheck(attention, bench.normal(1, TOKENS, HIDDEN)).accuracy(5e-4, 1e-2).run();
+        moduleCheck(attention, bench.normal(1, TOKENS, HIDDEN))
+                .accuracy(5e-4, 1e-2)
+                .run();
     }
 
     /** The output of a token depends on tokens before it in its own sequence, and on no other. */
@@ -93,8 +96,7 @@ class AttentionTest {
 
     @Test
     void doesNotSeeBehindItsWindow() {
-        Attention attention =
-                attention(new Attention.Geometry(HEADS, KEY_HEADS, HEAD_DIM, 2, 0), null, null);
+        Attention attention = attention(new Attention.Geometry(HEADS, KEY_HEADS, HEAD_DIM, 2, 0), null, null);
         float[] x = bench.bench().normal(TOKENS * HIDDEN);
         float[] before = output(attention, x);
         x[0] += 1;
@@ -130,7 +132,9 @@ class AttentionTest {
     private float[] output(Attention attention, float[] x) {
         Tensor y = bench.bench().unwritten(TOKENS, HIDDEN);
         attention.forward(
-                Pass.evaluation(bench.ops(), bench.slab(), tokens), bench.bench().floats(x, TOKENS, HIDDEN), y);
+                Pass.evaluation(bench.ops(), bench.slab(), tokens),
+                bench.bench().floats(x, TOKENS, HIDDEN),
+                y);
         return bench.read(y);
     }
 

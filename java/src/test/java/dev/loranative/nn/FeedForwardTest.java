@@ -99,8 +99,7 @@ class FeedForwardTest {
     @ParameterizedTest
     @CsvSource({"false,false", "true,true"})
     void theRouterAloneTrains(boolean renormalise, boolean auxiliaryLoss) {
-        Mixture mixture =
-                mixture(renormalise, false, new int[EXPERTS], bench.adaptedSlot("router", HIDDEN, EXPERTS));
+        Mixture mixture = mixture(renormalise, false, new int[EXPERTS], bench.adaptedSlot("router", HIDDEN, EXPERTS));
 
         check(mixture, auxiliaryLoss);
 
@@ -141,9 +140,7 @@ class FeedForwardTest {
                             : null;
                     return Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, null, statistics[0]);
                 })
-                .plus(() -> auxiliaryLoss
-                        ? COEFFICIENT * statistics[0].loss().toDoubles(bench.device())[0]
-                        : 0)
+                .plus(() -> auxiliaryLoss ? COEFFICIENT * statistics[0].loss().toDoubles(bench.device())[0] : 0)
                 .run();
     }
 
@@ -187,8 +184,8 @@ class FeedForwardTest {
         for (int expert = 0; expert < EXPERTS; expert++) {
             int number = expert;
             if (Arrays.stream(chosen).noneMatch(id -> id == number)) {
-                bench.parameters().removeIf(parameter ->
-                        parameter.name().matches("experts\\.\\w+\\." + number + "\\.[ab]"));
+                bench.parameters()
+                        .removeIf(parameter -> parameter.name().matches("experts\\.\\w+\\." + number + "\\.[ab]"));
             }
         }
     }

@@ -15,8 +15,7 @@ import java.util.function.DoubleSupplier;
  * @param tolerance error allowed for a gradient of norm 1
  * @param rounding error allowed besides, for the float32 of the loss divided by the step
  */
-public record GradientCheck(
-        Workbench bench, DoubleSupplier loss, double step, double tolerance, double rounding) {
+public record GradientCheck(Workbench bench, DoubleSupplier loss, double step, double tolerance, double rounding) {
 
     private static final int DIRECTIONS = 3;
 

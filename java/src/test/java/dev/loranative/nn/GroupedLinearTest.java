@@ -40,8 +40,9 @@ class GroupedLinearTest {
         check(linear, null);
 
         assertThat(linear.isTrainable()).isTrue();
-        idle.forEach(parameter ->
-                assertThat(bench.read(parameter.gradient())).as(parameter.name()).containsOnly(0));
+        idle.forEach(parameter -> assertThat(bench.read(parameter.gradient()))
+                .as(parameter.name())
+                .containsOnly(0));
     }
 
     @Test

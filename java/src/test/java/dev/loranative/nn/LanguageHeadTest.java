@@ -61,7 +61,9 @@ class LanguageHeadTest {
         float[] gradient = bench.read(dx);
         float[] withGradient = bench.read(losses);
         assertThat(withGradient).hasSize(4);
-        assertThat(Arrays.copyOfRange(gradient, HIDDEN, 2 * HIDDEN)).as("a row without label").containsOnly(0);
+        assertThat(Arrays.copyOfRange(gradient, HIDDEN, 2 * HIDDEN))
+                .as("a row without label")
+                .containsOnly(0);
         float[][] gradients = bench.parameters().stream()
                 .map(parameter -> bench.read(parameter.gradient()))
                 .toArray(float[][]::new);

@@ -168,8 +168,8 @@ final class ModuleCheck {
 
     private float[][] parameterGradients() {
         return bench.parameters().stream()
-                .map(parameter -> Arrays.copyOf(
-                        bench.read(parameter.gradient()), (int) parameter.gradient().size()))
+                .map(parameter -> Arrays.copyOf(bench.read(parameter.gradient()), (int)
+                        parameter.gradient().size()))
                 .toArray(float[][]::new);
     }
 }

@@ -135,9 +135,7 @@ public final class Workbench implements AutoCloseable {
             values[i] = (float) (adapterRandom.nextGaussian() / Math.sqrt(columns));
         }
         Parameter parameter = new Parameter(
-                name,
-                bench.floats(values, rows, columns),
-                Tensor.allocate(device(), DType.F32, rows, columns));
+                name, bench.floats(values, rows, columns), Tensor.allocate(device(), DType.F32, rows, columns));
         parameters.add(parameter);
         return parameter;
     }

@@ -53,16 +53,20 @@ class SchedulesTest {
     void goldensCoverEveryScheduleThatFollowsTheStep() throws Exception {
         Set<ScheduleType> covered = goldens().stream().map(Golden::scheduleType).collect(Collectors.toSet());
         assertThat(covered)
-                .containsExactlyInAnyOrderElementsOf(EnumSet.complementOf(
-                        EnumSet.of(ScheduleType.REDUCE_LR_ON_PLATEAU, ScheduleType.GREEDY)));
+                .containsExactlyInAnyOrderElementsOf(
+                        EnumSet.complementOf(EnumSet.of(ScheduleType.REDUCE_LR_ON_PLATEAU, ScheduleType.GREEDY)));
     }
 
     @Test
     void aShareOfTheStepsIsRoundedUp() {
-        assertThat(new ScheduleOptions(ScheduleType.LINEAR, 0.25, 0, Map.of()).warmupSteps(10)).isEqualTo(3);
-        assertThat(new ScheduleOptions(ScheduleType.LINEAR, 0, 0.25, Map.of()).warmupSteps(10)).isEqualTo(3);
-        assertThat(new ScheduleOptions(ScheduleType.LINEAR, 2.5, 0.9, Map.of()).warmupSteps(10)).isEqualTo(2);
-        assertThat(new ScheduleOptions(ScheduleType.LINEAR, 0, 0, Map.of()).warmupSteps(10)).isZero();
+        assertThat(new ScheduleOptions(ScheduleType.LINEAR, 0.25, 0, Map.of()).warmupSteps(10))
+                .isEqualTo(3);
+        assertThat(new ScheduleOptions(ScheduleType.LINEAR, 0, 0.25, Map.of()).warmupSteps(10))
+                .isEqualTo(3);
+        assertThat(new ScheduleOptions(ScheduleType.LINEAR, 2.5, 0.9, Map.of()).warmupSteps(10))
+                .isEqualTo(2);
+        assertThat(new ScheduleOptions(ScheduleType.LINEAR, 0, 0, Map.of()).warmupSteps(10))
+                .isZero();
     }
 
     @ParameterizedTest

@@ -10,8 +10,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class AttentionsTest {
 
     /** @param keyOffsets differs from queryOffsets where earlier keys come from a cache */
-    private record Case(
-            int heads, int keyHeads, int headDim, int window, int[] queryOffsets, int[] keyOffsets) {
+    private record Case(int heads, int keyHeads, int headDim, int window, int[] queryOffsets, int[] keyOffsets) {
 
         static Case packed(int heads, int keyHeads, int headDim, int window, int... offsets) {
             return new Case(heads, keyHeads, headDim, window, offsets, offsets);
@@ -78,7 +77,16 @@ class AttentionsTest {
         }
 
         private void attend(
-                Case c, float[] q, float[] k, float[] v, float[] dO, int query, int start, int first, int last, int group) {
+                Case c,
+                float[] q,
+                float[] k,
+                float[] v,
+                float[] dO,
+                int query,
+                int start,
+                int first,
+                int last,
+                int group) {
             int dim = c.headDim();
             double[] p = new double[last + 1];
             double sum = 0;

@@ -67,8 +67,7 @@ class ElementwiseTest {
     private static DoubleUnaryOperator function(Activation activation) {
         return switch (activation) {
             case SILU -> x -> x / (1 + Math.exp(-x));
-            case GELU_TANH ->
-                x -> 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
+            case GELU_TANH -> x -> 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
             case GELU_ERF -> x -> 0.5 * x * (1 + erf(x / Math.sqrt(2)));
         };
     }
@@ -303,8 +302,8 @@ class ElementwiseTest {
             assertThatThrownBy(() -> elementwise.copy(bench.ints(new int[3], 3), three))
                     .hasMessage("x is I32[3], must have 3 F32 elements");
             assertThatThrownBy(() -> elementwise.cast(three, four)).hasMessageContaining("differ in size");
-            assertThatThrownBy(() -> elementwise.sigmoidGateForward(
-                            bench.unwritten(2, 3), three, bench.unwritten(2, 3), false))
+            assertThatThrownBy(() ->
+                            elementwise.sigmoidGateForward(bench.unwritten(2, 3), three, bench.unwritten(2, 3), false))
                     .hasMessage("gate is F32[3], must have 2 F32 elements");
         }
     }

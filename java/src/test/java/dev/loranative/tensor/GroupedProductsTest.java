@@ -99,10 +99,12 @@ class GroupedProductsTest {
                     int count = OFFSETS[expert + 1] - first;
                     expectedY.put(
                             first, Matrix.of(x, ROWS, IN).part(first, count).times(layer.w[expert].transpose()));
-                    expectedDx.put(first, Matrix.of(dy, ROWS, OUT).part(first, count).times(layer.w[expert]));
+                    expectedDx.put(
+                            first, Matrix.of(dy, ROWS, OUT).part(first, count).times(layer.w[expert]));
                 }
                 results.close("y", y, expectedY.values(), 3e-5);
-                results.close("dx", dx, expectedDx.plus(Matrix.of(before, ROWS, IN)).values(), 3e-5);
+                results.close(
+                        "dx", dx, expectedDx.plus(Matrix.of(before, ROWS, IN)).values(), 3e-5);
             }
         });
     }
@@ -159,11 +161,9 @@ class GroupedProductsTest {
             if (rank > 0) {
                 Matrix inner = seen.times(layer.a[expert].transpose());
                 for (int row = 0; row < count; row++) {
-                    System.arraycopy(
-                            inner.values(), row * rank, expectedU.values(), (first + row) * MAX_RANK, rank);
+                    System.arraycopy(inner.values(), row * rank, expectedU.values(), (first + row) * MAX_RANK, rank);
                 }
-                output = output.plus(
-                        inner.times(layer.b[expert].transpose()).times(SCALES[expert]));
+                output = output.plus(inner.times(layer.b[expert].transpose()).times(SCALES[expert]));
                 Matrix dInner = gradient.times(layer.b[expert]).times(SCALES[expert]);
                 throughAdapter.put(first, dInner.times(layer.a[expert]));
                 Matrix gradA = dInner.transpose().times(seen);

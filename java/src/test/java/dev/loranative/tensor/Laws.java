@@ -82,7 +82,9 @@ final class Laws {
         List<int[]> together = run(tier, 2, law);
         assertThat(together).hasSameSizeAs(alone);
         for (int i = 0; i < alone.size(); i++) {
-            assertThat(together.get(i)).as("bits of result " + i + " with two threads").isEqualTo(alone.get(i));
+            assertThat(together.get(i))
+                    .as("bits of result " + i + " with two threads")
+                    .isEqualTo(alone.get(i));
         }
     }
 

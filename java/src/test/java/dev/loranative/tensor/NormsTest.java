@@ -187,8 +187,7 @@ class NormsTest {
             Tensor table = bench.unwritten(7, 3);
             Tensor y = bench.floats(new float[6], 2, 3);
 
-            assertThatThrownBy(
-                            () -> bench.ops().norms().embeddingForward(table, bench.ints(new int[] {6, 7}, 2), y))
+            assertThatThrownBy(() -> bench.ops().norms().embeddingForward(table, bench.ints(new int[] {6, 7}, 2), y))
                     .isInstanceOf(KernelException.class)
                     .hasMessageContaining("ln_embedding_fwd")
                     .hasMessageContaining("7");
@@ -202,9 +201,8 @@ class NormsTest {
             Tensor table = bench.unwritten(4, 2);
             Tensor x = bench.unwritten(1, 4);
 
-            assertThatThrownBy(() -> bench.ops()
-                            .norms()
-                            .rope(x, table, table, bench.ints(new int[] {4}, 1), 1, 4, false))
+            assertThatThrownBy(() ->
+                            bench.ops().norms().rope(x, table, table, bench.ints(new int[] {4}, 1), 1, 4, false))
                     .isInstanceOf(KernelException.class)
                     .hasMessageContaining("ln_rope")
                     .hasMessageContaining("4");

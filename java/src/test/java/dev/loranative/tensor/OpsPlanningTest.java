@@ -127,8 +127,7 @@ class OpsPlanningTest {
     /** A transposed product is packed, which takes scratch. */
     private void product(Slab slab, int size) {
         long mark = slab.mark();
-        ops.products()
-                .matmul(slab.floats(size, 8), false, slab.floats(8, size), false, slab.floats(size, size), 1, 0);
+        ops.products().matmul(slab.floats(size, 8), false, slab.floats(8, size), false, slab.floats(size, size), 1, 0);
         slab.release(mark);
     }
 

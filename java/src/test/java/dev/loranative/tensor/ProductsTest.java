@@ -44,7 +44,11 @@ class ProductsTest {
         Matrix right = transposeB ? Matrix.of(b, n, k).transpose() : Matrix.of(b, k, n);
         Matrix product = left.times(right);
         results.close("product", written, product.values(), 3e-5);
-        results.close("sum", added, product.times(0.5).plus(Matrix.of(c, m, n).times(-2)).values(), 3e-5);
+        results.close(
+                "sum",
+                added,
+                product.times(0.5).plus(Matrix.of(c, m, n).times(-2)).values(),
+                3e-5);
     }
 
     @ParameterizedTest
@@ -86,7 +90,8 @@ class ProductsTest {
         results.close("y", plain, y.values(), 3e-5);
         results.close("y with bias", biased, y.plusRow(Matrix.doubles(bias)).values(), 3e-5);
         results.close("dx", dx, gradient.values(), 3e-5);
-        results.close("dx added", dxAdded, gradient.plus(Matrix.of(before, rows, in)).values(), 3e-5);
+        results.close(
+                "dx added", dxAdded, gradient.plus(Matrix.of(before, rows, in)).values(), 3e-5);
     }
 
     @ParameterizedTest
@@ -183,8 +188,7 @@ class ProductsTest {
             float[] b = bench.normal(3 * 2);
             float[] weight = bench.normal(3 * 5);
             float[] dy = bench.normal(4 * 3);
-            Products.Lora frozen =
-                    new Products.Lora(bench.floats(a, 2, 5), bench.floats(b, 3, 2), null, null, 0.5f);
+            Products.Lora frozen = new Products.Lora(bench.floats(a, 2, 5), bench.floats(b, 3, 2), null, null, 0.5f);
             Tensor x = bench.floats(bench.normal(4 * 5), 4, 5);
             Tensor u = bench.floats(bench.normal(4 * 2), 4, 2);
             Tensor v = bench.unwritten(4, 2);
@@ -238,8 +242,7 @@ class ProductsTest {
                             null,
                             false))
                     .hasMessage("dx is F32[5, 4], must be F32[4, 5]");
-            assertThatThrownBy(() ->
-                            products.matmul(x, false, weight, false, bench.unwritten(4, 3), 1, 0))
+            assertThatThrownBy(() -> products.matmul(x, false, weight, false, bench.unwritten(4, 3), 1, 0))
                     .hasMessage("b is F32[3, 5], must be [5, 3]");
         }
     }

@@ -168,9 +168,8 @@ class RoutingTest {
         }
         double objective = 0;
         for (int j = 0; j < TOP_K; j++) {
-            objective += dWeights[t * TOP_K + j]
-                    * exponentials[choice.ids[t * TOP_K + j]]
-                    / (renormalise ? chosen : sum);
+            objective +=
+                    dWeights[t * TOP_K + j] * exponentials[choice.ids[t * TOP_K + j]] / (renormalise ? chosen : sum);
         }
         for (int i = 0; auxiliary && i < EXPERTS; i++) {
             objective += dProbabilities[i] * exponentials[i] / sum;
@@ -335,15 +334,12 @@ class RoutingTest {
             Tensor logits = bench.unwritten(4, 6);
             Tensor ids = bench.ints(new int[8], 4, 2);
 
-            assertThatThrownBy(() -> routing.routerForward(
-                            logits, logits, ids, bench.unwritten(4, 3), null, null, true))
+            assertThatThrownBy(
+                            () -> routing.routerForward(logits, logits, ids, bench.unwritten(4, 3), null, null, true))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessage("weights is F32[4, 3], must be F32[4, 2]");
             assertThatThrownBy(() -> routing.plan(
-                            ids,
-                            bench.ints(new int[7], 7),
-                            bench.ints(new int[7], 7),
-                            bench.ints(new int[8], 8)))
+                            ids, bench.ints(new int[7], 7), bench.ints(new int[7], 7), bench.ints(new int[8], 8)))
                     .hasMessage("rowsOfPairs is I32[7], must be I32[8]");
             assertThatThrownBy(() -> routing.gatherRows(logits, ids.reshape(8), bench.unwritten(8, 5)))
                     .hasMessage("y is F32[8, 5], must be F32[8, 6]");

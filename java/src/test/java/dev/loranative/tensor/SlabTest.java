@@ -65,7 +65,9 @@ class SlabTest {
                 .hasMessageContaining("[-2, 3]");
         assertThatThrownBy(() -> slab.floats(-2, -3)).hasMessageContaining("[-2, -3]");
         assertThat(slab.mark()).isZero();
-        assertThatThrownBy(() -> slab.release(64)).isInstanceOf(IllegalStateException.class).hasMessageContaining("64");
+        assertThatThrownBy(() -> slab.release(64))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("64");
         assertThatThrownBy(() -> slab.release(-64)).isInstanceOf(IllegalStateException.class);
     }
 

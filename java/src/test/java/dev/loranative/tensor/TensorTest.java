@@ -21,7 +21,9 @@ class TensorTest {
 
     @Test
     void newMemoryIsZero() {
-        assertThat(Tensor.allocate(device, DType.F32, 3, 5).toFloats(device)).hasSize(15).containsOnly(0);
+        assertThat(Tensor.allocate(device, DType.F32, 3, 5).toFloats(device))
+                .hasSize(15)
+                .containsOnly(0);
     }
 
     @Test
@@ -77,8 +79,7 @@ class TensorTest {
         assertThatThrownBy(() -> floats.copyFrom(device, new float[3]))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessage("3 F32 values do not match F32[2, 2]");
-        assertThatThrownBy(() -> floats.copyFrom(device, new int[4]))
-                .hasMessage("4 I32 values do not match F32[2, 2]");
+        assertThatThrownBy(() -> floats.copyFrom(device, new int[4])).hasMessage("4 I32 values do not match F32[2, 2]");
         assertThatThrownBy(() -> floats.copyFrom(device, MemorySegment.ofArray(new byte[15])))
                 .hasMessage("15 bytes cannot fill F32[2, 2]");
         assertThatThrownBy(() -> floats.toDoubles(device)).hasMessage("4 F64 values do not match F32[2, 2]");

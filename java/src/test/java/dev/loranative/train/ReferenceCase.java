@@ -22,8 +22,10 @@ import tools.jackson.databind.json.JsonMapper;
 record ReferenceCase(String name, Path folder, JsonNode run) {
 
     /** Python writes NaN, the loss of a sequence without labels. */
-    private static final JsonMapper JSON =
-            JsonMapper.builder().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+            .build();
+
     private static final Path ROOT = Path.of("src", "test", "resources", "reference");
 
     static List<ReferenceCase> all() {
@@ -38,7 +40,10 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
     }
 
     static ReferenceCase of(String name) {
-        return all().stream().filter(found -> found.name().equals(name)).findFirst().orElseThrow();
+        return all().stream()
+                .filter(found -> found.name().equals(name))
+                .findFirst()
+                .orElseThrow();
     }
 
     static JsonNode json(Path folder, String file) {
@@ -59,13 +64,16 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
                 "--train-sampling-strategy", "sequential"));
         run.get("train").properties().forEach(entry -> {
             flags.add("--" + entry.getKey().replace('_', '-'));
-            flags.add(entry.getValue().isString()
-                    ? entry.getValue().stringValue()
-                    : entry.getValue().toString());
+            flags.add(
+                    entry.getValue().isString()
+                            ? entry.getValue().stringValue()
+                            : entry.getValue().toString());
         });
         if (run.path("router_aux_loss").asBoolean()) {
             flags.add("--router-aux-loss-coef");
-            flags.add(json(folder.resolve("model"), "config.json").get("router_aux_loss_coef").toString());
+            flags.add(json(folder.resolve("model"), "config.json")
+                    .get("router_aux_loss_coef")
+                    .toString());
         }
         flags.addAll(List.of(more));
         return TrainConfig.parse(Optional.empty(), flags);

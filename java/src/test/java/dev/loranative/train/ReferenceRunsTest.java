@@ -42,7 +42,8 @@ class ReferenceRunsTest {
         Path output = temporary.resolve("out");
         QuietListener listener = new QuietListener();
 
-        assertThat(Training.run(reference.config(output), listener, () -> false)).isTrue();
+        assertThat(Training.run(reference.config(output), listener, () -> false))
+                .isTrue();
 
         List<JsonNode> expected = reference.steps();
         assertThat(listener.steps).hasSameSizeAs(expected);
@@ -54,11 +55,14 @@ class ReferenceRunsTest {
             double norm = want.get("grad_norm").asDouble();
             assertThat(step.gradNorm()).as("gradient norm of step %d", i + 1).isCloseTo(norm, within(GRADIENT * norm));
             double rate = want.get("learning_rate").asDouble();
-            assertThat(step.learningRate()).as("learning rate of step %d", i + 1).isCloseTo(rate, within(1e-12));
+            assertThat(step.learningRate())
+                    .as("learning rate of step %d", i + 1)
+                    .isCloseTo(rate, within(1e-12));
         }
         assertCloseAsAWhole(
                 ReferenceCase.tensors(output.resolve(AdapterFiles.TENSORS)),
-                ReferenceCase.tensors(reference.folder().resolve("adapter_final").resolve(AdapterFiles.TENSORS)));
+                ReferenceCase.tensors(
+                        reference.folder().resolve("adapter_final").resolve(AdapterFiles.TENSORS)));
     }
 
     @ParameterizedTest
@@ -69,10 +73,13 @@ class ReferenceRunsTest {
         try (TrainSetup setup = new TrainPreparation(config, new QuietListener()).prepare()) {
             gradients = gradientsOfFirstStep(setup);
         }
-        Map<String, float[]> expected = ReferenceCase.tensors(
-                reference.folder().resolve("expected").resolve("grads.safetensors"));
+        Map<String, float[]> expected =
+                ReferenceCase.tensors(reference.folder().resolve("expected").resolve("grads.safetensors"));
         assertThat(gradients).hasSameSizeAs(expected);
-        double largest = expected.values().stream().mapToDouble(ReferenceRunsTest::norm).max().orElseThrow();
+        double largest = expected.values().stream()
+                .mapToDouble(ReferenceRunsTest::norm)
+                .max()
+                .orElseThrow();
         gradients.forEach((name, actual) -> {
             float[] want = expected.get("base_model.model." + name);
             assertThat(want).as("the reference has " + name).isNotNull();
@@ -100,7 +107,9 @@ class ReferenceRunsTest {
             assertThat(examples).hasSize(expected.length);
             for (int i = 0; i < expected.length; i++) {
                 if (Double.isNaN(expected[i])) {
-                    assertThat(examples.get(i).tokens()).as("labels of sequence %d", i).isZero();
+                    assertThat(examples.get(i).tokens())
+                            .as("labels of sequence %d", i)
+                            .isZero();
                     continue;
                 }
                 assertThat(examples.get(i).loss())
@@ -113,8 +122,8 @@ class ReferenceRunsTest {
     private static Map<String, float[]> gradientsOfFirstStep(TrainSetup setup) {
         MicroBatches microBatches = new MicroBatches(setup.ops(), setup.model(), setup.config(), 0);
         Window window = setup.batcher().window(0);
-        double coefficient =
-                setup.config().model().routerAuxLossCoef() / window.microBatches().size();
+        double coefficient = setup.config().model().routerAuxLossCoef()
+                / window.microBatches().size();
         for (Batch batch : window.microBatches()) {
             Pass pass = microBatches.begin(setup.slab(), batch, coefficient);
             microBatches.run(pass, batch, 1f / window.targets());
