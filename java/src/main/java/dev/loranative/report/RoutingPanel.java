@@ -126,7 +126,8 @@ final class RoutingPanel {
         for (int column = 0; column < routing.intervals().size(); column++) {
             double[] shares = routing.intervals().get(column).shares();
             for (int expert = 0; expert < experts; expert++) {
-                int shade = (int) Math.ceil(SHADES * shares[expert] / Math.max(most, Double.MIN_NORMAL));
+                // The quotient first: it is exactly 1 for the largest share, so no shade is beyond the last.
+                int shade = (int) Math.ceil(SHADES * (shares[expert] / Math.max(most, Double.MIN_NORMAL)));
                 shades[shade]
                         .append('M')
                         .append(column)

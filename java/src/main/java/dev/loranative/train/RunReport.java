@@ -56,8 +56,9 @@ final class RunReport {
     void write(Outcome outcome) {
         try {
             Report.write(folder.report(), data(outcome));
-        } catch (UserException e) {
-            listener.warning("the report is missing or old: " + e.getMessage());
+        } catch (RuntimeException e) {
+            String reason = e instanceof UserException ? e.getMessage() : "internal: " + e;
+            listener.warning("the report is missing or old: " + reason);
         }
     }
 

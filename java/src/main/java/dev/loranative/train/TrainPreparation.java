@@ -31,9 +31,11 @@ import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Function;
 
 /**
@@ -154,6 +156,7 @@ final class TrainPreparation {
             requireSame(LoraKeys.R, config.lora().r(), lora.r(), source.get());
             requireSame(LoraKeys.LORA_ALPHA, config.lora().loraAlpha(), lora.loraAlpha(), source.get());
             requireSame(LoraKeys.USE_RSLORA, config.lora().useRslora(), lora.useRslora(), source.get());
+            requireSameTargets(files, adapter, source.get());
             return new Planned(
                     lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), true));
         }
@@ -170,6 +173,34 @@ final class TrainPreparation {
                     key.name() + " is " + asked + ", but the adapter " + source + " has " + adapter,
                     "leave " + key.name() + " out, or start without init_adapter");
         }
+    }
+
+    /** Targets that were named beside an adapter must be the adapter's own. */
+    private void requireSameTargets(ModelFiles files, Adapter adapter, Path source) {
+        if (!config.values().isSet(LoraKeys.TARGET_MODULES)) {
+            return;
+        }
+        Set<String> named = new LinkedHashSet<>();
+        TargetMatcher.match(config.lora(), files.tree())
+                .list()
+                .forEach(target -> named.add(target.module().name()));
+        Set<String> held = new LinkedHashSet<>();
+        adapter.modules().forEach(module -> held.add(module.module().name()));
+        if (named.equals(held)) {
+            return;
+        }
+        Set<String> different = new LinkedHashSet<>(named);
+        different.removeAll(held);
+        boolean lacks = !different.isEmpty();
+        if (!lacks) {
+            different.addAll(held);
+            different.removeAll(named);
+        }
+        throw UserException.badInput(
+                "target_modules names " + named.size() + " modules, but the adapter " + source + " holds " + held.size()
+                        + (lacks ? "; it lacks " : "; it also holds ")
+                        + different.iterator().next(),
+                "leave target_modules out to train what the adapter holds, or start without init_adapter");
     }
 
     private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {

@@ -18,6 +18,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -199,6 +200,18 @@ class ReportTest {
         // Column 1 of row 3 is the fullest cell; column 1 of row 0 is empty, so it is not drawn.
         assertThat(page.find("//*[@class='cell'][@fill-opacity='1']/@d")).containsExactly("M1 3h1v1h-1z");
         assertThat(String.join("", page.find("//*[@class='cell']/@d"))).doesNotContain("M1 0h");
+    }
+
+    @Test
+    void the_largest_share_has_the_strongest_shade_whatever_its_value() {
+        for (int experts = 1; experts <= 100; experts++) {
+            long[] even = new long[experts];
+            Arrays.fill(even, 1);
+            Routing routing = new Routing(List.of(new Routing.Interval(1, 1, even), new Routing.Interval(2, 2, even)));
+            Page page = Page.of(data(new Outcome.Finished(), threeSteps(), "tiny", routing));
+
+            assertThat(page.find("//*[@class='cell']/@fill-opacity")).containsExactly("1");
+        }
     }
 
     @Test

@@ -94,6 +94,21 @@ class TrainingTest {
     }
 
     @Test
+    void settings_beside_an_adapter_must_be_the_adapters_own() throws IOException {
+        train("first");
+        String adapter = temporary.resolve("first").toString();
+
+        assertThatThrownBy(() -> train("second", "--init-adapter", adapter, "--exclude-modules", "router"))
+                .isInstanceOf(UserException.class)
+                .hasMessageContaining("target_modules names 56 modules, but the adapter " + adapter + " holds 58")
+                .hasMessageContaining("it also holds model.layers.0.mlp.gate");
+        assertThatThrownBy(() -> train("second", "--init-adapter", adapter, "--r", "5"))
+                .isInstanceOf(UserException.class)
+                .hasMessageContaining("r is 5, but the adapter " + adapter + " has 4");
+        assertThat(train("second", "--init-adapter", adapter)).isNotEmpty();
+    }
+
+    @Test
     void old_checkpoints_are_removed_beyond_the_limit() throws IOException {
         train("run", "--save-steps", "1", "--save-total-limit", "2");
 
