@@ -10,7 +10,8 @@ void check_activation(const ln::Checker& check, int32_t activation) {
 
 }  // namespace
 
-int32_t ln_gated_activation_fwd(ln_context* context, int32_t activation, const float* gate, const float* up, float* y, int64_t n) {
+int32_t ln_gated_activation_fwd(ln_context* context, int32_t activation, const float* gate, const float* up, float* y,
+                                int64_t n) {
   return ln::guarded(context, "ln_gated_activation_fwd", [&](const ln::Checker& check) {
     check_activation(check, activation);
     check.at_least("n", n, 0);
@@ -22,8 +23,8 @@ int32_t ln_gated_activation_fwd(ln_context* context, int32_t activation, const f
   });
 }
 
-int32_t ln_gated_activation_bwd(ln_context* context, int32_t activation, const float* dy, const float* gate, const float* up,
-                                float* dgate, float* dup, int64_t n) {
+int32_t ln_gated_activation_bwd(ln_context* context, int32_t activation, const float* dy, const float* gate,
+                                const float* up, float* dgate, float* dup, int64_t n) {
   return ln::guarded(context, "ln_gated_activation_bwd", [&](const ln::Checker& check) {
     check_activation(check, activation);
     check.at_least("n", n, 0);
@@ -37,8 +38,8 @@ int32_t ln_gated_activation_bwd(ln_context* context, int32_t activation, const f
   });
 }
 
-int32_t ln_sigmoid_gate_fwd(ln_context* context, const float* x, const float* gate, float* y, int64_t rows, int64_t width,
-                            int32_t accumulate) {
+int32_t ln_sigmoid_gate_fwd(ln_context* context, const float* x, const float* gate, float* y, int64_t rows,
+                            int64_t width, int32_t accumulate) {
   return ln::guarded(context, "ln_sigmoid_gate_fwd", [&](const ln::Checker& check) {
     check.at_least("rows", rows, 0);
     check.at_least("width", width, 1);
@@ -51,8 +52,8 @@ int32_t ln_sigmoid_gate_fwd(ln_context* context, const float* x, const float* ga
   });
 }
 
-int32_t ln_sigmoid_gate_bwd(ln_context* context, const float* dy, const float* x, const float* gate, float* dx, float* dgate,
-                            int64_t rows, int64_t width) {
+int32_t ln_sigmoid_gate_bwd(ln_context* context, const float* dy, const float* x, const float* gate, float* dx,
+                            float* dgate, int64_t rows, int64_t width) {
   return ln::guarded(context, "ln_sigmoid_gate_bwd", [&](const ln::Checker& check) {
     check.at_least("rows", rows, 0);
     check.at_least("width", width, 1);

@@ -12,8 +12,8 @@ bool check_attention(const ln::Checker& check, const ln_attention_args& args) {
   check.at_least("heads", args.heads, 1);
   check.at_least("key_heads", args.key_heads, 1);
   if (args.heads % args.key_heads != 0) {
-    check.fail(LN_INVALID_ARGUMENT,
-               "heads is " + std::to_string(args.heads) + ", not a multiple of key_heads, " + std::to_string(args.key_heads));
+    check.fail(LN_INVALID_ARGUMENT, "heads is " + std::to_string(args.heads) + ", not a multiple of key_heads, " +
+                                        std::to_string(args.key_heads));
   }
   check.at_least("head_dim", args.head_dim, 1);
   check.at_least("window", args.window, 0);

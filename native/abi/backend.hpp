@@ -17,44 +17,47 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
 void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& args, const Checker& check);
 void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check);
 
-void embedding_fwd(ln_context& context, const void* table, int32_t table_dtype, const int32_t* ids, float* y, int64_t tokens,
+void embedding_fwd(ln_context& context, const void* table, int32_t table_dtype, const int32_t* ids, float* y,
+                   int64_t tokens, int64_t vocabulary, int64_t width, const Checker& check);
+void embedding_bwd(ln_context& context, const float* dy, const int32_t* ids, float* grad_table, int64_t tokens,
                    int64_t vocabulary, int64_t width, const Checker& check);
-void embedding_bwd(ln_context& context, const float* dy, const int32_t* ids, float* grad_table, int64_t tokens, int64_t vocabulary,
-                   int64_t width, const Checker& check);
 void rmsnorm_fwd(ln_context& context, const ln_rmsnorm_fwd_args& args);
 void rmsnorm_bwd(ln_context& context, const ln_rmsnorm_bwd_args& args);
 void rope(ln_context& context, const ln_rope_args& args, const Checker& check);
 void attention_fwd(ln_context& context, const ln_attention_args& args, const Checker& check);
 void attention_bwd(ln_context& context, const ln_attention_args& args, const Checker& check);
 
-void gated_activation_fwd(ln_context& context, int32_t activation, const float* gate, const float* up, float* y, int64_t n);
-void gated_activation_bwd(ln_context& context, int32_t activation, const float* dy, const float* gate, const float* up, float* dgate,
-                          float* dup, int64_t n);
-void sigmoid_gate_fwd(ln_context& context, const float* x, const float* gate, float* y, int64_t rows, int64_t width, bool accumulate);
-void sigmoid_gate_bwd(ln_context& context, const float* dy, const float* x, const float* gate, float* dx, float* dgate, int64_t rows,
-                      int64_t width);
+void gated_activation_fwd(ln_context& context, int32_t activation, const float* gate, const float* up, float* y,
+                          int64_t n);
+void gated_activation_bwd(ln_context& context, int32_t activation, const float* dy, const float* gate, const float* up,
+                          float* dgate, float* dup, int64_t n);
+void sigmoid_gate_fwd(ln_context& context, const float* x, const float* gate, float* y, int64_t rows, int64_t width,
+                      bool accumulate);
+void sigmoid_gate_bwd(ln_context& context, const float* dy, const float* x, const float* gate, float* dx, float* dgate,
+                      int64_t rows, int64_t width);
 void axpby(ln_context& context, float alpha, const float* x, float beta, float* y, int64_t n);
 void cast(ln_context& context, const void* src, int32_t src_dtype, void* dst, int32_t dst_dtype, int64_t n);
 void clamp_fwd(ln_context& context, float* x, int64_t n, float limit);
 void clamp_bwd(ln_context& context, const float* y, float* dy, int64_t n, float limit);
-void dropout(ln_context& context, const float* x, float* y, int64_t n, float p, int64_t seed, int64_t stream, bool accumulate);
+void dropout(ln_context& context, const float* x, float* y, int64_t n, float p, int64_t seed, int64_t stream,
+             bool accumulate);
 
 void router_fwd(ln_context& context, const ln_router_fwd_args& args);
 void router_bwd(ln_context& context, const ln_router_bwd_args& args);
 void load_balancing_loss(ln_context& context, const int64_t* counts, const double* probability_sums, int64_t experts,
                          int64_t router_rows, float coefficient, double* loss, float* dprobabilities);
 void moe_plan(ln_context& context, const ln_moe_plan_args& args, const Checker& check);
-void gather_rows(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t source_rows, int64_t width,
-                 const Checker& check);
-void scatter_rows(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t target_rows,
-                  int64_t width, const Checker& check);
-void moe_combine_fwd(ln_context& context, const float* x, const int32_t* rows_of_pairs, const float* weights, float* y, int64_t tokens,
-                     int64_t top_k, int64_t width, bool accumulate);
-void moe_combine_bwd(ln_context& context, const float* dy, const float* x, const int32_t* rows_of_pairs, const float* weights,
-                     float* dx, float* dweights, int64_t tokens, int64_t top_k, int64_t width);
+void gather_rows(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t source_rows,
+                 int64_t width, const Checker& check);
+void scatter_rows(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows,
+                  int64_t target_rows, int64_t width, const Checker& check);
+void moe_combine_fwd(ln_context& context, const float* x, const int32_t* rows_of_pairs, const float* weights, float* y,
+                     int64_t tokens, int64_t top_k, int64_t width, bool accumulate);
+void moe_combine_bwd(ln_context& context, const float* dy, const float* x, const int32_t* rows_of_pairs,
+                     const float* weights, float* dx, float* dweights, int64_t tokens, int64_t top_k, int64_t width);
 
-void cross_entropy(ln_context& context, float* logits, const int32_t* labels, float* losses, int64_t rows, int64_t vocabulary,
-                   float gradient_scale, bool want_gradient, const Checker& check);
+void cross_entropy(ln_context& context, float* logits, const int32_t* labels, float* losses, int64_t rows,
+                   int64_t vocabulary, float gradient_scale, bool want_gradient, const Checker& check);
 void sum(ln_context& context, const float* x, int64_t n, double* result);
 void sum_of_squares(ln_context& context, const float* x, int64_t n, double* result);
 void adamw(ln_context& context, const ln_adamw_args& args);

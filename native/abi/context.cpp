@@ -43,7 +43,9 @@ int32_t ln_context_destroy(ln_context* context) {
   return LN_OK;
 }
 
-const char* ln_last_error(const ln_context* context) { return context == nullptr ? creation_error.c_str() : context->error.c_str(); }
+const char* ln_last_error(const ln_context* context) {
+  return context == nullptr ? creation_error.c_str() : context->error.c_str();
+}
 
 int32_t ln_query(ln_context* context, int32_t what, int64_t* value) {
   return ln::guarded(context, "ln_query", [&](const ln::Checker& check) {

@@ -10,8 +10,8 @@ void check_sizes(const ln::Checker& check, int64_t tokens, int64_t vocabulary, i
 
 }  // namespace
 
-int32_t ln_embedding_fwd(ln_context* context, const void* table, int32_t table_dtype, const int32_t* ids, float* y, int64_t tokens,
-                         int64_t vocabulary, int64_t width) {
+int32_t ln_embedding_fwd(ln_context* context, const void* table, int32_t table_dtype, const int32_t* ids, float* y,
+                         int64_t tokens, int64_t vocabulary, int64_t width) {
   return ln::guarded(context, "ln_embedding_fwd", [&](const ln::Checker& check) {
     check_sizes(check, tokens, vocabulary, width);
     check.dtype("table_dtype", table_dtype);

@@ -47,7 +47,8 @@ int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linear_bwd_a
     check.pointer("args", args, 8);
     check_sizes(*args, check);
     check.flag("accumulate", args->accumulate);
-    if (args->dx == nullptr && args->dlora_x != nullptr) check.fail(LN_INVALID_ARGUMENT, "dlora_x is given, dx is NULL");
+    if (args->dx == nullptr && args->dlora_x != nullptr)
+      check.fail(LN_INVALID_ARGUMENT, "dlora_x is given, dx is NULL");
     if ((args->grad_a == nullptr) != (args->grad_b == nullptr)) {
       check.fail(LN_INVALID_ARGUMENT, "grad_a and grad_b must both be given or both be NULL");
     }

@@ -1,5 +1,5 @@
-// Turning C++ into the C border: every entry point runs inside guarded(), which catches everything and leaves one line of text on the
-// context. Checks are written once here and compiled into every library (CPU, CUDA).
+// Turning C++ into the C border: every entry point runs inside guarded(), which catches everything and leaves one line
+// of text on the context. Checks are written once here and compiled into every library (CPU, CUDA).
 #pragma once
 
 #include <cstdint>
@@ -47,24 +47,30 @@ class Checker {
   }
   void at_least(const char* name, int64_t value, int64_t least) const {
     if (value < least) {
-      fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be at least " + std::to_string(least));
+      fail(LN_INVALID_ARGUMENT,
+           std::string(name) + " is " + std::to_string(value) + ", must be at least " + std::to_string(least));
     }
   }
   void at_most(const char* name, int64_t value, int64_t most) const {
     if (value > most) {
-      fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be at most " + std::to_string(most));
+      fail(LN_INVALID_ARGUMENT,
+           std::string(name) + " is " + std::to_string(value) + ", must be at most " + std::to_string(most));
     }
   }
   void flag(const char* name, int32_t value) const {
-    if (value != 0 && value != 1) fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be 0 or 1");
+    if (value != 0 && value != 1)
+      fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be 0 or 1");
   }
   void dtype(const char* name, int32_t value) const {
-    if (value < LN_F32 || value > LN_F16) fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", not an ln_dtype");
+    if (value < LN_F32 || value > LN_F16)
+      fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", not an ln_dtype");
   }
   void finite(const char* name, double value) const {
     if (!(value - value == 0)) fail(LN_INVALID_ARGUMENT, std::string(name) + " is not finite");
   }
-  [[noreturn]] void fail(int32_t status, const std::string& text) const { throw Error{status, std::string(function_) + ": " + text}; }
+  [[noreturn]] void fail(int32_t status, const std::string& text) const {
+    throw Error{status, std::string(function_) + ": " + text};
+  }
 
  private:
   const char* function_;
@@ -96,8 +102,8 @@ int32_t guarded(ln_context* context, const char* function, Body body) noexcept {
 /// Scratch of the context, or a refusal that names both sizes.
 inline void* require_scratch(const ln_context& context, const Checker& check, int64_t bytes) {
   if (bytes > context.scratch_bytes) {
-    check.fail(LN_SCRATCH_TOO_SMALL,
-               "needs " + std::to_string(bytes) + " bytes of scratch, the context has " + std::to_string(context.scratch_bytes));
+    check.fail(LN_SCRATCH_TOO_SMALL, "needs " + std::to_string(bytes) + " bytes of scratch, the context has " +
+                                         std::to_string(context.scratch_bytes));
   }
   return context.scratch;
 }

@@ -6,7 +6,8 @@ int32_t ln_rmsnorm_fwd(ln_context* context, const ln_rmsnorm_fwd_args* args) {
     check.at_least("rows", args->rows, 0);
     check.at_least("width", args->width, 1);
     check.dtype("weight_dtype", args->weight_dtype);
-    if (!(args->epsilon >= 0)) check.fail(LN_INVALID_ARGUMENT, "epsilon is " + std::to_string(args->epsilon) + ", must be at least 0");
+    if (!(args->epsilon >= 0))
+      check.fail(LN_INVALID_ARGUMENT, "epsilon is " + std::to_string(args->epsilon) + ", must be at least 0");
     if (args->rows == 0) return;
     check.pointer("x", args->x);
     check.optional("residual", args->residual);

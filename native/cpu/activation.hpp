@@ -9,9 +9,11 @@ namespace ln::cpu {
 
 struct ActivationKernels {
   void (*gated_fwd)(int32_t activation, const float* gate, const float* up, float* y, int64_t n);
-  void (*gated_bwd)(int32_t activation, const float* dy, const float* gate, const float* up, float* dgate, float* dup, int64_t n);
+  void (*gated_bwd)(int32_t activation, const float* dy, const float* gate, const float* up, float* dgate, float* dup,
+                    int64_t n);
   void (*sigmoid_gate_fwd)(const float* x, const float* gate, float* y, int64_t rows, int64_t width, bool accumulate);
-  void (*sigmoid_gate_bwd)(const float* dy, const float* x, const float* gate, float* dx, float* dgate, int64_t rows, int64_t width);
+  void (*sigmoid_gate_bwd)(const float* dy, const float* x, const float* gate, float* dx, float* dgate, int64_t rows,
+                           int64_t width);
 };
 
 LN_TIERS(ActivationKernels, activation_kernels)

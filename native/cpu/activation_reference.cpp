@@ -40,7 +40,8 @@ void gated_fwd(int32_t activation, const float* gate, const float* up, float* y,
   for (int64_t i = 0; i < n; ++i) y[i] = activate(activation, gate[i]).value * up[i];
 }
 
-void gated_bwd(int32_t activation, const float* dy, const float* gate, const float* up, float* dgate, float* dup, int64_t n) {
+void gated_bwd(int32_t activation, const float* dy, const float* gate, const float* up, float* dgate, float* dup,
+               int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     const Point a = activate(activation, gate[i]);
     const float d = dy[i];
@@ -56,7 +57,8 @@ void sigmoid_gate_fwd(const float* x, const float* gate, float* y, int64_t rows,
   }
 }
 
-void sigmoid_gate_bwd(const float* dy, const float* x, const float* gate, float* dx, float* dgate, int64_t rows, int64_t width) {
+void sigmoid_gate_bwd(const float* dy, const float* x, const float* gate, float* dx, float* dgate, int64_t rows,
+                      int64_t width) {
   for (int64_t r = 0; r < rows; ++r) {
     const float s = sigmoid(gate[r]);
     double dot = 0;

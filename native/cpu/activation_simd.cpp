@@ -33,7 +33,8 @@ template <int Activation>
 void gated_fwd_of(const float* gate, const float* up, float* y, int64_t n) {
   int64_t i = 0;
   for (; i + kWidth <= n; i += kWidth) store(y + i, activate<Activation>(load(gate + i)).value * load(up + i));
-  if (i < n) store_part(y + i, activate<Activation>(load_part(gate + i, n - i)).value * load_part(up + i, n - i), n - i);
+  if (i < n)
+    store_part(y + i, activate<Activation>(load_part(gate + i, n - i)).value * load_part(up + i, n - i), n - i);
 }
 
 template <int Activation>
@@ -52,7 +53,8 @@ void gated_fwd(int32_t activation, const float* gate, const float* up, float* y,
   gated_fwd_of<LN_GELU_ERF>(gate, up, y, n);
 }
 
-void gated_bwd(int32_t activation, const float* dy, const float* gate, const float* up, float* dgate, float* dup, int64_t n) {
+void gated_bwd(int32_t activation, const float* dy, const float* gate, const float* up, float* dgate, float* dup,
+               int64_t n) {
   if (activation == LN_SILU) return gated_bwd_of<LN_SILU>(dy, gate, up, dgate, dup, n);
   if (activation == LN_GELU_TANH) return gated_bwd_of<LN_GELU_TANH>(dy, gate, up, dgate, dup, n);
   gated_bwd_of<LN_GELU_ERF>(dy, gate, up, dgate, dup, n);
@@ -68,7 +70,8 @@ void sigmoid_gate_fwd(const float* x, const float* gate, float* y, int64_t rows,
   }
 }
 
-void sigmoid_gate_bwd(const float* dy, const float* x, const float* gate, float* dx, float* dgate, int64_t rows, int64_t width) {
+void sigmoid_gate_bwd(const float* dy, const float* x, const float* gate, float* dx, float* dgate, int64_t rows,
+                      int64_t width) {
   for (int64_t r = 0; r < rows; ++r, dy += width, x += width, dx += width) {
     const Sigmoid s = sigmoid(broadcast(gate[r]));
     vf dot[2] = {};

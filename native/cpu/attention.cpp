@@ -28,16 +28,21 @@ Layout forward_layout(const ln_context& context, const ln_attention_args& args) 
 }
 
 Layout backward_layout(const ln_context& context, const ln_attention_args& args) {
-  return Layout(context, std::max(args.query_tokens, args.key_tokens), attention_gradient_kernels(tier(context)).scratch_floats(args.head_dim));
+  return Layout(context, std::max(args.query_tokens, args.key_tokens),
+                attention_gradient_kernels(tier(context)).scratch_floats(args.head_dim));
 }
 
 void check_offsets(const Checker& check, const char* name, const int32_t* offsets, int64_t sequences, int64_t tokens) {
-  const auto place = [&](int64_t s) { return std::string(name) + "[" + std::to_string(s) + "] is " + std::to_string(offsets[s]); };
+  const auto place = [&](int64_t s) {
+    return std::string(name) + "[" + std::to_string(s) + "] is " + std::to_string(offsets[s]);
+  };
   if (offsets[0] != 0) check.fail(LN_INVALID_ARGUMENT, place(0) + ", must be 0");
   for (int64_t s = 0; s < sequences; ++s) {
-    if (offsets[s + 1] < offsets[s]) check.fail(LN_INVALID_ARGUMENT, place(s + 1) + ", below the one before, " + std::to_string(offsets[s]));
+    if (offsets[s + 1] < offsets[s])
+      check.fail(LN_INVALID_ARGUMENT, place(s + 1) + ", below the one before, " + std::to_string(offsets[s]));
   }
-  if (offsets[sequences] != tokens) check.fail(LN_INVALID_ARGUMENT, place(sequences) + ", must be the number of tokens, " + std::to_string(tokens));
+  if (offsets[sequences] != tokens)
+    check.fail(LN_INVALID_ARGUMENT, place(sequences) + ", must be the number of tokens, " + std::to_string(tokens));
 }
 
 void check_sequences(const Checker& check, const ln_attention_args& args) {
@@ -46,41 +51,46 @@ void check_sequences(const Checker& check, const ln_attention_args& args) {
   for (int64_t s = 0; s < args.sequences; ++s) {
     const AttentionSequence sequence = attention_sequence(args, s);
     if (sequence.keys < sequence.queries) {
-      check.fail(LN_INVALID_ARGUMENT, "sequence " + std::to_string(s) + " has " + std::to_string(sequence.queries) + " queries but " +
-                                          std::to_string(sequence.keys) + " keys");
+      check.fail(LN_INVALID_ARGUMENT, "sequence " + std::to_string(s) + " has " + std::to_string(sequence.queries) +
+                                          " queries but " + std::to_string(sequence.keys) + " keys");
     }
   }
 }
 
-using Span = AttentionSpan (*)(const AttentionSequence&, int64_t first, int64_t last);
-
-/// Cuts every sequence into tiles, those with the most work first.
-int64_t list_tiles(const ln_attention_args& args, int64_t AttentionSequence::*length, Span seen, AttentionTile* tiles) {
+/// Cuts every sequence into tiles: the longest sequence first, and of a sequence the tiles with the most work first,
+/// which are the last queries or the first keys.
+int64_t list_tiles(const ln_attention_args& args, const int32_t* offsets, bool last_first, AttentionTile* tiles) {
   int64_t count = 0;
   for (int64_t s = 0; s < args.sequences; ++s) {
-    const AttentionSequence sequence = attention_sequence(args, s);
-    for (int64_t first = 0; first < sequence.*length; first += kAttentionTile) {
-      const int64_t last = std::min(first + kAttentionTile, sequence.*length);
-      const AttentionSpan others = seen(sequence, first, last);
-      tiles[count++] = {static_cast<int32_t>(s), static_cast<int32_t>(first), static_cast<int32_t>(last - first),
-                        static_cast<int32_t>(others.last - others.first)};
+    const int32_t length = offsets[s + 1] - offsets[s], size = static_cast<int32_t>(kAttentionTile);
+    const int32_t last = (length - 1) / size;
+    for (int32_t rank = 0; length > 0 && rank <= last; ++rank) {
+      const int32_t first = (last_first ? last - rank : rank) * size;
+      tiles[count++] = {static_cast<int32_t>(s), first, std::min(size, length - first), rank};
     }
   }
-  std::sort(tiles, tiles + count, [](const AttentionTile& a, const AttentionTile& b) {
-    const int64_t work_a = int64_t{a.count} * a.others, work_b = int64_t{b.count} * b.others;
-    if (work_a != work_b) return work_a > work_b;
-    return a.sequence != b.sequence ? a.sequence < b.sequence : a.first < b.first;
+  const auto length = [&](const AttentionTile& tile) { return offsets[tile.sequence + 1] - offsets[tile.sequence]; };
+  std::sort(tiles, tiles + count, [&](const AttentionTile& a, const AttentionTile& b) {
+    if (length(a) != length(b)) return length(a) > length(b);
+    return a.sequence != b.sequence ? a.sequence < b.sequence : a.rank < b.rank;
   });
   return count;
 }
 
-/// Calls body(tile, head, scratch of the thread) for every tile and head.
+/// Calls body(tile, head, scratch of the thread) for every tile and head: sequence by sequence, in it head by head, so
+/// that the other side of a head, which all its tiles read, stays in the caches.
 template <typename Body>
-void run_tiles(const ln_context& context, const Layout& layout, int64_t tile_count, int64_t heads, const Body& body) {
+void run_tiles(const ln_context& context, const Layout& layout, const int32_t* offsets, int64_t tile_count,
+               int64_t heads, const Body& body) {
   const AttentionTile* tiles = static_cast<const AttentionTile*>(context.scratch);
   char* threads = static_cast<char*>(context.scratch) + layout.tiles_bytes;
   pool(context).run(tile_count * heads, [&](int64_t task, int worker) {
-    body(tiles[task / heads], task % heads, reinterpret_cast<float*>(threads + worker * layout.thread_bytes));
+    const AttentionTile& any = tiles[task / heads];  // of the task's sequence
+    const int64_t of_sequence =
+        (offsets[any.sequence + 1] - offsets[any.sequence] + kAttentionTile - 1) / kAttentionTile;
+    const int64_t first = task / heads - any.rank, local = task - first * heads;
+    body(tiles[first + local % of_sequence], local / of_sequence,
+         reinterpret_cast<float*>(threads + worker * layout.thread_bytes));
   });
 }
 
@@ -101,14 +111,15 @@ void attention_fwd(ln_context& context, const ln_attention_args& args, const Che
   auto* tiles = static_cast<cpu::AttentionTile*>(require_scratch(context, check, layout.total));
   const cpu::AttentionKernels& kernels = cpu::attention_kernels(cpu::tier(context));
   const int64_t group = args.heads / args.key_heads;
-  const int64_t count = cpu::list_tiles(args, &cpu::AttentionSequence::queries, cpu::attention_keys, tiles);
-  cpu::run_tiles(context, layout, count, args.heads, [&](const cpu::AttentionTile& tile, int64_t head, float* scratch) {
-    if (args.query_offsets[tile.sequence + 1] - args.query_offsets[tile.sequence] > 1) {
-      kernels.forward(args, tile, head, scratch);
-    } else if (head % group == 0) {
-      kernels.forward_single(args, tile.sequence, head / group, scratch);
-    }
-  });
+  const int64_t count = cpu::list_tiles(args, args.query_offsets, true, tiles);
+  cpu::run_tiles(context, layout, args.query_offsets, count, args.heads,
+                 [&](const cpu::AttentionTile& tile, int64_t head, float* scratch) {
+                   if (args.query_offsets[tile.sequence + 1] - args.query_offsets[tile.sequence] > 1) {
+                     kernels.forward(args, tile, head, scratch);
+                   } else if (head % group == 0) {
+                     kernels.forward_single(args, tile.sequence, head / group, scratch);
+                   }
+                 });
 }
 
 void attention_bwd(ln_context& context, const ln_attention_args& args, const Checker& check) {
@@ -118,14 +129,16 @@ void attention_bwd(ln_context& context, const ln_attention_args& args, const Che
   const cpu::AttentionGradientKernels& kernels = cpu::attention_gradient_kernels(cpu::tier(context));
   cpu::pool(context).ranges(args.query_tokens * args.heads, cpu::rows_per_task(args.head_dim),
                             [&](int64_t first, int64_t last, int) { kernels.delta(args, first, last); });
-  int64_t count = cpu::list_tiles(args, &cpu::AttentionSequence::keys, cpu::attention_queries, tiles);
-  cpu::run_tiles(context, layout, count, args.key_heads, [&](const cpu::AttentionTile& tile, int64_t key_head, float* scratch) {
-    kernels.keys(args, tile, key_head, scratch);
-  });
-  count = cpu::list_tiles(args, &cpu::AttentionSequence::queries, cpu::attention_keys, tiles);
-  cpu::run_tiles(context, layout, count, args.heads, [&](const cpu::AttentionTile& tile, int64_t head, float* scratch) {
-    kernels.queries(args, tile, head, scratch);
-  });
+  int64_t count = cpu::list_tiles(args, args.key_offsets, false, tiles);
+  cpu::run_tiles(context, layout, args.key_offsets, count, args.key_heads,
+                 [&](const cpu::AttentionTile& tile, int64_t key_head, float* scratch) {
+                   kernels.keys(args, tile, key_head, scratch);
+                 });
+  count = cpu::list_tiles(args, args.query_offsets, true, tiles);
+  cpu::run_tiles(context, layout, args.query_offsets, count, args.heads,
+                 [&](const cpu::AttentionTile& tile, int64_t head, float* scratch) {
+                   kernels.queries(args, tile, head, scratch);
+                 });
 }
 
 }  // namespace ln::backend

@@ -1,7 +1,8 @@
 // Causal attention of tiles of queries or keys, and the geometry that all versions share.
 //
 // Forward:  one task per query head and tile of queries; streams over the keys that the tile sees.
-// Backward: one task per query head and tile of queries for dq, one per key head and tile of keys for dk and dv. Both compute
+// Backward: one task per query head and tile of queries for dq, one per key head and tile of keys for dk and dv. Both
+// compute
 //           the probabilities again from lse, so nothing is shared between tasks and no sum depends on their order.
 #pragma once
 
@@ -15,12 +16,13 @@ namespace ln::cpu {
 /// Queries per tile of queries, keys per tile of keys, and keys or queries that are streamed at a time.
 constexpr int64_t kAttentionTile = 64;
 
-/// Queries or keys [first, first + count) of a sequence. `others`: how many keys they see, or queries see them.
+/// Queries or keys [first, first + count) of a sequence, number `rank` in the order of work.
 struct AttentionTile {
-  int32_t sequence, first, count, others;
+  int32_t sequence, first, count, rank;
 };
 
-/// One sequence of a packed batch. Query i stands at position i + shift and sees the keys (i + shift - window, i + shift].
+/// One sequence of a packed batch. Query i stands at position i + shift and sees the keys (i + shift - window, i +
+/// shift].
 struct AttentionSequence {
   int64_t first_query, queries, first_key, keys, shift, window;
 };

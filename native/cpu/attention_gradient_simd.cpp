@@ -11,9 +11,9 @@ constexpr int64_t kPanels = kAttentionTile / kPanel;
 
 /// Both passes hold their own rows in panels and stream the other side's rows.
 struct Workspace {
-  float *panels[2];     // queries and dout, or keys and values: kPanels x [head_dim, kPanel]
-  float *gradients[2];  // dq, or dk and dv, likewise
-  float *rows[2];       // keys and values, or queries and dout: [kAttentionTile, head_dim]
+  float* panels[2];                 // queries and dout, or keys and values: kPanels x [head_dim, kPanel]
+  float* gradients[2];              // dq, or dk and dv, likewise
+  float* rows[2];                   // keys and values, or queries and dout: [kAttentionTile, head_dim]
   float *scores, *score_gradients;  // [kAttentionTile, kPanel]
 
   Workspace(float* scratch, int64_t head_dim) {
@@ -45,12 +45,12 @@ LN_INLINE void clear(float* panel, int64_t width) { memset(panel, 0, (size_t)(kP
 
 /// Queries in the lanes, keys in the rows: scores become ds. Lane i stands at `position + i`, row r is key `key + r`.
 template <bool Masked>
-void differentiate_lanes(float* scores, const float* dp, int64_t rows, const vf* lse, const vf* deltas, int64_t key, int64_t position,
-                         int64_t window) {
+void differentiate_lanes(float* scores, const float* dp, int64_t rows, const vf* lse, const vf* deltas, int64_t key,
+                         int64_t position, int64_t window) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int v = 0; v < kPanelVectors; ++v) {
       const int64_t at = r * kPanel + v * kWidth;
-      vf p = exp(load(scores + at) - lse[v]);
+      vf p = exp_of_negative(load(scores + at) - lse[v]);
       if constexpr (Masked) {
         const vi age = lane_numbers() + (int32_t)(position + v * kWidth - key - r);
         p = select((age >= 0) & (age < (int32_t)window), p, (vf){});
@@ -62,7 +62,8 @@ void differentiate_lanes(float* scores, const float* dp, int64_t rows, const vf*
 
 void queries(const ln_attention_args& args, const AttentionTile& tile, int64_t head, float* scratch) {
   const AttentionSequence s = attention_sequence(args, tile.sequence);
-  const int64_t d = args.head_dim, query_ld = args.heads * d, key_ld = args.key_heads * d, end = tile.first + tile.count;
+  const int64_t d = args.head_dim, query_ld = args.heads * d, key_ld = args.key_heads * d,
+                end = tile.first + tile.count;
   const int64_t key_head = head / (args.heads / args.key_heads), panel_size = kPanel * d;
   const int64_t first_row = s.first_query + tile.first;
   const float* k = args.k + s.first_key * key_ld + key_head * d;
@@ -106,20 +107,21 @@ void queries(const ln_attention_args& args, const AttentionTile& tile, int64_t h
   for (int v = 0; v < kPanelVectors; ++v) scale[v] = broadcast(args.scale);
   for (int64_t p = 0; p * kPanel < tile.count; ++p) {
     const int64_t count = tile.count - p * kPanel < kPanel ? tile.count - p * kPanel : kPanel;
-    store_panel(w.gradients[0] + p * panel_size, count, d, scale, args.dq + (first_row + p * kPanel) * query_ld + head * d, query_ld);
+    store_panel(w.gradients[0] + p * panel_size, count, d, scale,
+                args.dq + (first_row + p * kPanel) * query_ld + head * d, query_ld);
   }
 }
 
-/// Keys in the lanes, queries in the rows: scores become p, dp becomes ds. Row r stands at `position + r`, lane j is key `key + j`;
-/// lse and deltas have one value per row, `heads` apart.
+/// Keys in the lanes, queries in the rows: scores become p, dp becomes ds. Row r stands at `position + r`, lane j is
+/// key `key + j`; lse and deltas have one value per row, `heads` apart.
 template <bool Masked>
-void differentiate_rows(float* scores, float* dp, int64_t rows, const float* lse, const float* deltas, int64_t heads, int64_t key,
-                        int64_t position, int64_t window) {
+void differentiate_rows(float* scores, float* dp, int64_t rows, const float* lse, const float* deltas, int64_t heads,
+                        int64_t key, int64_t position, int64_t window) {
   for (int64_t r = 0; r < rows; ++r) {
     const vf shift = broadcast(lse[r * heads]), offset = broadcast(deltas[r * heads]);
     for (int v = 0; v < kPanelVectors; ++v) {
       const int64_t at = r * kPanel + v * kWidth;
-      vf p = exp(load(scores + at) - shift);
+      vf p = exp_of_negative(load(scores + at) - shift);
       if constexpr (Masked) {
         const vi age = (int32_t)(position + r - key - v * kWidth) - lane_numbers();
         p = select((age >= 0) & (age < (int32_t)window), p, (vf){});
@@ -132,7 +134,8 @@ void differentiate_rows(float* scores, float* dp, int64_t rows, const float* lse
 
 void keys(const ln_attention_args& args, const AttentionTile& tile, int64_t key_head, float* scratch) {
   const AttentionSequence s = attention_sequence(args, tile.sequence);
-  const int64_t d = args.head_dim, query_ld = args.heads * d, key_ld = args.key_heads * d, end = tile.first + tile.count;
+  const int64_t d = args.head_dim, query_ld = args.heads * d, key_ld = args.key_heads * d,
+                end = tile.first + tile.count;
   const int64_t group = args.heads / args.key_heads, panel_size = kPanel * d;
   const int64_t first_row = s.first_key + tile.first;
   const Workspace w(scratch, d);
@@ -158,14 +161,17 @@ void keys(const ln_attention_args& args, const AttentionTile& tile, int64_t key_
         if (from >= to) continue;
         const int64_t rows = to - from, row = (query + from) * args.heads + head, position = i + from + s.shift;
         product<Left::kRows, Sum::kSet>(w.rows[0] + from * d, d, rows, d, w.panels[0] + p * panel_size, w.scores);
-        product<Left::kRows, Sum::kSet>(w.rows[1] + from * d, d, rows, d, w.panels[1] + p * panel_size, w.score_gradients);
+        product<Left::kRows, Sum::kSet>(w.rows[1] + from * d, d, rows, d, w.panels[1] + p * panel_size,
+                                        w.score_gradients);
         if (last - 1 <= position && first > position + rows - 1 - s.window) {
-          differentiate_rows<false>(w.scores, w.score_gradients, rows, args.lse + row, args.delta + row, args.heads, 0, 0, 0);
+          differentiate_rows<false>(w.scores, w.score_gradients, rows, args.lse + row, args.delta + row, args.heads, 0,
+                                    0, 0);
         } else {
-          differentiate_rows<true>(w.scores, w.score_gradients, rows, args.lse + row, args.delta + row, args.heads, first, position,
-                                   s.window);
+          differentiate_rows<true>(w.scores, w.score_gradients, rows, args.lse + row, args.delta + row, args.heads,
+                                   first, position, s.window);
         }
-        product<Left::kColumns, Sum::kAdd>(w.rows[0] + from * d, d, d, rows, w.score_gradients, w.gradients[0] + p * panel_size);
+        product<Left::kColumns, Sum::kAdd>(w.rows[0] + from * d, d, d, rows, w.score_gradients,
+                                           w.gradients[0] + p * panel_size);
         product<Left::kColumns, Sum::kAdd>(w.rows[1] + from * d, d, d, rows, w.scores, w.gradients[1] + p * panel_size);
       }
     }

@@ -15,7 +15,9 @@ struct Head {
   const int64_t head, key_head;
 
   Head(const ln_attention_args& args_in, int64_t sequence_in, int64_t head_in)
-      : args(args_in), sequence(attention_sequence(args_in, sequence_in)), head(head_in),
+      : args(args_in),
+        sequence(attention_sequence(args_in, sequence_in)),
+        head(head_in),
         key_head(head_in / (args_in.heads / args_in.key_heads)) {}
 
   int64_t query_row(int64_t i) const { return (sequence.first_query + i) * args.heads + head; }
@@ -23,7 +25,8 @@ struct Head {
 
   double dot(const float* a, int64_t a_row, const float* b, int64_t b_row) const {
     double total = 0;
-    for (int64_t c = 0; c < args.head_dim; ++c) total += static_cast<double>(a[a_row * args.head_dim + c]) * b[b_row * args.head_dim + c];
+    for (int64_t c = 0; c < args.head_dim; ++c)
+      total += static_cast<double>(a[a_row * args.head_dim + c]) * b[b_row * args.head_dim + c];
     return total;
   }
   double score(int64_t i, int64_t j) const { return args.scale * dot(args.q, query_row(i), args.k, key_row(j)); }
@@ -65,7 +68,8 @@ void forward_single(const ln_attention_args& args, int64_t sequence, int64_t key
 void delta(const ln_attention_args& args, int64_t first, int64_t last) {
   for (int64_t row = first; row < last; ++row) {
     double total = 0;
-    for (int64_t c = row * args.head_dim; c < (row + 1) * args.head_dim; ++c) total += static_cast<double>(args.dout[c]) * args.o[c];
+    for (int64_t c = row * args.head_dim; c < (row + 1) * args.head_dim; ++c)
+      total += static_cast<double>(args.dout[c]) * args.o[c];
     args.delta[row] = static_cast<float>(total);
   }
 }

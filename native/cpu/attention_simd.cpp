@@ -1,4 +1,5 @@
-// Streaming softmax with the queries of a tile in the lanes: every key tile rescales what the tiles before it have added.
+// Streaming softmax with the queries of a tile in the lanes: every key tile rescales what the tiles before it have
+// added.
 #include "attention.hpp"
 #include "simd/lane_products.hpp"
 
@@ -51,15 +52,21 @@ void mask_scores(float* scores, int64_t rows, int64_t key, int64_t position, int
 LN_INLINE void soften(float* scores, int64_t rows, Running& running, vf* factor) {
   for (int v = 0; v < kPanelVectors; ++v) {
     float* s = scores + v * kWidth;
-    vf largest = running.largest[v];
-    for (int64_t r = 0; r < rows; ++r) largest = max(load(s + r * kPanel), largest);
+    vf highest[2] = {running.largest[v], running.largest[v]};
+    int64_t r = 0;
+    for (; r + 2 <= rows; r += 2) {
+      highest[0] = max(load(s + r * kPanel), highest[0]);
+      highest[1] = max(load(s + (r + 1) * kPanel), highest[1]);
+    }
+    if (r < rows) highest[0] = max(load(s + r * kPanel), highest[0]);
+    const vf largest = max(highest[0], highest[1]);
     vf total = {};
-    for (int64_t r = 0; r < rows; ++r) {
-      const vf e = exp(load(s + r * kPanel) - largest);
+    for (r = 0; r < rows; ++r) {
+      const vf e = exp_of_negative(load(s + r * kPanel) - largest);
       store(s + r * kPanel, e);
       total += e;
     }
-    factor[v] = exp(running.largest[v] - largest);
+    factor[v] = exp_of_negative(running.largest[v] - largest);
     running.total[v] = fma(running.total[v], factor[v], total);
     running.largest[v] = largest;
   }
@@ -67,7 +74,8 @@ LN_INLINE void soften(float* scores, int64_t rows, Running& running, vf* factor)
 
 void forward(const ln_attention_args& args, const AttentionTile& tile, int64_t head, float* scratch) {
   const AttentionSequence s = attention_sequence(args, tile.sequence);
-  const int64_t d = args.head_dim, query_ld = args.heads * d, key_ld = args.key_heads * d, end = tile.first + tile.count;
+  const int64_t d = args.head_dim, query_ld = args.heads * d, key_ld = args.key_heads * d,
+                end = tile.first + tile.count;
   const int64_t key_head = head / (args.heads / args.key_heads);
   const int64_t first_row = s.first_query + tile.first;
   const float* q = args.q + first_row * query_ld + head * d;
@@ -105,39 +113,81 @@ void forward(const ln_attention_args& args, const AttentionTile& tile, int64_t h
   }
 
   for (int64_t p = 0; p * kPanel < tile.count; ++p) {
-    const int64_t count = tile.count - p * kPanel < kPanel ? tile.count - p * kPanel : kPanel, row = first_row + p * kPanel;
+    const int64_t count = tile.count - p * kPanel < kPanel ? tile.count - p * kPanel : kPanel,
+                  row = first_row + p * kPanel;
     vf factor[kPanelVectors];
     for (int i = 0; i < kPanelVectors; ++i) factor[i] = 1.0f / running[p].total[i];
     store_panel(w.outputs + p * kPanel * d, count, d, factor, args.o + row * query_ld + head * d, query_ld);
     for (int64_t i = 0; i < count; ++i) {
       const vf& total = running[p].total[i / kWidth];
       const vf& largest = running[p].largest[i / kWidth];
-      args.lse[(row + i) * args.heads + head] = (float)((double)largest[i % kWidth] + __builtin_log((double)total[i % kWidth]));
+      args.lse[(row + i) * args.heads + head] =
+          (float)((double)largest[i % kWidth] + __builtin_log((double)total[i % kWidth]));
     }
   }
 }
 
-// ---- a single query --------------------------------------------------------------------------------------------------------
+// ---- a single query -------------------------------------------------------------------------------------------------
 
 // Registers of a value row that are added at a time, for each of up to kGroup query heads.
 constexpr int kGroup = 4, kValueVectors = LN_WIDTH == 16 ? 4 : 2;
 
-/// scores[h * kAttentionTile + j] = scale * q[h] . k[j] for H query heads: lanes run over head_dim.
+// Keys whose rows are addressed at a time: more pointers than that would not stay in registers.
+constexpr int kRowsAtATime = LN_WIDTH < 8 ? LN_WIDTH : 8;
+
+/// dots[i] = the lanes of q . k[i], not yet added up, for kRowsAtATime keys, of which those from `rows` on repeat the
+/// last one.
+LN_INLINE void lane_dots(const float* q, const float* k, int64_t ld, int64_t rows, int64_t d, vf* dots) {
+  const float* row[kRowsAtATime];
+#pragma GCC unroll 8
+  for (int i = 0; i < kRowsAtATime; ++i) {
+    row[i] = k + (i < rows ? i : rows - 1) * ld;
+    dots[i] = (vf){};
+  }
+  int64_t c = 0;
+  for (; c + kWidth <= d; c += kWidth) {
+    const vf x = load(q + c);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRowsAtATime; ++i) dots[i] = fma(x, load(row[i] + c), dots[i]);
+  }
+  if (c < d) {
+    const vf x = load_part(q + c, d - c);
+    for (int i = 0; i < kRowsAtATime; ++i) dots[i] = fma(x, load_part(row[i] + c, d - c), dots[i]);
+  }
+}
+
+/// scores[h * kAttentionTile + j] = scale * q[h] . k[j] for H query heads, -infinity from `rows` to the end of the
+/// tile.
 template <int H>
-LN_INLINE void single_scores(const float* q, const float* k, int64_t ld, int64_t rows, int64_t d, float scale, float* scores) {
-  for (int64_t j = 0; j < rows; ++j, k += ld) {
-    vf dot[H] = {};
-    for (int64_t c = 0; c < d; c += kWidth) {
-      const vf y = load_some(k + c, d - c);
-      for (int h = 0; h < H; ++h) dot[h] = fma(load_some(q + h * d + c, d - c), y, dot[h]);
+LN_INLINE void single_scores(const float* q, const float* k, int64_t ld, int64_t rows, int64_t d, float scale,
+                             float* scores) {
+  for (int64_t j = 0; j < kAttentionTile; j += kWidth) {
+    for (int h = 0; h < H; ++h) {
+      vf result = broadcast(-__builtin_inff());
+      if (j < rows) {
+        vf dots[LN_WIDTH];
+#pragma GCC unroll 2
+        for (int i = 0; i < LN_WIDTH; i += kRowsAtATime) {
+          const int64_t at = j + i < rows ? j + i : rows - 1;
+          lane_dots(q + h * d, k + at * ld, ld, rows - at, d, dots + i);
+        }
+        transpose(dots);
+#pragma GCC unroll 16
+        for (int half = LN_WIDTH / 2; half > 0; half /= 2) {
+#pragma GCC unroll 16
+          for (int i = 0; i < half; ++i) dots[i] += dots[i + half];
+        }
+        result = select(lane_numbers() < (int32_t)(rows - j), dots[0] * scale, result);
+      }
+      store(scores + h * kAttentionTile + j, result);
     }
-    for (int h = 0; h < H; ++h) scores[h * kAttentionTile + j] = scale * sum(dot[h]);
   }
 }
 
 /// o[h] = factor[h] * o[h] + sum_j p[h][j] v[j] for H query heads, the columns [c, c + V * kWidth) of width d.
 template <int H, int V>
-LN_INLINE void single_values(const float* p, const float* v, int64_t ld, int64_t rows, int64_t c, int64_t d, const float* factor, float* o) {
+LN_INLINE void single_values(const float* p, const float* v, int64_t ld, int64_t rows, int64_t c, int64_t d,
+                             const float* factor, float* o) {
   vf total[H][V];
   for (int h = 0; h < H; ++h) {
     for (int i = 0; i < V; ++i) total[h][i] = load_some(o + h * d + c + i * kWidth, d - c - i * kWidth) * factor[h];
@@ -174,21 +224,22 @@ void single_heads(const ln_attention_args& args, const AttentionSequence& s, int
     single_scores<H>(q, k, ld, rows, d, args.scale, scores);
     for (int h = 0; h < H; ++h) {
       float* mine = scores + h * kAttentionTile;
-      float next = largest[h];
-      for (int64_t i = 0; i < rows; ++i) next = mine[i] > next ? mine[i] : next;
-      for (int64_t i = rows; i < kAttentionTile; ++i) mine[i] = -__builtin_inff();
+      vf highest = broadcast(largest[h]);
+      for (int64_t i = 0; i < kAttentionTile; i += kWidth) highest = max(load(mine + i), highest);
+      const float next = max_lane(highest);
       vf sums = {};
       for (int64_t i = 0; i < kAttentionTile; i += kWidth) {
-        const vf e = exp(load(mine + i) - next);
+        const vf e = exp_of_negative(load(mine + i) - next);
         store(mine + i, e);
         sums += e;
       }
-      factor[h] = exp(broadcast(largest[h] - next))[0];
+      factor[h] = exp_of_negative(broadcast(largest[h] - next))[0];
       total[h] = total[h] * factor[h] + sum(sums);
       largest[h] = next;
     }
     int64_t c = 0;
-    for (; c + kValueVectors * kWidth <= d; c += kValueVectors * kWidth) single_values<H, kValueVectors>(scores, v, ld, rows, c, d, factor, o);
+    for (; c + kValueVectors * kWidth <= d; c += kValueVectors * kWidth)
+      single_values<H, kValueVectors>(scores, v, ld, rows, c, d, factor, o);
     for (; c < d; c += kWidth) single_values<H, 1>(scores, v, ld, rows, c, d, factor, o);
   }
   for (int h = 0; h < H; ++h) {

@@ -1,8 +1,8 @@
 // Contexts of the CPU library: thread count and SIMD tier.
-#include "cpu_backend.hpp"
-
 #include <cstdlib>
 #include <cstring>
+
+#include "cpu_backend.hpp"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -40,17 +40,20 @@ int available_processors() {
 Tier choose_tier(int32_t simd, const Checker& check) {
   if (simd != LN_SIMD_AUTO) {
     const Tier tier = static_cast<Tier>(simd);
-    if (!cpu::supported(tier)) check.fail(LN_UNSUPPORTED, "this machine or build has no SIMD tier " + std::to_string(simd));
+    if (!cpu::supported(tier))
+      check.fail(LN_UNSUPPORTED, "this machine or build has no SIMD tier " + std::to_string(simd));
     return tier;
   }
   const char* forced = std::getenv("LORA_NATIVE_SIMD");
   if (forced == nullptr || *forced == '\0') return cpu::best_tier();
   for (const TierName& known : kTierNames) {
     if (std::strcmp(known.name, forced) != 0) continue;
-    if (!cpu::supported(known.tier)) check.fail(LN_UNSUPPORTED, std::string("LORA_NATIVE_SIMD is ") + forced + ", which this machine or build lacks");
+    if (!cpu::supported(known.tier))
+      check.fail(LN_UNSUPPORTED, std::string("LORA_NATIVE_SIMD is ") + forced + ", which this machine or build lacks");
     return known.tier;
   }
-  check.fail(LN_INVALID_ARGUMENT, std::string("LORA_NATIVE_SIMD is '") + forced + "', not one of reference, generic, avx2, avx512, neon");
+  check.fail(LN_INVALID_ARGUMENT,
+             std::string("LORA_NATIVE_SIMD is '") + forced + "', not one of reference, generic, avx2, avx512, neon");
 }
 
 }  // namespace
@@ -90,7 +93,8 @@ Tier best_tier() {
 namespace backend {
 
 void create(ln_context& context, const ln_context_options& options, const Checker& check) {
-  if (options.device != -1) check.fail(LN_INVALID_ARGUMENT, "device is " + std::to_string(options.device) + ", the CPU library takes -1");
+  if (options.device != -1)
+    check.fail(LN_INVALID_ARGUMENT, "device is " + std::to_string(options.device) + ", the CPU library takes -1");
   const Tier tier = choose_tier(options.simd, check);
   context.backend = new Backend(options.threads == 0 ? available_processors() : options.threads, tier);
 }

@@ -23,7 +23,9 @@ inline Tier tier(const ln_context& context) { return context.backend->tier; }
 constexpr int64_t kElementsPerTask = 16384;
 
 /// Rows per task so that a task has about kElementsPerTask elements.
-inline int64_t rows_per_task(int64_t width) { return width >= kElementsPerTask ? 1 : kElementsPerTask / (width < 1 ? 1 : width); }
+inline int64_t rows_per_task(int64_t width) {
+  return width >= kElementsPerTask ? 1 : kElementsPerTask / (width < 1 ? 1 : width);
+}
 
 }  // namespace cpu
 }  // namespace ln

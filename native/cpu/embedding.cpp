@@ -12,8 +12,8 @@ constexpr int64_t kColumnsPerTask = 128;
 
 }  // namespace
 
-void embedding_fwd(ln_context& context, const void* table, int32_t table_dtype, const int32_t* ids, float* y, int64_t tokens,
-                   int64_t vocabulary, int64_t width, const Checker& check) {
+void embedding_fwd(ln_context& context, const void* table, int32_t table_dtype, const int32_t* ids, float* y,
+                   int64_t tokens, int64_t vocabulary, int64_t width, const Checker& check) {
   cpu::require_indices_below(check, "ids", ids, tokens, vocabulary);
   const cpu::EmbeddingKernels& kernels = cpu::embedding_kernels(cpu::tier(context));
   cpu::pool(context).ranges(tokens, cpu::rows_per_task(width), [&](int64_t first, int64_t last, int) {
@@ -21,8 +21,8 @@ void embedding_fwd(ln_context& context, const void* table, int32_t table_dtype, 
   });
 }
 
-void embedding_bwd(ln_context& context, const float* dy, const int32_t* ids, float* grad_table, int64_t tokens, int64_t vocabulary,
-                   int64_t width, const Checker& check) {
+void embedding_bwd(ln_context& context, const float* dy, const int32_t* ids, float* grad_table, int64_t tokens,
+                   int64_t vocabulary, int64_t width, const Checker& check) {
   cpu::require_indices_below(check, "ids", ids, tokens, vocabulary);
   const cpu::EmbeddingKernels& kernels = cpu::embedding_kernels(cpu::tier(context));
   cpu::pool(context).ranges(width, kColumnsPerTask, [&](int64_t first, int64_t last, int) {

@@ -11,7 +11,8 @@ void forward(const void* table, int32_t table_dtype, const int32_t* ids, float* 
   }
 }
 
-void backward(const float* dy, const int32_t* ids, float* grad_table, int64_t tokens, int64_t width, int64_t first, int64_t last) {
+void backward(const float* dy, const int32_t* ids, float* grad_table, int64_t tokens, int64_t width, int64_t first,
+              int64_t last) {
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t i = first; i < last; ++i) grad_table[ids[t] * width + i] += dy[t * width + i];
   }

@@ -21,7 +21,8 @@ void forward(const void* table, int32_t table_dtype, const int32_t* ids, float* 
   forward_of<LN_F32>(table, ids, y, tokens, width);
 }
 
-void backward(const float* dy, const int32_t* ids, float* grad_table, int64_t tokens, int64_t width, int64_t first, int64_t last) {
+void backward(const float* dy, const int32_t* ids, float* grad_table, int64_t tokens, int64_t width, int64_t first,
+              int64_t last) {
   for (int64_t t = 0; t < tokens; ++t) {
     const float* source = dy + t * width;
     float* target = grad_table + ids[t] * width;

@@ -35,17 +35,19 @@ LinearLayer layer_of(const Args& args, int64_t e) {
 
 template <typename Args>
 void check_offsets(const Args& args, const Checker& check) {
-  if (args.offsets[0] != 0) check.fail(LN_INVALID_ARGUMENT, "offsets[0] is " + std::to_string(args.offsets[0]) + ", must be 0");
+  if (args.offsets[0] != 0)
+    check.fail(LN_INVALID_ARGUMENT, "offsets[0] is " + std::to_string(args.offsets[0]) + ", must be 0");
   for (int64_t e = 0; e < args.experts; ++e) {
     if (args.offsets[e + 1] < args.offsets[e]) {
       check.fail(LN_INVALID_ARGUMENT, "expert " + std::to_string(e) + ": offsets[" + std::to_string(e + 1) + "] is " +
-                                          std::to_string(args.offsets[e + 1]) + ", less than offsets[" + std::to_string(e) + "], " +
-                                          std::to_string(args.offsets[e]));
+                                          std::to_string(args.offsets[e + 1]) + ", less than offsets[" +
+                                          std::to_string(e) + "], " + std::to_string(args.offsets[e]));
     }
   }
   if (args.offsets[args.experts] != args.rows) {
-    check.fail(LN_INVALID_ARGUMENT, "offsets[" + std::to_string(args.experts) + "] is " + std::to_string(args.offsets[args.experts]) +
-                                        ", must be rows, " + std::to_string(args.rows));
+    check.fail(LN_INVALID_ARGUMENT, "offsets[" + std::to_string(args.experts) + "] is " +
+                                        std::to_string(args.offsets[args.experts]) + ", must be rows, " +
+                                        std::to_string(args.rows));
   }
 }
 
@@ -80,15 +82,16 @@ void check_experts(const Args& args, bool weights_are_read, const Checker& check
 /// The columns of u or v that an expert's rank leaves unused.
 template <typename Args>
 void clear_unused(const ln_context& context, const Args& args, float* u) {
-  cpu::pool(context).ranges(args.experts, args.rows * args.max_rank < cpu::kElementsPerTask ? args.experts : 1,
-                            [&](int64_t first, int64_t last, int) {
-                              for (int64_t e = first; e < last; ++e) {
-                                const int64_t rank = args.ranks[e];
-                                for (int64_t row = args.offsets[e]; row < args.offsets[e + 1] && rank < args.max_rank; ++row) {
-                                  std::memset(u + row * args.max_rank + rank, 0, static_cast<size_t>(args.max_rank - rank) * sizeof(float));
-                                }
-                              }
-                            });
+  cpu::pool(context).ranges(
+      args.experts, args.rows * args.max_rank < cpu::kElementsPerTask ? args.experts : 1,
+      [&](int64_t first, int64_t last, int) {
+        for (int64_t e = first; e < last; ++e) {
+          const int64_t rank = args.ranks[e];
+          for (int64_t row = args.offsets[e]; row < args.offsets[e + 1] && rank < args.max_rank; ++row) {
+            std::memset(u + row * args.max_rank + rank, 0, static_cast<size_t>(args.max_rank - rank) * sizeof(float));
+          }
+        }
+      });
 }
 
 }  // namespace
@@ -97,7 +100,9 @@ void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& a
   check_experts(args, true, check);
   const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_FWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
-  const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(args.experts, product)); };
+  const auto run = [&](const auto& product) {
+    cpu::run_products(context, scratch, bytes, ProductList(args.experts, product));
+  };
   const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
   if (args.max_rank > 0) {
     clear_unused(context, args, args.u);
@@ -108,7 +113,8 @@ void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& a
   }
   run([&](int64_t e) {
     const int64_t row = args.offsets[e];
-    return cpu::output(layer_of(args, e), args.x + row * args.in, args.u + row * args.max_rank, nullptr, LN_F32, args.y + row * args.out);
+    return cpu::output(layer_of(args, e), args.x + row * args.in, args.u + row * args.max_rank, nullptr, LN_F32,
+                       args.y + row * args.out);
   });
 }
 
@@ -121,7 +127,9 @@ void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& a
   }
   const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
-  const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(args.experts, product)); };
+  const auto run = [&](const auto& product) {
+    cpu::run_products(context, scratch, bytes, ProductList(args.experts, product));
+  };
   const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
   const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
   const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
@@ -131,22 +139,28 @@ void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& a
     if (args.grad_a != nullptr) {
       run([&](int64_t e) {
         const LinearLayer layer = layer_of(args, e);
-        return layer.rank == 0 ? Product{} : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e]);
+        return layer.rank == 0
+                   ? Product{}
+                   : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e]);
       });
       run([&](int64_t e) {
         const LinearLayer layer = layer_of(args, e);
-        return layer.rank == 0 ? Product{} : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
+        return layer.rank == 0 ? Product{}
+                               : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
       });
     }
   }
   if (args.dx != nullptr) {
     run([&](int64_t e) {
-      return cpu::input_gradient(layer_of(args, e), dy(e), args.dlora_x == nullptr && args.max_rank > 0 ? v(e) : nullptr,
-                                 args.accumulate != 0, args.dx + args.offsets[e] * args.in);
+      return cpu::input_gradient(layer_of(args, e), dy(e),
+                                 args.dlora_x == nullptr && args.max_rank > 0 ? v(e) : nullptr, args.accumulate != 0,
+                                 args.dx + args.offsets[e] * args.in);
     });
   }
   if (args.dlora_x != nullptr) {
-    run([&](int64_t e) { return cpu::adapter_input_gradient(layer_of(args, e), v(e), args.dlora_x + args.offsets[e] * args.in); });
+    run([&](int64_t e) {
+      return cpu::adapter_input_gradient(layer_of(args, e), v(e), args.dlora_x + args.offsets[e] * args.in);
+    });
   }
 }
 

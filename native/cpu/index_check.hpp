@@ -8,7 +8,8 @@
 namespace ln::cpu {
 
 /// Refuses the first entry outside [0, bound), naming its place.
-inline void require_indices_below(const Checker& check, const char* name, const int32_t* index, int64_t n, int64_t bound) {
+inline void require_indices_below(const Checker& check, const char* name, const int32_t* index, int64_t n,
+                                  int64_t bound) {
   for (int64_t i = 0; i < n; ++i) {
     if (index[i] < 0 || index[i] >= bound) {
       check.fail(LN_INVALID_ARGUMENT, std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(index[i]) +

@@ -11,7 +11,8 @@ using cpu::ProductList;
 
 template <typename Args>
 LinearLayer layer_of(const Args& args) {
-  return {args.weight, args.lora_a, args.lora_b, args.rows, args.in, args.out, args.rank, args.rank, args.weight_dtype, args.lora_scale};
+  return {args.weight, args.lora_a, args.lora_b, args.rows,         args.in,
+          args.out,    args.rank,   args.rank,   args.weight_dtype, args.lora_scale};
 }
 
 }  // namespace
@@ -36,7 +37,9 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
     run([&](int64_t) { return cpu::low_rank_gradient(layer, args.dy, args.v); });
     if (args.grad_a != nullptr) {
       run([&](int64_t) { return cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b); });
-      run([&](int64_t) { return cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a); });
+      run([&](int64_t) {
+        return cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a);
+      });
     }
   }
   if (args.dx != nullptr) {

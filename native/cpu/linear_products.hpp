@@ -8,11 +8,11 @@ namespace ln::cpu {
 
 /// One linear layer on `rows` rows. rank 0: no adapter.
 struct LinearLayer {
-  const void* weight; // [out,in]
-  const float* lora_a; // [rank,in]
-  const float* lora_b; // [out,rank]
+  const void* weight;   // [out,in]
+  const float* lora_a;  // [rank,in]
+  const float* lora_b;  // [out,rank]
   int64_t rows, in, out, rank;
-  int64_t ldu; // of u and v, at least rank
+  int64_t ldu;  // of u and v, at least rank
   int32_t weight_dtype;
   float scale;
 };
@@ -42,7 +42,8 @@ inline Product down_projection(const LinearLayer& layer, const float* x, float* 
 }
 
 /// y = x . weight^T + bias + scale * u . lora_b^T
-inline Product output(const LinearLayer& layer, const float* x, const float* u, const void* bias, int32_t bias_dtype, float* y) {
+inline Product output(const LinearLayer& layer, const float* x, const float* u, const void* bias, int32_t bias_dtype,
+                      float* y) {
   Product product = start(layer.rows, layer.out, y, layer.out, 0);
   add(product, plain(x, layer.in), {layer.weight, layer.in, layer.weight_dtype, 1}, layer.in, 1);
   if (layer.rank > 0) add(product, plain(u, layer.ldu), transposed(layer.lora_b, layer.rank), layer.rank, layer.scale);

@@ -13,7 +13,8 @@ namespace {
 
 template <typename Args>
 double linear_floats(const ln_context& context, const Args& args, int64_t pieces, int64_t rank, bool backward) {
-  double floats = std::max(packed_floats(context, args.rows, pieces, args.in + rank), packed_floats(context, args.rows, pieces, args.out + rank));
+  double floats = std::max(packed_floats(context, args.rows, pieces, args.in + rank),
+                           packed_floats(context, args.rows, pieces, args.out + rank));
   if (backward) {
     floats = std::max(floats, packed_floats(context, args.out, 1, args.rows));
     floats = std::max(floats, packed_floats(context, rank, 1, args.rows));
@@ -61,7 +62,10 @@ void matmul(ln_context& context, const ln_matmul_args& args, const Checker& chec
   void* const scratch = require_scratch(context, check, bytes);
   const auto product = [&](int64_t) {
     cpu::Product result{};
-    result.terms[0] = {{args.a, args.lda, args.a_dtype, args.transpose_a}, {args.b, args.ldb, args.b_dtype, args.transpose_b}, args.k, args.alpha};
+    result.terms[0] = {{args.a, args.lda, args.a_dtype, args.transpose_a},
+                       {args.b, args.ldb, args.b_dtype, args.transpose_b},
+                       args.k,
+                       args.alpha};
     result.term_count = 1;
     result.bias = args.bias;
     result.bias_dtype = args.bias_dtype;

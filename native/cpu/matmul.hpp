@@ -1,10 +1,11 @@
 // Matrix products: what a product is, and the kernels behind it, one table per SIMD tier.
 //
-// A product is c = beta * c + bias + sum over its terms of scale * a . b. Its terms are laid end to end along k, so that a LoRA
-// up-projection is a few more columns of k of the same product and never a second pass over c.
+// A product is c = beta * c + bias + sum over its terms of scale * a . b. Its terms are laid end to end along k, so
+// that a LoRA up-projection is a few more columns of k of the same product and never a second pass over c.
 //
-// Products of many rows are packed: panels of `a` (tile_rows high) and of `b` (tile_columns wide) as float32, k-major, whatever the
-// operands' format and orientation; one tile kernel multiplies two panels. Products of few rows take `direct`, which streams b once.
+// Products of many rows are packed: panels of `a` (tile_rows high) and of `b` (tile_columns wide) as float32, k-major,
+// whatever the operands' format and orientation; one tile kernel multiplies two panels. Products of few rows take
+// `direct`, which streams b once.
 #pragma once
 
 #include <stdint.h>
@@ -33,29 +34,32 @@ struct Product {
   Term terms[2];
   int32_t term_count;
   int32_t bias_dtype;
-  const void* bias; // [n] or NULL
-  float* c;         // [m,n]
+  const void* bias;  // [n] or NULL
+  float* c;          // [m,n]
   int64_t ldc;
   int64_t m, n;
-  float beta;       // 0: c is not read
+  float beta;  // 0: c is not read
 };
 
 struct MatmulKernels {
   int64_t tile_rows;
   int64_t tile_columns;
-  int64_t panel_stride; // floats from one k to the next in a panel of a, at least tile_rows
-  int64_t direct_rows;  // products of at most so many rows are candidates for `direct`
+  int64_t panel_stride;  // floats from one k to the next in a panel of a, at least tile_rows
+  int64_t direct_rows;   // products of at most so many rows are candidates for `direct`
 
   /// panel[p * panel_stride + i] = scale * a[row + i, k + p] for i < rows <= tile_rows, p < count. a has m rows in all.
-  void (*pack_a)(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale, float* panel);
+  void (*pack_a)(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale,
+                 float* panel);
 
   /// Panels of tile_columns columns each, the next one panel_step floats on:
   /// panels[p * tile_columns + j] = b[k + p, column + j] for p < count, j < columns.
-  void (*pack_b)(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels, int64_t panel_step);
+  void (*pack_b)(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels,
+                 int64_t panel_step);
 
-  /// c[rows,columns] = beta * c + bias + panel_a . panel_b over `count` steps of k; bias (or NULL) has tile_columns floats.
-  void (*tile)(int64_t count, const float* panel_a, const float* panel_b, const float* bias, float beta, float* c, int64_t ldc,
-               int64_t rows, int64_t columns);
+  /// c[rows,columns] = beta * c + bias + panel_a . panel_b over `count` steps of k; bias (or NULL) has tile_columns
+  /// floats.
+  void (*tile)(int64_t count, const float* panel_a, const float* panel_b, const float* bias, float beta, float* c,
+               int64_t ldc, int64_t rows, int64_t columns);
 
   /// Whether `direct` can do a product of direct_rows or fewer rows.
   bool (*takes_direct)(const Product& product);

@@ -1,7 +1,6 @@
-#include "lora_native.h"
-
 #include <cstring>
 
+#include "lora_native.h"
 #include "matmul.hpp"
 
 namespace ln::cpu::reference {
@@ -28,7 +27,9 @@ float element(const void* data, int32_t dtype, int64_t i) {
   return dtype == LN_BF16 ? bits_to_float(static_cast<uint32_t>(h) << 16) : half_to_float(h);
 }
 
-float element(const Matrix& x, int64_t i, int64_t j) { return element(x.data, x.dtype, x.transposed ? j * x.ld + i : i * x.ld + j); }
+float element(const Matrix& x, int64_t i, int64_t j) {
+  return element(x.data, x.dtype, x.transposed ? j * x.ld + i : i * x.ld + j);
+}
 
 bool takes_direct(const Product&) { return true; }
 

@@ -7,10 +7,11 @@ namespace ln::cpu::LN_TIER {
 
 namespace {
 
-/// One register tile: R rows, V vectors of columns, the last one maybe in part. Every element is a chain of fused multiply-adds in
-/// rising k that starts at the bias.
+/// One register tile: R rows, V vectors of columns, the last one maybe in part. Every element is a chain of fused
+/// multiply-adds in rising k that starts at the bias.
 template <int R, int V>
-void tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc, int64_t columns) {
+void tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc,
+          int64_t columns) {
   vf sum[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
@@ -68,8 +69,8 @@ struct Tiles {
 // A constant, not a constructor: that would run when the library is loaded, on machines without this tier too.
 constexpr Tiles tiles;
 
-void any_tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc, int64_t rows,
-              int64_t columns) {
+void any_tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc,
+              int64_t rows, int64_t columns) {
   tiles.of[rows - 1][(columns - 1) / kWidth](count, a, b, bias, beta, c, ldc, columns);
 }
 

@@ -35,7 +35,8 @@ void backward(const ln_rmsnorm_bwd_args& args, int64_t first, int64_t last) {
     const float* z = args.z + r * width;
     const float rstd = args.rstd[r];
     double dot = 0;
-    for (int64_t i = 0; i < width; ++i) dot += static_cast<double>(dy[i] * weight_at(args.weight, args.weight_dtype, i)) * (z[i] * rstd);
+    for (int64_t i = 0; i < width; ++i)
+      dot += static_cast<double>(dy[i] * weight_at(args.weight, args.weight_dtype, i)) * (z[i] * rstd);
     const float mean = static_cast<float>(dot / static_cast<double>(width));
     for (int64_t i = 0; i < width; ++i) {
       const float d = rstd * (dy[i] * weight_at(args.weight, args.weight_dtype, i) - z[i] * rstd * mean);

@@ -8,8 +8,8 @@ namespace ln::cpu {
 
 namespace {
 
-// Every element is summed over blocks of kBlock steps of k, in rising order. Nothing else of the blocking below has a say in results:
-// it only decides who computes which elements, and when.
+// Every element is summed over blocks of kBlock steps of k, in rising order. Nothing else of the blocking below has a
+// say in results: it only decides who computes which elements, and when.
 constexpr int64_t kBlock = 384;
 
 // Rows of a product whose panels are packed together: each packing of b serves so many rows.
@@ -20,8 +20,8 @@ constexpr int64_t kPackedFloats = 5 << 18;
 constexpr int64_t kTaskColumns = 128;
 constexpr int64_t kMaxBlocks = 128;
 constexpr int64_t kTransposedLines = 32;
-constexpr int64_t kPackGrain = 1 << 15;   // floats
-constexpr int64_t kTaskGrain = 1 << 17;   // multiply-adds that are worth a task
+constexpr int64_t kPackGrain = 1 << 15;  // floats
+constexpr int64_t kTaskGrain = 1 << 17;  // multiply-adds that are worth a task
 constexpr int64_t kAlignment = 64;
 
 int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -30,10 +30,10 @@ int64_t aligned(int64_t bytes) { return ceiling(bytes, kAlignment) * kAlignment;
 /// Rows first_panel .. first_panel + panels - 1 (in panels) of a product, its terms' k-axis from first_k to last_k.
 struct Block {
   Product product;
-  int64_t k; // of all terms
+  int64_t k;  // of all terms
   int64_t all_panels, first_panel, panels;
   int64_t first_k, last_k;
-  int64_t packed; // offset in floats
+  int64_t packed;  // offset in floats
   int64_t first_task, row_tasks, column_tasks;
   bool direct;
 
@@ -61,7 +61,9 @@ class Cursor {
   bool done() const { return index_ >= products_.count(); }
   const Block& block() const { return block_; }
   /// Floats of packed a.
-  int64_t size() const { return block_.direct ? 0 : block_.panels * kernels_.panel_stride * (block_.last_k - block_.first_k); }
+  int64_t size() const {
+    return block_.direct ? 0 : block_.panels * kernels_.panel_stride * (block_.last_k - block_.first_k);
+  }
 
   void advance() {
     if (!block_.direct && block_.last_k < block_.k) {
@@ -122,7 +124,8 @@ class Wave {
     char* const packed = panels_ + pool_.threads() * worker_floats_ * static_cast<int64_t>(sizeof(float));
     packed_ = reinterpret_cast<float*>(packed);
     // The reference packs nothing and gets no room for it.
-    capacity_ = std::max<int64_t>(0, (scratch_bytes - (packed - static_cast<char*>(scratch))) / static_cast<int64_t>(sizeof(float)));
+    capacity_ = std::max<int64_t>(
+        0, (scratch_bytes - (packed - static_cast<char*>(scratch))) / static_cast<int64_t>(sizeof(float)));
   }
 
   void fill(Cursor& cursor) {
@@ -151,30 +154,36 @@ class Wave {
     int64_t panels = 0;
     for (int64_t b = 0; b < count_; ++b) panels += blocks_[b].panels;
     if (panels == 0) return;
-    pool_.ranges(panels, std::max<int64_t>(1, kPackGrain * panels / std::max<int64_t>(used_, 1)), [&](int64_t first, int64_t last, int) {
-      for (int64_t b = 0, start = 0; b < count_ && start < last; start += blocks_[b].panels, ++b) {
-        const int64_t from = std::max(first - start, int64_t{0}), to = std::min(last - start, blocks_[b].panels);
-        if (from < to) pack(blocks_[b], from, to);
-      }
-    });
+    pool_.ranges(panels, std::max<int64_t>(1, kPackGrain * panels / std::max<int64_t>(used_, 1)),
+                 [&](int64_t first, int64_t last, int) {
+                   for (int64_t b = 0, start = 0; b < count_ && start < last; start += blocks_[b].panels, ++b) {
+                     const int64_t from = std::max(first - start, int64_t{0}),
+                                   to = std::min(last - start, blocks_[b].panels);
+                     if (from < to) pack(blocks_[b], from, to);
+                   }
+                 });
   }
 
-  /// A transposed a lies along its rows, across panels: a few lines of it serve all panels before the next ones are read.
+  /// A transposed a lies along its rows, across panels: a few lines of it serve all panels before the next ones are
+  /// read.
   void pack(const Block& block, int64_t first, int64_t last) {
-    for_pieces(block.product, block.first_k, block.last_k, [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
-      const int64_t step = term.a.transposed ? kTransposedLines : count;
-      for (int64_t p = 0; p < count; p += step) {
-        for (int64_t panel = first; panel < last; ++panel) {
-          const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
-          kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
-                          panel_of(block, panel, block.first_k + offset + p));
-        }
-      }
-    });
+    for_pieces(block.product, block.first_k, block.last_k,
+               [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
+                 const int64_t step = term.a.transposed ? kTransposedLines : count;
+                 for (int64_t p = 0; p < count; p += step) {
+                   for (int64_t panel = first; panel < last; ++panel) {
+                     const int64_t row = block.row(block.first_panel + panel),
+                                   rows = block.row(block.first_panel + panel + 1) - row;
+                     kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
+                                     panel_of(block, panel, block.first_k + offset + p));
+                   }
+                 }
+               });
   }
 
   float* panel_of(const Block& block, int64_t panel, int64_t k) {
-    return packed_ + block.packed + (panel * (block.last_k - block.first_k) + k - block.first_k) * kernels_.panel_stride;
+    return packed_ + block.packed +
+           (panel * (block.last_k - block.first_k) + k - block.first_k) * kernels_.panel_stride;
   }
 
   /// Cuts the blocks into tasks: columns first, as every task packs its own b; rows too where that leaves threads idle.
@@ -192,14 +201,16 @@ class Wave {
     for (int64_t b = 0; b < count_; ++b) {
       Block& block = blocks_[b];
       const int64_t n = block.product.n, rows = block.rows();
-      const double work = static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(block.last_k - block.first_k);
+      const double work =
+          static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(block.last_k - block.first_k);
       const int64_t most = std::max<int64_t>(1, static_cast<int64_t>(work / kTaskGrain));
       if (block.direct) {  // wide tasks: b is read in long runs
         block.column_tasks = std::min({ceiling(n, kernels_.tile_columns), most, wanted_tasks()});
         block.row_tasks = 1;
       } else {
         block.column_tasks = std::min(ceiling(n, columns / kernels_.tile_columns * kernels_.tile_columns), most);
-        block.row_tasks = std::max<int64_t>(1, std::min({rows / rows_at_least, most / block.column_tasks, block.panels}));
+        block.row_tasks =
+            std::max<int64_t>(1, std::min({rows / rows_at_least, most / block.column_tasks, block.panels}));
       }
       block.first_task = tasks_;
       tasks_ += block.column_tasks * block.row_tasks;
@@ -207,9 +218,12 @@ class Wave {
   }
 
   void compute(int64_t task, int worker) {
-    const Block& block = *(std::upper_bound(blocks_, blocks_ + count_, task,
-                                            [](int64_t value, const Block& candidate) { return value < candidate.first_task; }) - 1);
-    const int64_t column_task = (task - block.first_task) / block.row_tasks, row_task = (task - block.first_task) % block.row_tasks;
+    const Block& block =
+        *(std::upper_bound(blocks_, blocks_ + count_, task,
+                           [](int64_t value, const Block& candidate) { return value < candidate.first_task; }) -
+          1);
+    const int64_t column_task = (task - block.first_task) / block.row_tasks,
+                  row_task = (task - block.first_task) % block.row_tasks;
     const int64_t n = block.product.n, tiles = ceiling(n, kernels_.tile_columns);
     const int64_t first = column_task * tiles / block.column_tasks * kernels_.tile_columns;
     const int64_t last = std::min(n, (column_task + 1) * tiles / block.column_tasks * kernels_.tile_columns);
@@ -219,12 +233,13 @@ class Wave {
     }
     const int64_t width = kTaskColumns / kernels_.tile_columns * kernels_.tile_columns;
     for (int64_t column = first; column < last; column += width) {
-      multiply(block, row_task * block.panels / block.row_tasks, (row_task + 1) * block.panels / block.row_tasks, column,
-               std::min(column + width, last), reinterpret_cast<float*>(panels_) + worker * worker_floats_);
+      multiply(block, row_task * block.panels / block.row_tasks, (row_task + 1) * block.panels / block.row_tasks,
+               column, std::min(column + width, last), reinterpret_cast<float*>(panels_) + worker * worker_floats_);
     }
   }
 
-  void multiply(const Block& block, int64_t first_panel, int64_t last_panel, int64_t first, int64_t last, float* panels) {
+  void multiply(const Block& block, int64_t first_panel, int64_t last_panel, int64_t first, int64_t last,
+                float* panels) {
     const Product& product = block.product;
     const int64_t step = kernels_.tile_columns;
     float bias[kTaskColumns];
@@ -242,8 +257,9 @@ class Wave {
         const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
         const float* const a = panel_of(block, panel, k);
         for (int64_t j = first; j < last; j += step) {
-          kernels_.tile(count, a, panels + (j - first) * kBlock, product.bias != nullptr && k == 0 ? bias + (j - first) : nullptr,
-                        k == 0 ? product.beta : 1.0f, product.c + row * product.ldc + j, product.ldc, rows, std::min(step, last - j));
+          kernels_.tile(count, a, panels + (j - first) * kBlock,
+                        product.bias != nullptr && k == 0 ? bias + (j - first) : nullptr, k == 0 ? product.beta : 1.0f,
+                        product.c + row * product.ldc + j, product.ldc, rows, std::min(step, last - j));
         }
       }
       k += count;
@@ -276,7 +292,8 @@ void run_products(const ln_context& context, void* scratch, int64_t scratch_byte
 double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, int64_t k) {
   const MatmulKernels& kernels = matmul_kernels(tier(context));
   const double panels = static_cast<double>(rows / kernels.tile_rows) + static_cast<double>(std::min(rows, pieces));
-  return std::min(panels * static_cast<double>(kernels.panel_stride) * static_cast<double>(k), static_cast<double>(kPackedFloats));
+  return std::min(panels * static_cast<double>(kernels.panel_stride) * static_cast<double>(k),
+                  static_cast<double>(kPackedFloats));
 }
 
 int64_t product_scratch_bytes(const ln_context& context, double floats) {

@@ -11,7 +11,9 @@ class ProductList {
  public:
   template <typename Get>
   ProductList(int64_t count, const Get& get)
-      : count_(count), get_(&get), call_([](const void* body, int64_t i) { return (*static_cast<const Get*>(body))(i); }) {}
+      : count_(count),
+        get_(&get),
+        call_([](const void* body, int64_t i) { return (*static_cast<const Get*>(body))(i); }) {}
 
   int64_t count() const { return count_; }
   Product operator[](int64_t i) const { return call_(get_, i); }
@@ -26,7 +28,8 @@ class ProductList {
 /// An element's value depends on its product alone, neither on the other products nor on the number of threads.
 void run_products(const ln_context& context, void* scratch, int64_t scratch_bytes, const ProductList& products);
 
-/// Upper bound of the packed floats that products with `rows` rows in all and k columns need, the rows lying in `pieces` products.
+/// Upper bound of the packed floats that products with `rows` rows in all and k columns need, the rows lying in
+/// `pieces` products.
 double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, int64_t k);
 
 /// Scratch for a list of products that needs at most so many packed floats.

@@ -1,5 +1,5 @@
-// A fixed team of threads that runs numbered tasks. Which thread runs a task is open; a task's result must not depend on it,
-// so that results are the same bytes for every number of threads.
+// A fixed team of threads that runs numbered tasks. Which thread runs a task is open; a task's result must not depend
+// on it, so that results are the same bytes for every number of threads.
 #pragma once
 
 #include <atomic>
@@ -21,8 +21,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls body(task, worker) for 0 <= task < tasks, worker in [0, threads()); returns when all are done. Not reentrant.
-  /// The body must not throw. Tasks are claimed in rising order, so put the longest first.
+  /// Calls body(task, worker) for 0 <= task < tasks, worker in [0, threads()); returns when all are done. Not
+  /// reentrant. The body must not throw. Tasks are claimed in rising order, so put the longest first.
   template <typename Body>
   void run(int64_t tasks, const Body& body) {
     if (tasks <= 0) return;
@@ -31,7 +31,10 @@ class ThreadPool {
       return;
     }
     using Plain = std::remove_reference_t<Body>;
-    dispatch(tasks, [](const void* context, int64_t task, int worker) { (*static_cast<const Plain*>(context))(task, worker); }, &body);
+    dispatch(
+        tasks,
+        [](const void* context, int64_t task, int worker) { (*static_cast<const Plain*>(context))(task, worker); },
+        &body);
   }
 
   /// Splits [0, count) into ranges of at most `grain` and calls body(first, last, worker) for each.

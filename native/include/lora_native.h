@@ -1,21 +1,26 @@
 /*
  * lora_native.h: the kernels of lora-native as a C library.
  *
- * One header, several libraries with exactly this symbol set (liblora_native_cpu now, liblora_native_cuda later). Rules:
+ * One header, several libraries with exactly this symbol set (liblora_native_cpu now, liblora_native_cuda later).
+ * Rules:
  *
- *  - Kernels are stateless. They work on memory that the caller owns (host memory for the CPU library, device memory for CUDA),
- *    allocate nothing and keep nothing between calls. What they need besides is the context's scratch (ln_context_set_scratch).
- *  - Every function returns a status; on failure ln_last_error gives one line that names the function, the argument and its value.
- *    Arguments are checked before anything is written.
- *  - All matrices are row-major. Shapes are written [rows, columns]. Sizes are counts of elements, leading dimensions (ld...) too.
- *  - Arithmetic is float32. Weights may be float32, bfloat16 or float16 (ln_dtype); activations, adapters, gradients are float32.
- *  - Gradients of parameters (grad_...) accumulate (+=). Gradients of activations (d...) are written (=) unless an argument
- *    `accumulate` is 1.
+ *  - Kernels are stateless. They work on memory that the caller owns (host memory for the CPU library, device memory
+ * for CUDA), allocate nothing and keep nothing between calls. What they need besides is the context's scratch
+ * (ln_context_set_scratch).
+ *  - Every function returns a status; on failure ln_last_error gives one line that names the function, the argument and
+ * its value. Arguments are checked before anything is written.
+ *  - All matrices are row-major. Shapes are written [rows, columns]. Sizes are counts of elements, leading dimensions
+ * (ld...) too.
+ *  - Arithmetic is float32. Weights may be float32, bfloat16 or float16 (ln_dtype); activations, adapters, gradients
+ * are float32.
+ *  - Gradients of parameters (grad_...) accumulate (+=). Gradients of activations (d...) are written (=) unless an
+ * argument `accumulate` is 1.
  *  - Results depend on arguments and on the SIMD tier, never on the number of threads or on timing.
- *  - Pointers must be aligned to their element size; NULL is allowed only where the comment says so. Outputs must not overlap
- *    inputs unless the comment says so.
+ *  - Pointers must be aligned to their element size; NULL is allowed only where the comment says so. Outputs must not
+ * overlap inputs unless the comment says so.
  *  - A context is used by one thread at a time. Structs are passed by address and not kept.
- *  - Sizes of 0 are legal for tokens/rows and mean: nothing to do (accumulating outputs stay, written outputs have no elements).
+ *  - Sizes of 0 are legal for tokens/rows and mean: nothing to do (accumulating outputs stay, written outputs have no
+ * elements).
  */
 #ifndef LORA_NATIVE_H
 #define LORA_NATIVE_H
@@ -47,7 +52,14 @@ enum ln_status {
 enum ln_dtype { LN_F32 = 0, LN_BF16 = 1, LN_F16 = 2 };
 
 /* SIMD tier of the CPU library. REFERENCE is the plain scalar specification; the others are the fast versions. */
-enum ln_simd { LN_SIMD_AUTO = 0, LN_SIMD_REFERENCE = 1, LN_SIMD_GENERIC = 2, LN_SIMD_AVX2 = 3, LN_SIMD_AVX512 = 4, LN_SIMD_NEON = 5 };
+enum ln_simd {
+  LN_SIMD_AUTO = 0,
+  LN_SIMD_REFERENCE = 1,
+  LN_SIMD_GENERIC = 2,
+  LN_SIMD_AVX2 = 3,
+  LN_SIMD_AVX512 = 4,
+  LN_SIMD_NEON = 5
+};
 
 enum ln_activation { LN_SILU = 0, LN_GELU_TANH = 1, LN_GELU_ERF = 2 };
 
@@ -57,7 +69,8 @@ enum ln_query_what {
   LN_QUERY_SIMD_BEST = 2 /* best ln_simd of this machine */
 };
 
-/* ---- context ------------------------------------------------------------------------------------------------------------- */
+/* ---- context
+ * ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct ln_context ln_context;
 
@@ -83,7 +96,8 @@ LN_API int32_t ln_query(ln_context* context, int32_t what, int64_t* value);
 /* Working memory for the kernels, at least 64-byte aligned; kept until replaced. NULL with 0 bytes takes it away. */
 LN_API int32_t ln_context_set_scratch(ln_context* context, void* scratch, int64_t bytes);
 
-/* Ops that need scratch; args is the address of the op's argument struct, of which only sizes, dtypes and flags are read. */
+/* Ops that need scratch; args is the address of the op's argument struct, of which only sizes, dtypes and flags are
+ * read. */
 enum ln_op {
   LN_OP_MATMUL = 0,             /* ln_matmul_args */
   LN_OP_LINEAR_FWD = 1,         /* ln_linear_fwd_args */
@@ -96,7 +110,8 @@ enum ln_op {
 };
 LN_API int32_t ln_scratch_bytes(ln_context* context, int32_t op, const void* args, int64_t* bytes);
 
-/* ---- matrix products ------------------------------------------------------------------------------------------------------ */
+/* ---- matrix products
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* c[m,n] = alpha * op(a)[m,k] . op(b)[k,n] + beta * c + bias[n]
  * op(x) is x or its transpose: with transpose_a, a is stored [k,m]; with transpose_b, b is stored [n,k].
@@ -165,8 +180,9 @@ LN_API int32_t ln_linear_bwd(ln_context* context, const ln_linear_bwd_args* args
 
 /* ln_linear_fwd for every expert e on its rows offsets[e] <= row < offsets[e+1] (rows sorted by expert; offsets[0] = 0,
  * offsets[experts] = rows). weights[e] is [out,in]. Adapters: lora_a, lora_b, ranks, scales have one entry per expert;
- * ranks[e] = 0 means none for that expert. u is [rows,max_rank], row r holding its expert's ranks[e] values first, the rest
- * is written as 0. max_rank 0: no adapter at all, the adapter pointers are not read. All tables lie in device memory. */
+ * ranks[e] = 0 means none for that expert. u is [rows,max_rank], row r holding its expert's ranks[e] values first, the
+ * rest is written as 0. max_rank 0: no adapter at all, the adapter pointers are not read. All tables lie in device
+ * memory. */
 typedef struct ln_grouped_linear_fwd_args {
   const float* x;
   const float* lora_x; /* NULL: x */
@@ -207,26 +223,29 @@ typedef struct ln_grouped_linear_bwd_args {
 } ln_grouped_linear_bwd_args;
 LN_API int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linear_bwd_args* args);
 
-/* ---- embedding ------------------------------------------------------------------------------------------------------------ */
+/* ---- embedding
+ * ------------------------------------------------------------------------------------------------------------ */
 
-/* y[t,:] = table[ids[t],:]; table [vocabulary,width] of table_dtype. An id outside the vocabulary is LN_INVALID_ARGUMENT on the
- * CPU (nothing is written then) and undefined on CUDA. */
-LN_API int32_t ln_embedding_fwd(ln_context* context, const void* table, int32_t table_dtype, const int32_t* ids, float* y,
-                                int64_t tokens, int64_t vocabulary, int64_t width);
+/* y[t,:] = table[ids[t],:]; table [vocabulary,width] of table_dtype. An id outside the vocabulary is
+ * LN_INVALID_ARGUMENT on the CPU (nothing is written then) and undefined on CUDA. */
+LN_API int32_t ln_embedding_fwd(ln_context* context, const void* table, int32_t table_dtype, const int32_t* ids,
+                                float* y, int64_t tokens, int64_t vocabulary, int64_t width);
 /* grad_table[ids[t],:] += dy[t,:], in the order of t. */
-LN_API int32_t ln_embedding_bwd(ln_context* context, const float* dy, const int32_t* ids, float* grad_table, int64_t tokens,
-                                int64_t vocabulary, int64_t width);
+LN_API int32_t ln_embedding_bwd(ln_context* context, const float* dy, const int32_t* ids, float* grad_table,
+                                int64_t tokens, int64_t vocabulary, int64_t width);
 
-/* ---- RMSNorm (Zhang & Sennrich 2019) --------------------------------------------------------------------------------------- */
+/* ---- RMSNorm (Zhang & Sennrich 2019)
+ * --------------------------------------------------------------------------------------- */
 
 /* z = x + residual (residual NULL: z = x);  rstd[row] = 1 / sqrt(mean(z^2) + epsilon);  y = z * rstd * weight
- * z is written to `sum` if given (may be x or residual itself). Rows of per-head norms are (token, head) pairs of head_dim. */
+ * z is written to `sum` if given (may be x or residual itself). Rows of per-head norms are (token, head) pairs of
+ * head_dim. */
 typedef struct ln_rmsnorm_fwd_args {
   const float* x;
   const float* residual; /* or NULL */
   const void* weight;    /* [width] */
   float* sum;            /* [rows,width] or NULL */
-  float* y;              /* may be x */
+  float* y;              /* may be x; not sum */
   float* rstd;           /* [rows] or NULL */
   int64_t rows, width;
   float epsilon;
@@ -234,8 +253,8 @@ typedef struct ln_rmsnorm_fwd_args {
 } ln_rmsnorm_fwd_args;
 LN_API int32_t ln_rmsnorm_fwd(ln_context* context, const ln_rmsnorm_fwd_args* args);
 
-/* With g = dy * weight and n = z * rstd:  dx = rstd * (g - n * mean(g * n)) (+ dresidual);  grad_weight += sum_rows(dy * n)
- * z is what was normalised (`sum` of the forward pass). dx may be dy or dresidual. */
+/* With g = dy * weight and n = z * rstd:  dx = rstd * (g - n * mean(g * n)) (+ dresidual);  grad_weight += sum_rows(dy
+ * * n) z is what was normalised (`sum` of the forward pass). dx may be dy or dresidual. */
 typedef struct ln_rmsnorm_bwd_args {
   const float* dy;
   const float* z;
@@ -250,12 +269,13 @@ typedef struct ln_rmsnorm_bwd_args {
 } ln_rmsnorm_bwd_args;
 LN_API int32_t ln_rmsnorm_bwd(ln_context* context, const ln_rmsnorm_bwd_args* args);
 
-/* ---- rotary position embedding (Su et al. 2021; halves paired as in Llama checkpoints) -------------------------------------- */
+/* ---- rotary position embedding (Su et al. 2021; halves paired as in Llama checkpoints)
+ * -------------------------------------- */
 
 /* In place on x [tokens,heads,head_dim]; for i < rotary_dim/2, with c = cosine[p,i], s = sine[p,i], p = positions[t]:
  *   (x[i], x[i+rotary_dim/2]) = (x[i] c - x[i+rotary_dim/2] s,  x[i+rotary_dim/2] c + x[i] s)
- * transpose: s is negated, which is the backward pass. Tables are [table_rows, rotary_dim/2]; elements from rotary_dim on stay.
- * A position outside the tables is LN_INVALID_ARGUMENT on the CPU. */
+ * transpose: s is negated, which is the backward pass. Tables are [table_rows, rotary_dim/2]; elements from rotary_dim
+ * on stay. A position outside the tables is LN_INVALID_ARGUMENT on the CPU. */
 typedef struct ln_rope_args {
   float* x;
   const float* cosine;
@@ -267,16 +287,17 @@ typedef struct ln_rope_args {
 } ln_rope_args;
 LN_API int32_t ln_rope(ln_context* context, const ln_rope_args* args);
 
-/* ---- attention ------------------------------------------------------------------------------------------------------------- */
+/* ---- attention
+ * ------------------------------------------------------------------------------------------------------------- */
 
-/* Causal attention with grouped query heads over packed sequences, without a [T,T] matrix (FlashAttention, Dao et al. 2022).
- * Sequence s has queries query_offsets[s]..query_offsets[s+1] and keys key_offsets[s]..key_offsets[s+1]; its last query stands
- * at the position of its last key, so query i of Lq sees key j of Lk iff j <= i + (Lk - Lq), and, with window > 0, also
- * j > i + (Lk - Lq) - window. Query head h uses key head h / (heads / key_heads).
- *   q, o, dout, dq: [query_tokens, heads, head_dim]    k, v, dk, dv: [key_tokens, key_heads, head_dim]
- *   p = softmax(scale * q . k^T), o = p . v, lse[query_tokens, heads] = log sum exp(scale * q . k^T)  (natural logarithm)
- * Forward reads q,k,v and writes o,lse. Backward reads q,k,v,o,lse,dout and writes dq,dk,dv; delta [query_tokens, heads] is
- * working memory. Lk >= Lq. Pointers not used by a pass may be NULL. */
+/* Causal attention with grouped query heads over packed sequences, without a [T,T] matrix (FlashAttention, Dao et al.
+ * 2022). Sequence s has queries query_offsets[s]..query_offsets[s+1] and keys key_offsets[s]..key_offsets[s+1]; its
+ * last query stands at the position of its last key, so query i of Lq sees key j of Lk iff j <= i + (Lk - Lq), and,
+ * with window > 0, also j > i + (Lk - Lq) - window. Query head h uses key head h / (heads / key_heads). q, o, dout, dq:
+ * [query_tokens, heads, head_dim]    k, v, dk, dv: [key_tokens, key_heads, head_dim] p = softmax(scale * q . k^T), o =
+ * p . v, lse[query_tokens, heads] = log sum exp(scale * q . k^T)  (natural logarithm) Forward reads q,k,v and writes
+ * o,lse. Backward reads q,k,v,o,lse,dout and writes dq,dk,dv; delta [query_tokens, heads] is working memory. Lk >= Lq.
+ * Pointers not used by a pass may be NULL. */
 typedef struct ln_attention_args {
   const float* q;
   const float* k;
@@ -299,44 +320,48 @@ typedef struct ln_attention_args {
 LN_API int32_t ln_attention_fwd(ln_context* context, const ln_attention_args* args);
 LN_API int32_t ln_attention_bwd(ln_context* context, const ln_attention_args* args);
 
-/* ---- elementwise ----------------------------------------------------------------------------------------------------------- */
+/* ---- elementwise
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* y = act(gate) * up, n elements; y may be gate or up. */
-LN_API int32_t ln_gated_activation_fwd(ln_context* context, int32_t activation, const float* gate, const float* up, float* y, int64_t n);
+LN_API int32_t ln_gated_activation_fwd(ln_context* context, int32_t activation, const float* gate, const float* up,
+                                       float* y, int64_t n);
 /* dgate = dy * up * act'(gate); dup = dy * act(gate). dgate may be gate, dup may be up or dy. */
-LN_API int32_t ln_gated_activation_bwd(ln_context* context, int32_t activation, const float* dy, const float* gate, const float* up,
-                                       float* dgate, float* dup, int64_t n);
+LN_API int32_t ln_gated_activation_bwd(ln_context* context, int32_t activation, const float* dy, const float* gate,
+                                       const float* up, float* dgate, float* dup, int64_t n);
 /* y[t,:] (+)= sigmoid(gate[t]) * x[t,:]   x, y [rows,width], gate [rows]; += with accumulate. */
-LN_API int32_t ln_sigmoid_gate_fwd(ln_context* context, const float* x, const float* gate, float* y, int64_t rows, int64_t width,
-                                   int32_t accumulate);
+LN_API int32_t ln_sigmoid_gate_fwd(ln_context* context, const float* x, const float* gate, float* y, int64_t rows,
+                                   int64_t width, int32_t accumulate);
 /* dx = dy * sigmoid(gate);  dgate[t] = sigmoid'(gate[t]) * sum(dy[t,:] * x[t,:]). dx may be x. */
-LN_API int32_t ln_sigmoid_gate_bwd(ln_context* context, const float* dy, const float* x, const float* gate, float* dx, float* dgate,
-                                   int64_t rows, int64_t width);
+LN_API int32_t ln_sigmoid_gate_bwd(ln_context* context, const float* dy, const float* x, const float* gate, float* dx,
+                                   float* dgate, int64_t rows, int64_t width);
 /* y = alpha * x + beta * y; beta == 0 does not read y. */
 LN_API int32_t ln_axpby(ln_context* context, float alpha, const float* x, float beta, float* y, int64_t n);
 /* dst = src converted (round to nearest even). Either may be any ln_dtype. */
-LN_API int32_t ln_cast(ln_context* context, const void* src, int32_t src_dtype, void* dst, int32_t dst_dtype, int64_t n);
+LN_API int32_t ln_cast(ln_context* context, const void* src, int32_t src_dtype, void* dst, int32_t dst_dtype,
+                       int64_t n);
 /* Forward: x clamped to [-limit, limit] in place. */
 LN_API int32_t ln_clamp_fwd(ln_context* context, float* x, int64_t n, float limit);
 /* dy = 0 where |y| >= limit, y being the clamped value. */
 LN_API int32_t ln_clamp_bwd(ln_context* context, const float* y, float* dy, int64_t n, float limit);
 /* Inverted dropout: y[i] (+)= keep(i) ? x[i] / (1 - p) : 0, keep(i) depending on seed, stream and i alone:
  * keep(i) iff the 32-bit value of Philox-4x32-10 (Salmon et al. 2011) with key = seed (low, high), counter =
- * (i / 4 low, i / 4 high, stream low, stream high), word i % 4, is >= floor(p * 2^32). The backward pass is the same call on gradients.
- * y may be x. */
-LN_API int32_t ln_dropout(ln_context* context, const float* x, float* y, int64_t n, float p, int64_t seed, int64_t stream,
-                          int32_t accumulate);
+ * (i / 4 low, i / 4 high, stream low, stream high), word i % 4, is >= floor(p * 2^32). The backward pass is the same
+ * call on gradients. y may be x. */
+LN_API int32_t ln_dropout(ln_context* context, const float* x, float* y, int64_t n, float p, int64_t seed,
+                          int64_t stream, int32_t accumulate);
 
-/* ---- mixture of experts ---------------------------------------------------------------------------------------------------- */
+/* ---- mixture of experts
+ * ---------------------------------------------------------------------------------------------------- */
 
-/* probabilities[t,:] = softmax(logits[t,:]);  ids[t,:] = the top_k largest, largest first, the lower number first among equals;
- * weights[t,j] = probabilities[t, ids[t,j]], divided by their sum with renormalise.
- * counts[e] += number of (t,j) with ids[t,j] = e;  probability_sums[e] += sum_t probabilities[t,e]   (both or neither NULL). */
+/* probabilities[t,:] = softmax(logits[t,:]);  ids[t,:] = the top_k largest, largest first, the lower number first among
+ * equals; weights[t,j] = probabilities[t, ids[t,j]], divided by their sum with renormalise. counts[e] += number of
+ * (t,j) with ids[t,j] = e;  probability_sums[e] += sum_t probabilities[t,e]   (both or neither NULL). */
 typedef struct ln_router_fwd_args {
-  const float* logits;  /* [tokens,experts] */
-  float* probabilities; /* [tokens,experts]; may be logits */
-  int32_t* ids;         /* [tokens,top_k] */
-  float* weights;       /* [tokens,top_k] */
+  const float* logits;      /* [tokens,experts] */
+  float* probabilities;     /* [tokens,experts]; may be logits */
+  int32_t* ids;             /* [tokens,top_k] */
+  float* weights;           /* [tokens,top_k] */
   int64_t* counts;          /* [experts] or NULL */
   double* probability_sums; /* [experts] or NULL */
   int64_t tokens, experts, top_k;
@@ -346,8 +371,8 @@ typedef struct ln_router_fwd_args {
 LN_API int32_t ln_router_fwd(ln_context* context, const ln_router_fwd_args* args);
 
 /* dlogits from dweights (top_k is not differentiated) and, if given, from dprobabilities[e], the same for every token:
- *   dlogits[t,e] = p[t,e] * (dp[t,e] - sum_j p[t,j] dp[t,j]),   dp[t,e] = dprobabilities[e] + (gradient through weights)
- * With renormalise the gradient through weights is that of w_j = p_j / sum(p of the chosen). */
+ *   dlogits[t,e] = p[t,e] * (dp[t,e] - sum_j p[t,j] dp[t,j]),   dp[t,e] = dprobabilities[e] + (gradient through
+ * weights) With renormalise the gradient through weights is that of w_j = p_j / sum(p of the chosen). */
 typedef struct ln_router_bwd_args {
   const float* probabilities;
   const int32_t* ids;
@@ -365,11 +390,13 @@ LN_API int32_t ln_router_bwd(ln_context* context, const ln_router_bwd_args* args
  *   f[e] = counts[e] / router_rows;  P[e] = probability_sums[e] / router_rows;  *loss = experts * sum_e f[e] P[e]
  *   dprobabilities[e] = coefficient * experts * f[e] / router_rows          (may be NULL)
  * router_rows = layers * tokens that were counted. */
-LN_API int32_t ln_load_balancing_loss(ln_context* context, const int64_t* counts, const double* probability_sums, int64_t experts,
-                                      int64_t router_rows, float coefficient, double* loss, float* dprobabilities);
+LN_API int32_t ln_load_balancing_loss(ln_context* context, const int64_t* counts, const double* probability_sums,
+                                      int64_t experts, int64_t router_rows, float coefficient, double* loss,
+                                      float* dprobabilities);
 
 /* Stable counting sort of the (token, choice) pairs by expert. Pair q = t * top_k + j goes to row rows_of_pairs[q];
- * tokens_of_rows[row] = t; offsets[experts+1] are the experts' first rows. Within an expert, rows are in the order of q. */
+ * tokens_of_rows[row] = t; offsets[experts+1] are the experts' first rows. Within an expert, rows are in the order of
+ * q. */
 typedef struct ln_moe_plan_args {
   const int32_t* ids;      /* [tokens,top_k] */
   int32_t* offsets;        /* [experts+1] */
@@ -380,24 +407,27 @@ typedef struct ln_moe_plan_args {
 LN_API int32_t ln_moe_plan(ln_context* context, const ln_moe_plan_args* args);
 
 /* y[r,:] = x[index[r],:]; x [source_rows,width], y [rows,width]. An index outside is LN_INVALID_ARGUMENT on the CPU. */
-LN_API int32_t ln_gather_rows(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t source_rows,
-                              int64_t width);
+LN_API int32_t ln_gather_rows(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
+                              int64_t source_rows, int64_t width);
 /* y[index[r],:] = x[r,:] for distinct indices; other rows of y stay. */
-LN_API int32_t ln_scatter_rows(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t target_rows,
-                               int64_t width);
+LN_API int32_t ln_scatter_rows(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
+                               int64_t target_rows, int64_t width);
 /* y[t,:] (+)= sum_j weights[t,j] * x[rows_of_pairs[t*top_k+j],:]; weights NULL: 1 (the backward pass of the gather). */
-LN_API int32_t ln_moe_combine_fwd(ln_context* context, const float* x, const int32_t* rows_of_pairs, const float* weights, float* y,
-                                  int64_t tokens, int64_t top_k, int64_t width, int32_t accumulate);
+LN_API int32_t ln_moe_combine_fwd(ln_context* context, const float* x, const int32_t* rows_of_pairs,
+                                  const float* weights, float* y, int64_t tokens, int64_t top_k, int64_t width,
+                                  int32_t accumulate);
 /* dx[row of (t,j),:] = weights[t,j] * dy[t,:];  dweights[t,j] = sum(dy[t,:] * x[row of (t,j),:]). dx may be x. */
 LN_API int32_t ln_moe_combine_bwd(ln_context* context, const float* dy, const float* x, const int32_t* rows_of_pairs,
-                                  const float* weights, float* dx, float* dweights, int64_t tokens, int64_t top_k, int64_t width);
+                                  const float* weights, float* dx, float* dweights, int64_t tokens, int64_t top_k,
+                                  int64_t width);
 
-/* ---- loss and optimizer ---------------------------------------------------------------------------------------------------- */
+/* ---- loss and optimizer
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* losses[r] = logsumexp(logits[r,:]) - logits[r,labels[r]], 0 where the label is -100.
  * With want_gradient, logits are replaced by gradient_scale * (softmax - onehot), 0 where the label is -100.
- * Another label outside [0, vocabulary) is LN_INVALID_ARGUMENT on the CPU. The caller hands in chunks of rows, so that the
- * logits of a whole batch never exist. */
+ * Another label outside [0, vocabulary) is LN_INVALID_ARGUMENT on the CPU. The caller hands in chunks of rows, so that
+ * the logits of a whole batch never exist. */
 LN_API int32_t ln_cross_entropy(ln_context* context, float* logits, const int32_t* labels, float* losses, int64_t rows,
                                 int64_t vocabulary, float gradient_scale, int32_t want_gradient);
 /* *result = sum of x[i] in float64, in an order that depends on n alone. */

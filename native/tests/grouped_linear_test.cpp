@@ -18,9 +18,9 @@ struct Case {
   std::string text(int32_t simd) const {
     std::string result = std::string(simd_name(simd)) + " rows";
     for (int64_t r : rows) result += " " + std::to_string(r);
-    return result + " in " + std::to_string(in) + " out " + std::to_string(out) + " max_rank " + std::to_string(max_rank) + " weight " +
-           dtype_name(weight_dtype) + (dropout ? " lora_x" : "") + (accumulate ? " accumulate" : "") + (frozen ? " frozen" : "") +
-           (input ? "" : " no dx");
+    return result + " in " + std::to_string(in) + " out " + std::to_string(out) + " max_rank " +
+           std::to_string(max_rank) + " weight " + dtype_name(weight_dtype) + (dropout ? " lora_x" : "") +
+           (accumulate ? " accumulate" : "") + (frozen ? " frozen" : "") + (input ? "" : " no dx");
   }
 };
 
@@ -181,7 +181,8 @@ void check_forward(Context& context, int32_t simd, const Case& x) {
   for (int64_t e = 0; e < f.experts; ++e) {
     for (int64_t row = f.offsets[e]; row < f.offsets[e + 1]; ++row) {
       for (int64_t j = f.ranks[e]; j < x.max_rank; ++j) {
-        ASSERT_EQ(0.0f, f.u.floats()[row * x.max_rank + j]) << x.text(simd) << ": unused column " << j << " of u's row " << row;
+        ASSERT_EQ(0.0f, f.u.floats()[row * x.max_rank + j])
+            << x.text(simd) << ": unused column " << j << " of u's row " << row;
       }
     }
   }
@@ -279,8 +280,10 @@ TEST(GroupedLinear, SameBytesForEveryNumberOfThreads) {
       expect_identical(actual.v.floats(), expected.v.floats(), actual.rows * x.max_rank, what + "v");
       expect_identical(actual.dx.floats(), expected.dx.floats(), actual.rows * x.in, what + "dx");
       for (size_t e = 0; e < x.rows.size(); ++e) {
-        expect_identical(actual.grad_a[e].floats(), expected.grad_a[e].floats(), actual.grad_a[e].rows() * x.in, what + "grad_a");
-        expect_identical(actual.grad_b[e].floats(), expected.grad_b[e].floats(), actual.grad_b[e].columns() * x.out, what + "grad_b");
+        expect_identical(actual.grad_a[e].floats(), expected.grad_a[e].floats(), actual.grad_a[e].rows() * x.in,
+                         what + "grad_a");
+        expect_identical(actual.grad_b[e].floats(), expected.grad_b[e].floats(), actual.grad_b[e].columns() * x.out,
+                         what + "grad_b");
       }
     }
   }
@@ -328,8 +331,9 @@ TEST(GroupedLinear, ForwardRefusesBadArguments) {
   refuses("expert 1: offsets[2] is 3, less than offsets[1], 4", [](auto&, auto& fixture) { fixture.offsets[2] = 3; });
   refuses("offsets[3] is 8, must be rows, 7", [](auto&, auto& fixture) { fixture.offsets[3] = 8; });
   refuses("weights[2] is NULL", [](auto&, auto& fixture) { fixture.weight_table[2] = nullptr; });
-  refuses("weights[0] is not aligned to 4 bytes",
-          [](auto&, auto& fixture) { fixture.weight_table[0] = static_cast<const char*>(fixture.weight_table[0]) + 2; });
+  refuses("weights[0] is not aligned to 4 bytes", [](auto&, auto& fixture) {
+    fixture.weight_table[0] = static_cast<const char*>(fixture.weight_table[0]) + 2;
+  });
   refuses("ranks[2] is 3, must be between 0 and max_rank, 2", [](auto&, auto& fixture) { fixture.ranks[2] = 3; });
   refuses("ranks[0] is -1, must be between 0 and max_rank, 2", [](auto&, auto& fixture) { fixture.ranks[0] = -1; });
   refuses("lora_a[2] is NULL", [](auto&, auto& fixture) { fixture.a_table[2] = nullptr; });

@@ -1,4 +1,5 @@
-// What every native test uses: contexts of all tiers and thread counts, random data, buffers that end at a guard page, comparison.
+// What every native test uses: contexts of all tiers and thread counts, random data, buffers that end at a guard page,
+// comparison.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -85,7 +86,8 @@ class Random {
   uint64_t state_;
 };
 
-/// An array whose last byte is the last one before an inaccessible page: reading or writing past the end is a fault at once.
+/// An array whose last byte is the last one before an inaccessible page: reading or writing past the end is a fault at
+/// once.
 template <typename T>
 class Guarded {
  public:
@@ -102,10 +104,13 @@ class Guarded {
   Guarded(int64_t count, Random& random) : Guarded(count) {
     for (int64_t i = 0; i < count; ++i) data_[i] = static_cast<T>(random.uniform());
   }
-  Guarded(Guarded&& other) noexcept : base_(other.base_), data_(other.data_), count_(other.count_), mapped_(other.mapped_) {
+  Guarded(Guarded&& other) noexcept
+      : base_(other.base_), data_(other.data_), count_(other.count_), mapped_(other.mapped_) {
     other.base_ = nullptr;
   }
-  Guarded(const Guarded& other) : Guarded(other.count_) { std::memcpy(data_, other.data_, static_cast<size_t>(count_) * sizeof(T)); }
+  Guarded(const Guarded& other) : Guarded(other.count_) {
+    std::memcpy(data_, other.data_, static_cast<size_t>(count_) * sizeof(T));
+  }
   Guarded& operator=(const Guarded&) = delete;
   ~Guarded() {
     if (base_ != nullptr) munmap(base_, mapped_);
@@ -126,18 +131,19 @@ class Guarded {
   size_t mapped_ = 0;
 };
 
-/// |actual - expected| <= tolerance * scale for every element, scale being the largest expected magnitude (at least `floor`).
-/// The oracle is computed in double; a product over k terms has an error of about sqrt(k) * 2^-24 of that scale.
+/// |actual - expected| <= tolerance * scale for every element, scale being the largest expected magnitude (at least
+/// `floor`). The oracle is computed in double; a product over k terms has an error of about sqrt(k) * 2^-24 of that
+/// scale.
 template <typename Actual, typename Expected>
-void expect_close(const Actual& actual, const Expected& expected, int64_t count, double tolerance, const std::string& what,
-                  double floor = 1e-30) {
+void expect_close(const Actual& actual, const Expected& expected, int64_t count, double tolerance,
+                  const std::string& what, double floor = 1e-30) {
   double scale = floor;
   for (int64_t i = 0; i < count; ++i) scale = std::max(scale, std::abs(static_cast<double>(expected[i])));
   for (int64_t i = 0; i < count; ++i) {
     const double difference = std::abs(static_cast<double>(actual[i]) - static_cast<double>(expected[i]));
     if (!(difference <= tolerance * scale)) {
-      FAIL() << what << ": element " << i << " of " << count << " is " << actual[i] << ", expected " << expected[i] << " (difference "
-             << difference << ", allowed " << tolerance * scale << ")";
+      FAIL() << what << ": element " << i << " of " << count << " is " << actual[i] << ", expected " << expected[i]
+             << " (difference " << difference << ", allowed " << tolerance * scale << ")";
     }
   }
 }
@@ -147,7 +153,8 @@ template <typename T>
 void expect_identical(const T* actual, const T* expected, int64_t count, const std::string& what) {
   for (int64_t i = 0; i < count; ++i) {
     if (std::memcmp(actual + i, expected + i, sizeof(T)) != 0) {
-      FAIL() << what << ": element " << i << " of " << count << " is " << actual[i] << ", expected the same bytes as " << expected[i];
+      FAIL() << what << ": element " << i << " of " << count << " is " << actual[i] << ", expected the same bytes as "
+             << expected[i];
     }
   }
 }

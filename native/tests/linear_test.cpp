@@ -9,13 +9,14 @@ struct Case {
   int32_t bias_dtype = -1;  // none
   bool dropout = false;     // lora_x given (and dlora_x in the backward pass)
   int32_t accumulate = 0;
-  bool frozen = false;    // grad_a and grad_b NULL
-  bool input = true;      // dx wanted
+  bool frozen = false;  // grad_a and grad_b NULL
+  bool input = true;    // dx wanted
 
   std::string text(int32_t simd) const {
-    return std::string(simd_name(simd)) + " rows " + std::to_string(rows) + " in " + std::to_string(in) + " out " + std::to_string(out) +
-           " rank " + std::to_string(rank) + " weight " + dtype_name(weight_dtype) + " bias " + std::to_string(bias_dtype) +
-           (dropout ? " lora_x" : "") + (accumulate ? " accumulate" : "") + (frozen ? " frozen" : "") + (input ? "" : " no dx");
+    return std::string(simd_name(simd)) + " rows " + std::to_string(rows) + " in " + std::to_string(in) + " out " +
+           std::to_string(out) + " rank " + std::to_string(rank) + " weight " + dtype_name(weight_dtype) + " bias " +
+           std::to_string(bias_dtype) + (dropout ? " lora_x" : "") + (accumulate ? " accumulate" : "") +
+           (frozen ? " frozen" : "") + (input ? "" : " no dx");
   }
 };
 
@@ -275,7 +276,8 @@ TEST(Linear, ForwardRefusesBadArguments) {
   refuses("lora_b is NULL", [](auto& args) { args.lora_b = nullptr; });
   refuses("u is NULL", [](auto& args) { args.u = nullptr; });
   refuses("y is NULL", [](auto& args) { args.y = nullptr; });
-  refuses("weight is not aligned to 4 bytes", [](auto& args) { args.weight = static_cast<const char*>(args.weight) + 2; });
+  refuses("weight is not aligned to 4 bytes",
+          [](auto& args) { args.weight = static_cast<const char*>(args.weight) + 2; });
   refuses("lora_x is not aligned to 4 bytes",
           [](auto& args) { args.lora_x = reinterpret_cast<const float*>(reinterpret_cast<const char*>(args.x) + 1); });
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_linear_fwd(context, nullptr));
@@ -307,7 +309,8 @@ TEST(Linear, BackwardRefusesBadArguments) {
   refuses("dlora_x is given, dx is NULL", [](auto& args) { args.dx = nullptr; });
   refuses("grad_a and grad_b must both be given or both be NULL", [](auto& args) { args.grad_a = nullptr; });
   refuses("grad_a and grad_b must both be given or both be NULL", [](auto& args) { args.grad_b = nullptr; });
-  refuses("dx is not aligned to 4 bytes", [](auto& args) { args.dx = reinterpret_cast<float*>(reinterpret_cast<char*>(args.dx) + 2); });
+  refuses("dx is not aligned to 4 bytes",
+          [](auto& args) { args.dx = reinterpret_cast<float*>(reinterpret_cast<char*>(args.dx) + 2); });
 }
 
 TEST(Linear, RefusesScratchThatIsTooSmall) {

@@ -15,9 +15,10 @@ struct Case {
   float alpha = 1, beta = 0;
 
   std::string text(int32_t simd) const {
-    return std::string(simd_name(simd)) + " m " + std::to_string(m) + " n " + std::to_string(n) + " k " + std::to_string(k) + " a " +
-           dtype_name(a_dtype) + (transpose_a ? "^T" : "") + " b " + dtype_name(b_dtype) + (transpose_b ? "^T" : "") + " gap " +
-           std::to_string(gap) + " bias " + std::to_string(bias_dtype) + " alpha " + std::to_string(alpha) + " beta " + std::to_string(beta);
+    return std::string(simd_name(simd)) + " m " + std::to_string(m) + " n " + std::to_string(n) + " k " +
+           std::to_string(k) + " a " + dtype_name(a_dtype) + (transpose_a ? "^T" : "") + " b " + dtype_name(b_dtype) +
+           (transpose_b ? "^T" : "") + " gap " + std::to_string(gap) + " bias " + std::to_string(bias_dtype) +
+           " alpha " + std::to_string(alpha) + " beta " + std::to_string(beta);
   }
 };
 
@@ -66,8 +67,9 @@ struct Fixture {
         result(i, j) = (args.bias == nullptr ? 0.0 : bias(0, j)) + (args.beta == 0 ? 0.0 : args.beta * c(i, j));
       }
     }
-    add_product(result, args.m, args.n, args.k, args.alpha, [&](int64_t i, int64_t p) { return op_a(i, p); },
-                [&](int64_t p, int64_t j) { return op_b(p, j); });
+    add_product(
+        result, args.m, args.n, args.k, args.alpha, [&](int64_t i, int64_t p) { return op_a(i, p); },
+        [&](int64_t p, int64_t j) { return op_b(p, j); });
     return result;
   }
 
@@ -122,7 +124,8 @@ TEST(Matmul, EverySmallShapeOnEveryTier) {
       for (int64_t n : {1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 49, 65}) {
         for (int64_t k : {1, 3, 8, 17, 31, 32}) {
           for (int32_t transposes = 0; transposes < 4 && !HasFailure(); ++transposes) {
-            check(context, simd, {.m = m, .n = n, .k = k, .transpose_a = transposes & 1, .transpose_b = transposes >> 1});
+            check(context, simd,
+                  {.m = m, .n = n, .k = k, .transpose_a = transposes & 1, .transpose_b = transposes >> 1});
           }
         }
       }
@@ -138,6 +141,9 @@ TEST(Matmul, SpansSeveralBlocksRowChunksAndPackings) {
       check(context, simd, {.m = 600, .n = 33, .k = 2600, .bias_dtype = LN_BF16, .beta = 0.5f});
       check(context, simd, {.m = 5, .n = 1100, .k = 700, .transpose_b = 0, .bias_dtype = LN_F16});
       check(context, simd, {.m = 530, .n = 17, .k = 300, .transpose_a = 1, .transpose_b = 0, .beta = 1});
+      // Just more k than is packed at once: the rest would fit beside it, but must wait for its sums.
+      check(context, simd, {.m = 518, .n = 40, .k = 1800});
+      check(context, simd, {.m = 518, .n = 40, .k = 2000});
     }
   }
 }
@@ -178,7 +184,10 @@ TEST(Matmul, NotANumberAndInfinityReachExactlyTheirRowsAndColumns) {
         for (int64_t i = 0; i < m; ++i) {
           for (int64_t j = 0; j < 37; ++j) {
             const double c = fixture.c(i, j);
-            const bool right = i == 1 ? std::isnan(c) : i != 2 ? std::isfinite(c) : j == 36 ? std::isnan(c) : c == INFINITY;
+            const bool right = i == 1    ? std::isnan(c)
+                               : i != 2  ? std::isfinite(c)
+                               : j == 36 ? std::isnan(c)
+                                         : c == INFINITY;
             ASSERT_TRUE(right) << simd_name(simd) << " m " << m << " row " << i << " column " << j << " is " << c;
           }
         }
@@ -217,7 +226,8 @@ TEST(Matmul, SameBytesForEveryNumberOfThreads) {
         Context context(simd, threads);
         Fixture actual(x);
         actual.run(context);
-        expect_identical(actual.c.floats(), expected.c.floats(), x.m * x.n, x.text(simd) + " threads " + std::to_string(threads));
+        expect_identical(actual.c.floats(), expected.c.floats(), x.m * x.n,
+                         x.text(simd) + " threads " + std::to_string(threads));
       }
     }
   }
@@ -252,7 +262,8 @@ TEST(Matmul, RefusesBadArguments) {
   refuses("transpose_a is 2, must be 0 or 1", [](auto& args) { args.transpose_a = 2; });
   refuses("transpose_b is -1, must be 0 or 1", [](auto& args) { args.transpose_b = -1; });
   refuses("a is not aligned to 4 bytes", [](auto& args) { args.a = static_cast<const char*>(args.a) + 2; });
-  refuses("b is not aligned to 2 bytes", [](auto& args) { args.b_dtype = LN_BF16, args.b = static_cast<const char*>(args.b) + 1; });
+  refuses("b is not aligned to 2 bytes",
+          [](auto& args) { args.b_dtype = LN_BF16, args.b = static_cast<const char*>(args.b) + 1; });
   refuses("bias is not aligned to 4 bytes",
           [](auto& args) { args.bias_dtype = LN_F32, args.bias = static_cast<const char*>(args.a) + 1; });
 }

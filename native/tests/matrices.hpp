@@ -1,4 +1,5 @@
-// Matrices of any ln_dtype for the tests of products: the stored bits end at a guard page, the values are known in double.
+// Matrices of any ln_dtype for the tests of products: the stored bits end at a guard page, the values are known in
+// double.
 #pragma once
 
 #include <cmath>
@@ -30,8 +31,13 @@ inline const char* dtype_name(int32_t dtype) {
 class TestMatrix {
  public:
   TestMatrix(int64_t rows, int64_t columns, int32_t dtype, Random& random, int64_t gap = 0)
-      : dtype_(dtype), rows_(rows), columns_(columns), ld_(columns + gap), wide_(dtype == LN_F32 ? stored() : 0),
-        narrow_(dtype == LN_F32 ? 0 : stored()), values_(static_cast<size_t>(rows * columns)) {
+      : dtype_(dtype),
+        rows_(rows),
+        columns_(columns),
+        ld_(columns + gap),
+        wide_(dtype == LN_F32 ? stored() : 0),
+        narrow_(dtype == LN_F32 ? 0 : stored()),
+        values_(static_cast<size_t>(rows * columns)) {
     for (int64_t i = 0; i < stored(); ++i) {
       if (dtype == LN_F32) {
         wide_[i] = random.uniform();
@@ -52,8 +58,9 @@ class TestMatrix {
     for (int64_t i = 0; i < rows_; ++i) {
       for (int64_t j = 0; j < columns_; ++j) {
         const int64_t at = i * ld_ + j;
-        values_[static_cast<size_t>(i * columns_ + j)] =
-            dtype_ == LN_F32 ? wide_[at] : dtype_ == LN_BF16 ? bf16_value(narrow_[at]) : f16_value(narrow_[at]);
+        values_[static_cast<size_t>(i * columns_ + j)] = dtype_ == LN_F32    ? wide_[at]
+                                                         : dtype_ == LN_BF16 ? bf16_value(narrow_[at])
+                                                                             : f16_value(narrow_[at]);
       }
     }
   }
@@ -83,7 +90,8 @@ struct Oracle {
   int64_t rows, columns;
   std::vector<double> values;
 
-  Oracle(int64_t rows_in, int64_t columns_in) : rows(rows_in), columns(columns_in), values(static_cast<size_t>(rows_in * columns_in)) {}
+  Oracle(int64_t rows_in, int64_t columns_in)
+      : rows(rows_in), columns(columns_in), values(static_cast<size_t>(rows_in * columns_in)) {}
   double& operator()(int64_t i, int64_t j) { return values[static_cast<size_t>(i * columns + j)]; }
   double operator()(int64_t i, int64_t j) const { return values[static_cast<size_t>(i * columns + j)]; }
 };

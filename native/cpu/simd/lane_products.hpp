@@ -1,15 +1,17 @@
 // Small products whose right-hand side lies in panels of kPanel lanes: c[rows, kPanel] (+)= a[rows, k] . b[k, kPanel].
 //
-// Attention puts queries (or keys, for their gradients) into the lanes. Then scores, softmax and the weighted sum need no
-// horizontal operation, keys and values are read as they lie, and any head_dim works without a tail.
+// Attention puts queries (or keys, for their gradients) into the lanes. Then scores, softmax and the weighted sum need
+// no horizontal operation, keys and values are read as they lie, and any head_dim works without a tail.
 #pragma once
 
+#include "math.hpp"
 #include "rows.hpp"
 #include "transpose.hpp"
 
 namespace ln::cpu::LN_TIER {
 
-// Accumulators, one row of b and one broadcast of a must fit the register file (32 registers in AVX-512 and NEON, 16 elsewhere).
+// Accumulators, one row of b and one broadcast of a must fit the register file (32 registers in AVX-512 and
+// NEON, 16 elsewhere).
 #if LN_WIDTH == 16
 constexpr int kPanelVectors = 2, kProductRows = 12;
 #elif defined(__aarch64__)
@@ -55,7 +57,8 @@ LN_INLINE void product_rows(const float* a, int64_t ld, int64_t k, const float* 
 
 /// Rows from `row` on, R at a time, then fewer.
 template <int R, Left Layout, Sum Mode>
-LN_INLINE void product_from(const float* a, int64_t ld, int64_t row, int64_t rows, int64_t k, const float* b, const vf* factor, float* c) {
+LN_INLINE void product_from(const float* a, int64_t ld, int64_t row, int64_t rows, int64_t k, const float* b,
+                            const vf* factor, float* c) {
   for (; row + R <= rows; row += R) {
     product_rows<R, Layout, Mode>(a + (Layout == Left::kRows ? row * ld : row), ld, k, b, factor, c + row * kPanel);
   }
@@ -64,11 +67,12 @@ LN_INLINE void product_from(const float* a, int64_t ld, int64_t row, int64_t row
 
 /// c[rows, kPanel] = (or +=, or = factor * c +) a . b; factor has one entry per lane.
 template <Left Layout, Sum Mode>
-void product(const float* a, int64_t ld, int64_t rows, int64_t k, const float* b, float* c, const vf* factor = nullptr) {
+void product(const float* a, int64_t ld, int64_t rows, int64_t k, const float* b, float* c,
+             const vf* factor = nullptr) {
   product_from<kProductRows, Layout, Mode>(a, ld, 0, rows, k, b, factor, c);
 }
 
-// ---- moving rows in and out of panels --------------------------------------------------------------------------------------
+// ---- moving rows in and out of panels -------------------------------------------------------------------------------
 
 /// panel[c * kPanel + i] = factor * x[i * ld + c] for i < count <= kPanel, 0 for the lanes after them; c < width.
 static void load_panel(const float* x, int64_t ld, int64_t count, int64_t width, float factor, float* panel) {
@@ -76,7 +80,8 @@ static void load_panel(const float* x, int64_t ld, int64_t count, int64_t width,
     for (int64_t c = 0; c < width; c += kWidth) {
       vf square[LN_WIDTH];
 #pragma GCC unroll 16
-      for (int r = 0; r < LN_WIDTH; ++r) square[r] = i + r < count ? load_some(x + (i + r) * ld + c, width - c) * factor : (vf){};
+      for (int r = 0; r < LN_WIDTH; ++r)
+        square[r] = i + r < count ? load_some(x + (i + r) * ld + c, width - c) * factor : (vf){};
       transpose(square);
 #pragma GCC unroll 16
       for (int r = 0; r < LN_WIDTH; ++r) {
@@ -92,7 +97,8 @@ static void store_panel(const float* panel, int64_t count, int64_t width, const 
     for (int64_t c = 0; c < width; c += kWidth) {
       vf square[LN_WIDTH];
 #pragma GCC unroll 16
-      for (int r = 0; r < LN_WIDTH; ++r) square[r] = c + r < width ? load(panel + (c + r) * kPanel + i) * factor[i / kWidth] : (vf){};
+      for (int r = 0; r < LN_WIDTH; ++r)
+        square[r] = c + r < width ? load(panel + (c + r) * kPanel + i) * factor[i / kWidth] : (vf){};
       transpose(square);
 #pragma GCC unroll 16
       for (int r = 0; r < LN_WIDTH; ++r) {
@@ -104,7 +110,11 @@ static void store_panel(const float* panel, int64_t count, int64_t width, const 
 
 /// Rows of one head lie far apart, often a multiple of 4096 bytes, and would compete for few lines of the cache.
 static void copy_rows(const float* x, int64_t ld, int64_t count, int64_t width, float* rows) {
-  for (int64_t i = 0; i < count; ++i) memcpy(rows + i * width, x + i * ld, (size_t)width * sizeof(float));
+  for (int64_t i = 0; i < count; ++i, x += ld, rows += width) {
+    int64_t c = 0;
+    for (; c + kWidth <= width; c += kWidth) store(rows + c, load(x + c));
+    for (; c < width; ++c) rows[c] = x[c];
+  }
 }
 
 LN_INLINE vi lane_numbers() {

@@ -1,4 +1,5 @@
-// Products of a few rows (generation, experts with few tokens): nothing is packed, b is streamed once, as it lies in memory.
+// Products of a few rows (generation, experts with few tokens): nothing is packed, b is streamed once, as it lies in
+// memory.
 #pragma once
 
 #include "matmul_pack.hpp"
@@ -18,7 +19,8 @@ constexpr int64_t kDotPiece = 8, kAxpyLines = 32, kAxpyPiece = 1024;
 
 /// c[i, j] += scale * sum_k a[i, k] * b[j, k] for R rows and C columns (b stored [n,k]): lanes run over k.
 template <int R, int C, typename Source>
-LN_INLINE void dots(const float* a, int64_t lda, const Source& b, int64_t column, int64_t k, float scale, float* c, int64_t ldc) {
+LN_INLINE void dots(const float* a, int64_t lda, const Source& b, int64_t column, int64_t k, float scale, float* c,
+                    int64_t ldc) {
   vf total[R][C] = {};
   int64_t p = 0;
   for (; p + kWidth <= k; p += kWidth) {
@@ -44,16 +46,18 @@ LN_INLINE void dots(const float* a, int64_t lda, const Source& b, int64_t column
 }
 
 template <int R, typename Source>
-void dot_rows(const float* a, int64_t lda, const Source& b, int64_t first, int64_t last, int64_t k, float scale, float* c, int64_t ldc) {
+void dot_rows(const float* a, int64_t lda, const Source& b, int64_t first, int64_t last, int64_t k, float scale,
+              float* c, int64_t ldc) {
   int64_t j = first;
   for (; j + kDotColumns <= last; j += kDotColumns) dots<R, kDotColumns>(a, lda, b, j, k, scale, c + j, ldc);
   for (; j < last; ++j) dots<R, 1>(a, lda, b, j, k, scale, c + j, ldc);
 }
 
-/// c[i, j] += sum_k scale * a[i, k - first_k] * b[k, j] for R rows (b stored [k,n]): lanes run over columns, four lines of b at a time.
+/// c[i, j] += sum_k scale * a[i, k - first_k] * b[k, j] for R rows (b stored [k,n]): lanes run over columns, four lines
+/// of b at a time.
 template <int R, typename Source>
-void axpy_rows(const float* a, int64_t row_step, int64_t k_step, const Source& b, int64_t first_k, int64_t last_k, int64_t first,
-               int64_t last, float scale, float* c, int64_t ldc) {
+void axpy_rows(const float* a, int64_t row_step, int64_t k_step, const Source& b, int64_t first_k, int64_t last_k,
+               int64_t first, int64_t last, float scale, float* c, int64_t ldc) {
   for (int64_t p = first_k; p < last_k; p += 4) {
     const int64_t lines = last_k - p < 4 ? last_k - p : 4;
     float x[R][4];
@@ -93,16 +97,16 @@ void axpy_rows(const float* a, int64_t row_step, int64_t k_step, const Source& b
 
 /// The rows of c from `row` on, R at a time, then fewer; steps [first_k, last_k) of k, columns [first, last).
 template <int R, typename Source>
-void add_groups(const Term& term, const Source& b, int64_t row, int64_t rows, int64_t first_k, int64_t last_k, int64_t first, int64_t last,
-                float* c, int64_t ldc) {
+void add_groups(const Term& term, const Source& b, int64_t row, int64_t rows, int64_t first_k, int64_t last_k,
+                int64_t first, int64_t last, float* c, int64_t ldc) {
   const float* const a = (const float*)term.a.data;
   const int64_t row_step = term.a.transposed ? 1 : term.a.ld, k_step = term.a.transposed ? term.a.ld : 1;
   for (; row + R <= rows; row += R) {
     if (term.b.transposed) {
       dot_rows<R>(a + row * row_step, row_step, b, first, last, last_k, term.scale, c + row * ldc, ldc);
     } else {
-      axpy_rows<R>(a + row * row_step + first_k * k_step, row_step, k_step, b, first_k, last_k, first, last, term.scale, c + row * ldc,
-                   ldc);
+      axpy_rows<R>(a + row * row_step + first_k * k_step, row_step, k_step, b, first_k, last_k, first, last, term.scale,
+                   c + row * ldc, ldc);
     }
   }
   if constexpr (R > 1) add_groups<R / 2>(term, b, row, rows, first_k, last_k, first, last, c, ldc);
@@ -136,13 +140,14 @@ static bool takes_direct(const Product& product) {
 
 static void direct(const Product& product, int64_t first, int64_t last) {
   if (product.bias == nullptr && product.beta == 0) {
-    for (int64_t i = 0; i < product.m; ++i) memset(product.c + i * product.ldc + first, 0, (size_t)(last - first) * sizeof(float));
+    for (int64_t i = 0; i < product.m; ++i)
+      memset(product.c + i * product.ldc + first, 0, (size_t)(last - first) * sizeof(float));
   } else {
     for (int64_t i = 0; i < product.m; ++i) {
       for (int64_t j = first; j < last; ++j) {
         float* c = product.c + i * product.ldc + j;
         const float start = product.beta == 0 ? 0.0f : product.beta * *c;
-        *c = product.bias == nullptr            ? start
+        *c = product.bias == nullptr         ? start
              : product.bias_dtype == LN_BF16 ? start + element_as<LN_BF16>(product.bias, j)
              : product.bias_dtype == LN_F16  ? start + element_as<LN_F16>(product.bias, j)
                                              : start + element_as<LN_F32>(product.bias, j);

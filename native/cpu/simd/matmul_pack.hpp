@@ -18,7 +18,8 @@ constexpr int kTileRows = 6, kTileVectors = 2;
 constexpr int kTileColumns = kTileVectors * LN_WIDTH;
 constexpr int kPanelStride = (kTileRows + LN_WIDTH - 1) / LN_WIDTH * LN_WIDTH;
 
-// ---- reading a matrix of one format ----------------------------------------------------------------------------------------
+// ---- reading a matrix of one format
+// ----------------------------------------------------------------------------------------
 
 /// kWidth neighbours in memory of a stored matrix, as floats. Another weight format is another Reader.
 template <int Dtype>
@@ -27,7 +28,9 @@ struct Reader {
   int64_t ld;
 
   vf read(int64_t line, int64_t at) const { return load_as<Dtype>(data, line * ld + at); }
-  vf read_part(int64_t line, int64_t at, int64_t count) const { return load_part_as<Dtype>(data, line * ld + at, count); }
+  vf read_part(int64_t line, int64_t at, int64_t count) const {
+    return load_part_as<Dtype>(data, line * ld + at, count);
+  }
   /// A hint, so it may name what is not there.
   void prefetch(int64_t line, int64_t at) const {
     __builtin_prefetch((const void*)((uintptr_t)data + (uintptr_t)(line * ld + at) * (Dtype == LN_F32 ? 4 : 2)));
@@ -37,12 +40,13 @@ struct Reader {
   }
 };
 
-// ---- panels ----------------------------------------------------------------------------------------------------------------
+// ---- panels
+// ----------------------------------------------------------------------------------------------------------------
 
 /// panel[p * stride + i] = scale * source[line + i, at + p] for i < lines <= kWidth, p < count: k runs along memory.
 template <typename Source>
-LN_INLINE void pack_lines(const Source& source, int64_t line, int64_t lines, int64_t at, int64_t count, vf scale, float* panel,
-                          int64_t stride) {
+LN_INLINE void pack_lines(const Source& source, int64_t line, int64_t lines, int64_t at, int64_t count, vf scale,
+                          float* panel, int64_t stride) {
   vf x[LN_WIDTH];
   int64_t p = 0;
   if (lines == kWidth) {
@@ -70,23 +74,24 @@ LN_INLINE void pack_lines(const Source& source, int64_t line, int64_t lines, int
 }
 
 template <typename Source>
-void pack_a_from(const Source& a, bool transposed, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale,
-                 float* panel) {
+void pack_a_from(const Source& a, bool transposed, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count,
+                 float scale, float* panel) {
   const vf factor = broadcast(scale);
   for (int64_t i = 0; i < rows; i += kWidth) {
     if (!transposed) {
       pack_lines(a, row + i, rows - i < kWidth ? rows - i : kWidth, k, count, factor, panel + i, kPanelStride);
       continue;
     }
-    // Rows lie along memory: a whole register of them is read where the matrix has as many, though the tile may use fewer.
+    // Rows lie along memory: a whole register of them is read where the matrix has as many, though the tile may use
+    // fewer.
     const int64_t left = m - row - i;
     for (int64_t p = 0; p < count; ++p) store(panel + p * kPanelStride + i, a.read_some(k + p, row + i, left) * factor);
   }
 }
 
 template <typename Source>
-void pack_b_from(const Source& b, bool transposed, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels,
-                 int64_t panel_step) {
+void pack_b_from(const Source& b, bool transposed, int64_t k, int64_t count, int64_t column, int64_t columns,
+                 float* panels, int64_t panel_step) {
   if (transposed) {
     for (int64_t j = 0; j < columns; j += kWidth) {
       pack_lines(b, column + j, columns - j < kWidth ? columns - j : kWidth, k, count, broadcast(1.0f),
@@ -111,7 +116,8 @@ void pack_b_from(const Source& b, bool transposed, int64_t k, int64_t count, int
   }
 }
 
-static void pack_a(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale, float* panel) {
+static void pack_a(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale,
+                   float* panel) {
   switch (a.dtype) {
     case LN_BF16:
       return pack_a_from(Reader<LN_BF16>{a.data, a.ld}, a.transposed, m, row, rows, k, count, scale, panel);
@@ -122,7 +128,8 @@ static void pack_a(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_
   }
 }
 
-static void pack_b(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels, int64_t panel_step) {
+static void pack_b(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels,
+                   int64_t panel_step) {
   switch (b.dtype) {
     case LN_BF16:
       return pack_b_from(Reader<LN_BF16>{b.data, b.ld}, b.transposed, k, count, column, columns, panels, panel_step);

@@ -14,11 +14,21 @@ struct LanesTo<0, I...> {
   typedef Lanes<I...> type;
 };
 
+/// The lanes Index... of a followed by b.
+template <int... Index>
+LN_INLINE vf choose_lanes(vf a, vf b) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, Index...);
+#else
+  return __builtin_shuffle(a, b, (vi){Index...});
+#endif
+}
+
 /// Swaps the off-diagonal D x D squares of the rows a and b.
 template <int D, int... I>
 LN_INLINE void swap_squares(vf& a, vf& b, Lanes<I...>) {
-  const vf low = __builtin_shufflevector(a, b, ((I / D) % 2 == 0 ? I : LN_WIDTH + I - D)...);
-  const vf high = __builtin_shufflevector(a, b, ((I / D) % 2 == 0 ? I + D : LN_WIDTH + I)...);
+  const vf low = choose_lanes<((I / D) % 2 == 0 ? I : LN_WIDTH + I - D)...>(a, b);
+  const vf high = choose_lanes<((I / D) % 2 == 0 ? I + D : LN_WIDTH + I)...>(a, b);
   a = low;
   b = high;
 }
