@@ -129,6 +129,15 @@ public final class AtomicFiles {
         }
     }
 
+    /** Removes a folder of {@link #stagingDirectory} that will not be published; what cannot be removed stays hidden. */
+    public static void discard(Path staging) {
+        try {
+            deleteTree(staging);
+        } catch (IOException e) {
+            // The failure that led here is the one to report.
+        }
+    }
+
     private static Path hidden(Path path, String state) {
         Path whole = path.toAbsolutePath();
         return whole.resolveSibling("." + whole.getFileName() + "." + state);

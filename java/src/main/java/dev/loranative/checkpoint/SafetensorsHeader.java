@@ -1,5 +1,6 @@
 package dev.loranative.checkpoint;
 
+import dev.loranative.errors.ParserMessage;
 import dev.loranative.errors.UserException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
@@ -60,8 +61,8 @@ record SafetensorsHeader(Map<String, TensorEntry> tensors, Map<String, String> m
         if (length < 0 || length > fileBytes - LENGTH_BYTES) {
             throw broken(
                     file,
-                    "the header length is " + Long.toUnsignedString(length) + ", but the file has only " + fileBytes
-                            + " bytes");
+                    "the header length is " + Long.toUnsignedString(length) + ", but only " + (fileBytes - LENGTH_BYTES)
+                            + " bytes follow it");
         }
         if (length > LONGEST_HEADER) {
             throw broken(
@@ -100,15 +101,18 @@ record SafetensorsHeader(Map<String, TensorEntry> tensors, Map<String, String> m
     private static void checkLayout(Path file, Collection<TensorEntry> tensors, long dataStart, long fileBytes) {
         List<TensorEntry> ordered = new ArrayList<>(tensors);
         ordered.sort(Comparator.comparingLong(TensorEntry::offset).thenComparingLong(TensorEntry::bytes));
-        long end = dataStart;
+        // All of these first: beside a tensor that lies outside, another one seems to begin at the wrong place.
         for (TensorEntry tensor : ordered) {
-            long begin = tensor.offset();
-            if (begin + tensor.bytes() > fileBytes) {
+            if (tensor.offset() + tensor.bytes() > fileBytes) {
                 throw broken(
                         file,
                         "tensor " + tensor.name() + " has data_offsets " + offsets(tensor, dataStart)
                                 + ", outside the file's " + (fileBytes - dataStart) + " bytes of data");
             }
+        }
+        long end = dataStart;
+        for (TensorEntry tensor : ordered) {
+            long begin = tensor.offset();
             if (begin != end) {
                 throw broken(
                         file,
@@ -166,10 +170,7 @@ record SafetensorsHeader(Map<String, TensorEntry> tensors, Map<String, String> m
                     throw broken(file, "the header goes on after its JSON object");
                 }
             } catch (JacksonException e) {
-                throw broken(
-                        file,
-                        place + ": "
-                                + e.getOriginalMessage().lines().findFirst().orElse("not JSON"));
+                throw broken(file, place + ": " + ParserMessage.plain(e.getOriginalMessage()));
             }
             return new SafetensorsHeader(tensors, metadata);
         }

@@ -1,5 +1,6 @@
 package dev.loranative.checkpoint;
 
+import dev.loranative.errors.ParserMessage;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -39,7 +40,7 @@ final class ShardIndex {
                     UserException.BAD_INPUT,
                     e);
         } catch (JacksonException e) {
-            throw broken(index, e.getOriginalMessage().lines().findFirst().orElse("not JSON"));
+            throw broken(index, ParserMessage.plain(e.getOriginalMessage()));
         }
         JsonNode weightMap = root.path("weight_map");
         if (!weightMap.isObject() || weightMap.isEmpty()) {

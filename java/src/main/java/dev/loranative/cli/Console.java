@@ -42,15 +42,12 @@ record Console(
     /** The streams of this process. UTF-8 in every locale: generated text and JSON are. */
     static Console ofProcess() {
         return new Console(
-                utf8(FileDescriptor.out),
-                utf8(FileDescriptor.err),
+                new PrintStream(
+                        new ResultStream(new FileOutputStream(FileDescriptor.out)), true, StandardCharsets.UTF_8),
+                new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8),
                 Terminal.ofStandardError(System.getenv()),
                 Interrupt::install,
                 false);
-    }
-
-    private static PrintStream utf8(FileDescriptor descriptor) {
-        return new PrintStream(new FileOutputStream(descriptor), true, StandardCharsets.UTF_8);
     }
 
     /** Streams that are no terminal; Ctrl-C is left as it is. */

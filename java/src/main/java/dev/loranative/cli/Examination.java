@@ -109,9 +109,8 @@ final class Examination {
         String detail = used.map(Examination::word).orElse("none") + " in use"
                 + (forced == null || forced.isBlank() ? "" : " (" + FORCED_TIER + "=" + forced + ")") + "; can do "
                 + available.stream().map(Examination::word).collect(Collectors.joining(", "));
-        boolean slow = used.isPresent()
-                && !available.isEmpty()
-                && used.get().ordinal() < available.getLast().ordinal();
+        boolean slow = !available.isEmpty()
+                && used.map(SimdTier::ordinal).orElse(-1) < available.getLast().ordinal();
         if (slow) {
             return Finding.warn(
                     "SIMD",

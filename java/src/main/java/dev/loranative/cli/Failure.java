@@ -11,6 +11,9 @@ import dev.loranative.ffi.KernelException;
  */
 record Failure(String message, String hint, int exitCode) {
 
+    /** Characters of a line; longer ones come from broken files. */
+    private static final int LONGEST = 2000;
+
     Failure {
         message = oneLine(message);
         hint = oneLine(hint);
@@ -42,6 +45,9 @@ record Failure(String message, String hint, int exitCode) {
     }
 
     private static String oneLine(String text) {
-        return text == null ? "" : text.strip().replaceAll("\\s*\\R\\s*", " ");
+        // Names come from files: a control character would move the cursor or colour the terminal.
+        String line =
+                text == null ? "" : text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("\\p{Cntrl}", "?");
+        return line.length() <= LONGEST ? line : line.substring(0, LONGEST) + "…";
     }
 }

@@ -75,7 +75,13 @@ public final class Main {
     static int run(String[] args, Console console) {
         Main main = new Main();
         try {
-            return main.execute(args, console);
+            int exitCode = main.execute(args, console);
+            if (console.out().checkError()) {
+                throw UserException.failed(
+                        "the result could not be written to standard output",
+                        "check the free space of the disk that it goes to");
+            }
+            return exitCode;
         } catch (Throwable e) {
             if (main.stacktrace || Arrays.asList(args).contains("--stacktrace")) {
                 e.printStackTrace(console.err());

@@ -58,7 +58,7 @@ public final class ConfigParser {
             Flag flag = Flag.of(flags.get(i), i + 1 < flags.size() ? flags.get(i + 1) : null, this);
             i += flag.follows() ? 1 : 0;
             if (flag.key() == null) {
-                file = Path.of(flag.value());
+                file = configFile(flag);
             } else {
                 words.computeIfAbsent(flag.key(), _ -> new ArrayList<>()).add(flag.value());
                 spellings.put(flag.key(), flag.spelling());
@@ -86,6 +86,14 @@ public final class ConfigParser {
             values = withRaw(values, key, key.name(), entry.getValue(), origin);
         }
         return values;
+    }
+
+    private static Path configFile(Flag flag) {
+        try {
+            return Scalars.path().read(flag.value());
+        } catch (BadValue e) {
+            throw refused(flag.spelling(), e, flag.value(), "the command line");
+        }
     }
 
     /** Whether the name, or one of the aliases, is a key of this parser. */
@@ -126,8 +134,13 @@ public final class ConfigParser {
             boolean none = key.nullable() && (last.equals("null") || last.equals("none"));
             return withChecked(values, key, spelling, none ? null : key.type().readFlag(words), spelling);
         } catch (BadValue e) {
-            throw refused(spelling, e, String.join(" ", words), "the command line");
+            throw refused(spelling, e, shownWords(key, words), "the command line");
         }
+    }
+
+    /** Of a value that cannot be a list, the last word is the one that was read. */
+    private static String shownWords(Key<?> key, List<String> words) {
+        return key.type().collects() ? String.join(" ", words) : words.getLast();
     }
 
     private static <T> T none(Key<T> key) throws BadValue {

@@ -36,6 +36,11 @@ public final class Lists {
             }
 
             @Override
+            public boolean collects() {
+                return true;
+            }
+
+            @Override
             public List<T> readFlag(List<String> words) throws BadValue {
                 return read(split(words));
             }
@@ -63,6 +68,11 @@ public final class Lists {
                     throw new BadValue("at least one path");
                 }
                 return paths;
+            }
+
+            @Override
+            public boolean collects() {
+                return true;
             }
 
             @Override
@@ -138,6 +148,11 @@ public final class Lists {
                     return new ModuleNames.Names(names);
                 }
                 throw new BadValue("a list of module names, a regular expression or " + ModuleNames.ALL_LINEAR);
+            }
+
+            @Override
+            public boolean collects() {
+                return true;
             }
 
             @Override

@@ -41,7 +41,8 @@ public final class Scalars {
                     try {
                         return Path.of(text);
                     } catch (InvalidPathException e) {
-                        throw new BadValue("a path that this system can have");
+                        throw new BadValue(
+                                "a path that this system and locale can have (for characters beyond ASCII set LC_ALL=C.UTF-8)");
                     }
                 }
                 throw new BadValue("a path");

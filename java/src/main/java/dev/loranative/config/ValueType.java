@@ -24,6 +24,11 @@ public interface ValueType<T> {
         return read(words.getLast());
     }
 
+    /** Whether {@link #readFlag} takes every word, and not the last one alone. */
+    default boolean collects() {
+        return false;
+    }
+
     /** The value as a YAML or JSON writer takes it; {@link #read} gives the same value back. */
     default Object write(T value) {
         return value;

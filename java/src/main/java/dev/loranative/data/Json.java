@@ -1,5 +1,6 @@
 package dev.loranative.data;
 
+import dev.loranative.errors.ParserMessage;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -35,7 +36,7 @@ final class Json {
             return Optional.empty();
         } catch (JacksonException e) {
             throw UserException.badInput(
-                    file + ":" + Math.max(1, e.getLocation().getLineNr()) + ": malformed JSON: " + reason(e),
+                    file + ":" + line(e) + ": malformed JSON: " + reason(e),
                     "the file is damaged: copy the model's folder again");
         } catch (IOException e) {
             throw UserException.badInput(
@@ -43,8 +44,18 @@ final class Json {
         }
     }
 
+    /** The line in the text, from 1; 1 where the parser does not know it. */
+    static int line(JacksonException e) {
+        return e.getLocation() == null ? 1 : Math.max(1, e.getLocation().getLineNr());
+    }
+
+    /** {@code " at column N"}; empty where the parser does not know it. */
+    static String column(JacksonException e) {
+        return e.getLocation() == null ? "" : " at column " + e.getLocation().getColumnNr();
+    }
+
     /** What the parser says, on one line. */
     static String reason(JacksonException e) {
-        return e.getOriginalMessage().replaceAll("\\s+", " ").strip();
+        return ParserMessage.plain(e.getOriginalMessage());
     }
 }

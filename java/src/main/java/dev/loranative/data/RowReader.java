@@ -80,7 +80,7 @@ final class RowReader {
             return asObject(place, Json.MAPPER.readTree(line));
         } catch (JacksonException e) {
             throw UserException.badInput(
-                    place + ": malformed JSON at column " + e.getLocation().getColumnNr() + ": " + Json.reason(e),
+                    place + ": malformed JSON" + Json.column(e) + ": " + Json.reason(e),
                     "every line is one JSON object on its own, with double quotes");
         }
     }
@@ -109,8 +109,7 @@ final class RowReader {
             }
         } catch (JacksonException e) {
             throw UserException.badInput(
-                    file + ":" + Math.max(1, e.getLocation().getLineNr()) + ": malformed JSON at column "
-                            + e.getLocation().getColumnNr() + ": " + Json.reason(e),
+                    file + ":" + Json.line(e) + ": malformed JSON" + Json.column(e) + ": " + Json.reason(e),
                     "a .json data set is an array of objects; for one object per line use .jsonl");
         }
     }

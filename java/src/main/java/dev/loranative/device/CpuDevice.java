@@ -15,6 +15,9 @@ import java.util.Locale;
 /** The CPU as a device: memory of an {@link Arena}, kernels of {@code liblora_native_cpu}. */
 public final class CpuDevice implements Device {
 
+    /** Names the SIMD tier to use; read by the native library. */
+    private static final String SIMD_VARIABLE = "LORA_NATIVE_SIMD";
+
     private static final int QUERY_SIMD = 0;
     private static final int QUERY_THREADS = 1;
     private static final long ALIGNMENT = 64;
@@ -41,7 +44,12 @@ public final class CpuDevice implements Device {
         if (status != 0) {
             String text = library.lastError(MemorySegment.NULL);
             arena.close();
-            throw UserException.badInput(text, "see lora-native doctor for what this machine has");
+            throw UserException.badInput(
+                    text,
+                    text.contains(SIMD_VARIABLE)
+                            ? "unset " + SIMD_VARIABLE
+                                    + ", or set it to one that lora-native doctor lists as possible here"
+                            : "set threads to at most the number of processors, or leave it out");
         }
         this.context = pointer.get(ValueLayout.ADDRESS, 0);
     }

@@ -7,6 +7,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -20,6 +22,7 @@ public final class NativeLibrary {
     private static final long LONGEST_ERROR_TEXT = 4096;
 
     private static final byte[] ELF = {0x7f, 'E', 'L', 'F'};
+    private static final int ELF_HEADER_BYTES = 64;
 
     private final Path file;
     private final Kernels kernels;
@@ -62,12 +65,22 @@ public final class NativeLibrary {
             return;
         }
         try (InputStream stream = Files.newInputStream(file)) {
-            if (!Arrays.equals(stream.readNBytes(ELF.length), ELF)) {
+            byte[] header = stream.readNBytes(ELF_HEADER_BYTES);
+            if (!Arrays.equals(Arrays.copyOf(header, ELF.length), ELF)) {
                 throw new UnsatisfiedLinkError("it is not an ELF file");
+            }
+            if (header.length < ELF_HEADER_BYTES || Files.size(file) < elfBytes(ByteBuffer.wrap(header))) {
+                throw new UnsatisfiedLinkError("it is cut off");
             }
         } catch (IOException e) {
             throw new UnsatisfiedLinkError("it cannot be read (" + e + ")");
         }
+    }
+
+    /** Least size of a 64-bit file whose header this is: the table of sections stands last. A part would crash the JVM. */
+    private static long elfBytes(ByteBuffer header) {
+        header.order(ByteOrder.nativeOrder());
+        return header.getLong(40) + (long) header.getShort(58) * header.getShort(60);
     }
 
     private static int abiVersion(SymbolLookup symbols, Path file) {

@@ -63,9 +63,9 @@ public final class Generator {
     /**
      * @param prompt at least one token
      * @param maxNewTokens prompt and these must fit the capacity
-     * @param stopTokens generation ends after one of them, which is not part of the result
-     * @param onToken called for every new token as it comes
-     * @return the new tokens
+     * @param stopTokens generation ends with one of them
+     * @param onToken called for every new token of the text as it comes, so not for the one that ends it
+     * @return the new tokens, the one that ended the text included, as transformers' generate returns them
      */
     public int[] generate(
             int[] prompt, int maxNewTokens, SamplingOptions options, Set<Integer> stopTokens, IntConsumer onToken) {
@@ -79,10 +79,10 @@ public final class Generator {
         }
         for (int index = 0; index < maxNewTokens; index++) {
             int token = sampler.next(logits, index);
+            generated.add(token);
             if (stopTokens.contains(token)) {
                 break;
             }
-            generated.add(token);
             onToken.accept(token);
             if (index + 1 < maxNewTokens) {
                 logits = nextLogits(new int[] {token});

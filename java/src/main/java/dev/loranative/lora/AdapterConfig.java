@@ -4,6 +4,7 @@ import dev.loranative.config.ConfigParser;
 import dev.loranative.config.InitLoraWeights;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.LoraKeys;
+import dev.loranative.errors.ParserMessage;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -97,8 +98,7 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
         } catch (JacksonException e) {
             int line = e.getLocation() == null ? 0 : e.getLocation().getLineNr();
             throw UserException.badInput(
-                    file + ":" + line + " is not valid JSON: "
-                            + e.getOriginalMessage().lines().findFirst().orElse(""),
+                    file + ":" + line + " is not valid JSON: " + ParserMessage.plain(e.getOriginalMessage()),
                     "restore the file, or give another adapter");
         } catch (IOException e) {
             throw UserException.badInput(

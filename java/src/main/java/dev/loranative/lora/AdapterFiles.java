@@ -20,6 +20,7 @@ import java.util.Optional;
  */
 public final class AdapterFiles {
 
+    public static final String CONFIG = AdapterConfig.FILE;
     public static final String TENSORS = "adapter_model.safetensors";
     public static final String CARD = "README.md";
 

@@ -1,11 +1,13 @@
 package dev.loranative.model;
 
+import dev.loranative.errors.ParserMessage;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.Family.Defaults;
 import dev.loranative.model.Family.Moe;
 import dev.loranative.nn.RopeParameters;
 import dev.loranative.tensor.Activation;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -60,6 +62,9 @@ public final class ModelConfigReader {
         }
         try {
             return parse(Files.readString(file), file.toString());
+        } catch (CharacterCodingException e) {
+            throw UserException.badInput(
+                    file + " is not UTF-8 text", "save it as UTF-8, or copy it again from where the model came from");
         } catch (IOException e) {
             throw new UserException(
                     "cannot read " + file + ": " + e,
@@ -85,7 +90,7 @@ public final class ModelConfigReader {
             return new ModelConfigReader(config, Families.named(modelType)).read();
         } catch (JacksonException e) {
             String line = e.getLocation() == null ? "" : ":" + e.getLocation().getLineNr();
-            String problem = e.getOriginalMessage().lines().findFirst().orElse("no JSON");
+            String problem = ParserMessage.plain(e.getOriginalMessage());
             throw UserException.badInput(
                     place + line + ": " + problem,
                     "the file must be JSON; copy it again from where the model came from");

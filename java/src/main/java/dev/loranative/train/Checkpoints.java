@@ -6,11 +6,13 @@ import dev.loranative.checkpoint.SafetensorsFile;
 import dev.loranative.checkpoint.SafetensorsWriter;
 import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.config.Resume;
+import dev.loranative.errors.ParserMessage;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -20,6 +22,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /** The folders {@code checkpoint-N} of a run: complete or absent. */
@@ -28,7 +31,7 @@ final class Checkpoints {
     static final String STATE = "trainer_state.json";
     static final String OPTIMIZER = "optimizer.safetensors";
 
-    private static final Pattern NAME = Pattern.compile("checkpoint-(\\d+)");
+    private static final Pattern NAME = Pattern.compile("checkpoint-(\\d{1,9})");
     private static final JsonMapper JSON = JsonMapper.shared();
 
     private final Path outputDir;
@@ -42,9 +45,12 @@ final class Checkpoints {
         return switch (resume) {
             case Resume.Not _ -> Optional.empty();
             case Resume.Newest _ ->
-                Optional.of(newest().orElseThrow(() -> UserException.badInput(
-                        "resume_from_checkpoint is true, but " + outputDir + " has no checkpoint",
-                        "leave resume_from_checkpoint out to start anew, or name a checkpoint folder")));
+                Optional.of(
+                        newest().orElseThrow(
+                                        () -> UserException.badInput(
+                                                "resume_from_checkpoint is true, but " + outputDir
+                                                        + " has no checkpoint",
+                                                "leave resume_from_checkpoint out and start anew in an empty folder, or name a checkpoint folder")));
             case Resume.From from -> {
                 if (!Files.isRegularFile(from.checkpoint().resolve(STATE))) {
                     throw UserException.badInput(
@@ -89,6 +95,22 @@ final class Checkpoints {
     Path save(RunState state, Consumer<Path> adapter, float[] firstMoments, float[] secondMoments, OptionalInt limit) {
         Path folder = outputDir.resolve("checkpoint-" + state.step());
         Path staging = AtomicFiles.stagingDirectory(folder);
+        try {
+            fill(staging, state, adapter, firstMoments, secondMoments);
+            AtomicFiles.publishDirectory(staging, folder);
+        } catch (RuntimeException e) {
+            AtomicFiles.discard(staging);
+            throw e;
+        }
+        if (limit.isPresent()) {
+            List<Path> all = all();
+            all.subList(0, Math.max(0, all.size() - limit.getAsInt())).forEach(AtomicFiles::deleteDirectory);
+        }
+        return folder;
+    }
+
+    private static void fill(
+            Path staging, RunState state, Consumer<Path> adapter, float[] firstMoments, float[] secondMoments) {
         adapter.accept(staging);
         SafetensorsWriter.write(
                 staging.resolve(OPTIMIZER),
@@ -98,22 +120,50 @@ final class Checkpoints {
                 Map.of("format", "lora-native"));
         AtomicFiles.writeString(
                 staging.resolve(STATE), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(state) + "\n");
-        AtomicFiles.publishDirectory(staging, folder);
-        if (limit.isPresent()) {
-            List<Path> all = all();
-            all.subList(0, Math.max(0, all.size() - limit.getAsInt())).forEach(AtomicFiles::deleteDirectory);
-        }
-        return folder;
     }
 
     static RunState readState(Path checkpoint) {
         Path file = checkpoint.resolve(STATE);
+        JsonNode state;
         try {
-            return JSON.readValue(Files.readString(file), RunState.class);
-        } catch (JacksonException | IOException e) {
-            throw UserException.badInput(
-                    "checkpoint file " + file + " is broken: " + e.getMessage(), "resume from another checkpoint");
+            state = JSON.readTree(Files.readString(file));
+        } catch (JacksonException e) {
+            throw broken(file, ParserMessage.plain(e.getOriginalMessage()));
+        } catch (IOException e) {
+            throw broken(file, "it cannot be read as text (" + e + ")");
         }
+        if (!state.isObject()) {
+            throw broken(file, "it is not a JSON object");
+        }
+        JsonNode step = state.path("step");
+        JsonNode microBatches = state.path("microBatches");
+        JsonNode settings = state.path("settings");
+        if (!step.isInt() || step.intValue() < 1) {
+            throw broken(file, "step is " + shown(step) + ", not a whole number above 0");
+        }
+        if (!microBatches.isIntegralNumber() || microBatches.longValue() < step.intValue()) {
+            throw broken(file, "microBatches is " + shown(microBatches) + ", not a whole number of at least step");
+        }
+        if (!settings.hasNonNull("data")) {
+            throw broken(file, "it does not hold the settings of the run");
+        }
+        OptionalInt named = step(checkpoint);
+        if (named.isPresent() && named.getAsInt() != step.intValue()) {
+            throw broken(file, "step is " + step + " in a folder named " + checkpoint.getFileName());
+        }
+        Map<String, String> texts = new LinkedHashMap<>();
+        settings.properties()
+                .forEach(entry -> texts.put(entry.getKey(), entry.getValue().asString()));
+        return new RunState(step.intValue(), microBatches.longValue(), texts);
+    }
+
+    private static String shown(JsonNode value) {
+        return value.isMissingNode() ? "missing" : value.toString();
+    }
+
+    private static UserException broken(Path file, String what) {
+        return UserException.badInput(
+                "checkpoint file " + file + " is broken: " + what, "resume from another checkpoint");
     }
 
     /** The optimizer's moments: first, second. */
@@ -134,6 +184,12 @@ final class Checkpoints {
                             + size,
                     "resume with the target modules and rank of that run");
         }
-        return FloatTensors.read(file, entry);
+        float[] moments = FloatTensors.read(file, entry);
+        for (int i = 0; i < moments.length; i++) {
+            if (!Float.isFinite(moments[i])) {
+                throw broken(file.path(), name + " holds " + moments[i] + " at element " + i);
+            }
+        }
+        return moments;
     }
 }

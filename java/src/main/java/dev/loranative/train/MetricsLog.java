@@ -1,6 +1,5 @@
 package dev.loranative.train;
 
-import dev.loranative.checkpoint.AtomicFiles;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -8,10 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.ArrayList;
-import java.util.List;
 import tools.jackson.core.JacksonException;
-import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -30,7 +26,12 @@ final class MetricsLog implements AutoCloseable {
 
     /** Begins a new file. */
     static MetricsLog create(Path file) {
-        return open(file, StandardOpenOption.CREATE_NEW);
+        try {
+            return new MetricsLog(
+                    file, FileChannel.open(file, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW));
+        } catch (IOException e) {
+            throw cannotWrite(file, e);
+        }
     }
 
     /** Goes on after {@code step}: later lines, written by a run that was cut off, are dropped first. */
@@ -38,35 +39,33 @@ final class MetricsLog implements AutoCloseable {
         if (!Files.exists(file)) {
             return create(file);
         }
-        AtomicFiles.writeString(file, String.join("", linesUpTo(file, step)));
-        return open(file, StandardOpenOption.APPEND);
-    }
-
-    private static MetricsLog open(Path file, StandardOpenOption how) {
         try {
-            return new MetricsLog(file, FileChannel.open(file, StandardOpenOption.WRITE, how));
+            long kept = bytesUpTo(file, step);
+            FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE);
+            channel.truncate(kept).position(kept);
+            return new MetricsLog(file, channel);
         } catch (IOException e) {
-            throw cannotWrite(file, e);
+            throw UserException.badInput(
+                    "cannot continue " + file + ": " + e.getMessage(), "remove it or choose another output_dir");
         }
     }
 
-    private static List<String> linesUpTo(Path file, int step) {
-        List<String> kept = new ArrayList<>();
+    /** Length of the lines of the first {@code step} steps. */
+    private static long bytesUpTo(Path file, int step) throws IOException {
+        long bytes = 0;
         try {
-            for (String line : Files.readAllLines(file)) {
-                JsonNode parsed = JSON.readTree(line);
-                if (parsed.path("step").asInt(Integer.MAX_VALUE) <= step) {
-                    kept.add(line + "\n");
+            for (String line : Files.readString(file).split("(?<=\n)")) {
+                boolean whole = line.endsWith("\n");
+                if (!whole || JSON.readTree(line).path("step").asInt(Integer.MAX_VALUE) > step) {
+                    break;
                 }
+                bytes += line.getBytes(StandardCharsets.UTF_8).length;
             }
         } catch (JacksonException e) {
             // Only the last line can be cut short, by a crash while it was written.
-            return kept;
-        } catch (IOException e) {
-            throw UserException.badInput(
-                    "cannot read " + file + ": " + e.getMessage(), "remove it or choose another output_dir");
+            return bytes;
         }
-        return kept;
+        return bytes;
     }
 
     void write(StepMetrics metrics) {

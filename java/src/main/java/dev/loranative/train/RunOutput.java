@@ -2,6 +2,7 @@ package dev.loranative.train;
 
 import dev.loranative.checkpoint.AtomicFiles;
 import dev.loranative.config.RunOptions;
+import dev.loranative.errors.UserException;
 import dev.loranative.lora.AdapterFiles;
 import dev.loranative.lora.ModelCard;
 import dev.loranative.tensor.Tensor;
@@ -28,9 +29,24 @@ final class RunOutput {
         this.report = new RunReport(setup, folder, listener);
     }
 
-    /** From here on the folder exists. */
-    MetricsLog begin() {
+    /** From here on the folder exists, and is this run's alone. */
+    RunLock lock() {
         folder.create();
+        RunLock lock = RunLock.acquire(folder.path());
+        if (setup.start().step() == 0) {
+            try {
+                // Since the preparation looked, another process may have begun and even finished here.
+                folder.requireFree();
+            } catch (RuntimeException e) {
+                lock.close();
+                throw e;
+            }
+        }
+        return lock;
+    }
+
+    /** Under {@link #lock}. */
+    MetricsLog begin() {
         AtomicFiles.writeString(folder.config(), setup.config().toYaml());
         return setup.start().step() == 0
                 ? MetricsLog.create(folder.metrics())
@@ -44,11 +60,16 @@ final class RunOutput {
 
     Path saveCheckpoint(int step, long microBatches, StepMetrics last) {
         RunState state = new RunState(step, microBatches, setup.settings());
+        float[] firstMoments = floats(setup.optimizer().firstMoments());
+        float[] secondMoments = floats(setup.optimizer().secondMoments());
+        requireFinite(step, "the adapter", floats(setup.adapters().arena().values()));
+        requireFinite(step, "the optimizer's state", firstMoments);
+        requireFinite(step, "the optimizer's state", secondMoments);
         return checkpoints.save(
                 state,
                 staging -> writeAdapter(staging, last),
-                floats(setup.optimizer().firstMoments()),
-                floats(setup.optimizer().secondMoments()),
+                firstMoments,
+                secondMoments,
                 setup.config().run().saveTotalLimit());
     }
 
@@ -57,12 +78,28 @@ final class RunOutput {
         return report;
     }
 
-    Optional<Path> newestCheckpoint() {
-        return checkpoints.newest();
+    /** What ends a run whose numbers are no numbers any more. */
+    UserException unstable(int step, String what) {
+        return UserException.failed(
+                "training became unstable at step " + step + ": " + what,
+                checkpoints
+                        .newest()
+                        .map(checkpoint -> "lower learning_rate; the last good state is " + checkpoint)
+                        .orElse("lower learning_rate, or check the data; no checkpoint had been written yet"));
     }
 
-    /** The result of the run. */
-    void finish(StepMetrics last) {
+    /** An update can overflow while the loss before it is still finite: such a state is never written. */
+    private void requireFinite(int step, String what, float[] values) {
+        for (float value : values) {
+            if (!Float.isFinite(value)) {
+                throw unstable(step, "the update made " + what + " hold " + value);
+            }
+        }
+    }
+
+    /** The result of the run after that many steps. */
+    void finish(int step, StepMetrics last) {
+        requireFinite(step, "the adapter", floats(setup.adapters().arena().values()));
         writeAdapter(folder.path(), last).forEach(listener::warning);
     }
 

@@ -56,8 +56,10 @@ final class TrainPreparation {
 
     TrainSetup prepare() {
         Optional<Path> resumed = new Checkpoints(run.outputDir()).toResume(run.resume());
-        if (resumed.isEmpty()) {
-            new OutputFolder(run.outputDir()).requireFree();
+        OutputFolder output = new OutputFolder(run.outputDir());
+        // A checkpoint of another folder begins a run of its own here.
+        if (resumed.isEmpty() || !output.is(resumed.get().toAbsolutePath().getParent())) {
+            output.requireFree();
         }
         try (Opened opened = new Opened(
                 ModelFiles.open(config.model().path()), config.model().path())) {
@@ -70,6 +72,7 @@ final class TrainPreparation {
     private TrainSetup prepare(Opened opened, Optional<Path> resumed) {
         ModelFiles files = opened.files;
         requireRouters(files);
+        Optional<RunState> reached = resumed.map(Checkpoints::readState);
         Planned planned = planAdapters(files, resumed);
         Optional<SampleText.Prompt> prompt = SampleText.Prompt.of(run, opened.tokenizer, files.config());
         DataSet data = load(config.data().dataset(), opened.tokenizer, files);
@@ -84,7 +87,8 @@ final class TrainPreparation {
                 config.schedule(), totalSteps, config.optimizer().learningRate());
         Map<String, String> settings =
                 RunState.settings(config.values().toMap(), DataDigest.of(data.samples()), totalSteps);
-        RunState start = startState(resumed, settings, totalSteps);
+        RunState start = reached.map(state -> checked(state, resumed.orElseThrow(), settings, totalSteps))
+                .orElseGet(() -> new RunState(0, 0, settings));
 
         Device device = opened.open(config);
         Ops ops = new Ops(device);
@@ -214,16 +218,12 @@ final class TrainPreparation {
         return data;
     }
 
-    private static RunState startState(Optional<Path> resumed, Map<String, String> settings, int totalSteps) {
-        if (resumed.isEmpty()) {
-            return new RunState(0, 0, settings);
-        }
-        RunState state = Checkpoints.readState(resumed.get());
-        state.requireSame(settings, resumed.get().toString());
+    /** The state of a checkpoint, if this run can go on from it. */
+    private static RunState checked(RunState state, Path checkpoint, Map<String, String> settings, int totalSteps) {
+        state.requireSame(settings, checkpoint.toString());
         if (state.step() > totalSteps) {
             throw UserException.badInput(
-                    "checkpoint " + resumed.get() + " stands at step " + state.step() + ", the run has only "
-                            + totalSteps,
+                    "checkpoint " + checkpoint + " stands at step " + state.step() + ", the run has only " + totalSteps,
                     "resume from an earlier checkpoint");
         }
         return state;

@@ -2,7 +2,6 @@ package dev.loranative.train;
 
 import dev.loranative.data.Batch;
 import dev.loranative.data.Window;
-import dev.loranative.errors.UserException;
 import dev.loranative.model.CausalLm;
 import dev.loranative.nn.Pass;
 import dev.loranative.report.ReportData.Outcome;
@@ -48,7 +47,8 @@ final class Trainer {
         if (step < setup.totalSteps()) {
             sample(step == 0 ? "before training" : "at step " + step);
         }
-        try (MetricsLog log = output.begin()) {
+        try (RunLock _ = output.lock();
+                MetricsLog log = output.begin()) {
             boolean finished = train(log);
             output.report().write(finished ? new Outcome.Finished() : new Outcome.Interrupted());
             return finished;
@@ -74,7 +74,7 @@ final class Trainer {
                     output.report().write(new Outcome.Running());
                 }
             }
-            output.finish(last);
+            output.finish(step, last);
             sample("after training");
             return true;
         } catch (RuntimeException e) {
@@ -136,17 +136,10 @@ final class Trainer {
         if (Double.isFinite(loss) && Double.isFinite(gradNorm)) {
             return;
         }
-        throw UserException.failed(
+        throw output.unstable(
+                step + 1,
                 String.format(
-                        Locale.ROOT,
-                        "training became unstable at step %d: loss %s, gradient norm %s, learning rate %.3g",
-                        step + 1,
-                        loss,
-                        gradNorm,
-                        learningRate),
-                output.newestCheckpoint()
-                        .map(checkpoint -> "lower learning_rate; the last good state is " + checkpoint)
-                        .orElse("lower learning_rate, or check the data; no checkpoint had been written yet"));
+                        Locale.ROOT, "loss %s, gradient norm %s, learning rate %.3g", loss, gradNorm, learningRate));
     }
 
     private boolean evaluationIsDue() {

@@ -87,6 +87,15 @@ class AtomicFilesTest {
     }
 
     @Test
+    void aFolderThatIsNotPublishedLeavesNothing() throws IOException {
+        Path staging = AtomicFiles.stagingDirectory(folder.resolve("checkpoint-1"));
+        Files.writeString(staging.resolve("half"), "h");
+        AtomicFiles.discard(staging);
+        AtomicFiles.discard(staging);
+        assertThat(folder).isEmptyDirectory();
+    }
+
+    @Test
     void deletesFoldersWithWhatIsInThem() throws IOException {
         Path directory = Files.createDirectories(folder.resolve("checkpoint-1/sub"));
         Files.writeString(directory.resolve("a"), "a");

@@ -138,6 +138,7 @@ class SafetensorsFileTest {
                 "{'t':{'dtype':'F32','shape':[1],'data_offsets':[0,4]}}|3|outside the file's 3 bytes",
                 "{'t':{'dtype':'F32','shape':[1],'data_offsets':[4,8]}}|8|leaves a hole",
                 "{'t':{'dtype':'U8','shape':[1],'data_offsets':[9223372036854775806,9223372036854775807]}}|8|outside the file",
+                "{'t':{'dtype':'F32','shape':[1],'data_offsets':[96,100]},'u':{'dtype':'F32','shape':[1],'data_offsets':[4,8]}}|8|tensor t has data_offsets [96, 100], outside the file's 8 bytes",
                 "{'t':{'dtype':'F32','shape':[1],'data_offsets':[0,4]}}|5|1 bytes after the last tensor",
                 "{'t':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'u':{'dtype':'F32','shape':[1],'data_offsets':[2,6]}}|6|tensor u has data_offsets [2, 6], which overlaps",
                 "{'t':{'dtype':'F32','shape':[1],'data_offsets':[0,4]},'u':{'dtype':'F32','shape':[1],'data_offsets':[0,4]}}|4|overlaps",

@@ -2,8 +2,15 @@ package dev.loranative.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.JsonNode;
 
@@ -54,6 +61,26 @@ class DoctorCommandTest {
                 temporary.resolve("none.so"), "eval", "--model", CommandRun.MOE_MODEL, "--data", CommandRun.MOE_DATA);
 
         assertThat(run.error(2)).contains("none.so");
+    }
+
+    /** The loader of the system would end the process with a signal. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void a_library_that_is_cut_off_is_refused() throws IOException {
+        byte[] header = ByteBuffer.allocate(64)
+                .order(ByteOrder.nativeOrder())
+                .put(new byte[] {0x7f, 'E', 'L', 'F'})
+                .putLong(40, 5000)
+                .putShort(58, (short) 64)
+                .putShort(60, (short) 30)
+                .array();
+        for (int bytes : new int[] {20, 64, 6919}) {
+            Path library = Files.write(temporary.resolve("cut.so"), Arrays.copyOf(header, bytes));
+            CommandRun run =
+                    withLibrary(library, "eval", "--model", CommandRun.MOE_MODEL, "--data", CommandRun.MOE_DATA);
+
+            assertThat(run.error(2)).contains("cut.so", "it is cut off");
+        }
     }
 
     private static CommandRun withLibrary(Path library, Object... args) {

@@ -22,6 +22,14 @@ class FailureTest {
     }
 
     @Test
+    void names_out_of_files_cannot_steer_the_terminal_nor_fill_it() {
+        Failure failure = Failure.of(UserException.badInput("tensor a\u001B[31m\u0000b", "x".repeat(10_000)));
+
+        assertThat(failure.message()).isEqualTo("tensor a?[31m?b");
+        assertThat(failure.hint()).hasSizeLessThan(3000).endsWith("…");
+    }
+
+    @Test
     void a_kernel_that_refuses_is_a_failure_while_running() {
         Failure failure = Failure.of(new KernelException(2, "ln_linear: rows is -1"));
 

@@ -158,13 +158,25 @@ class TrainCommandTest {
 
     @Test
     void a_folder_that_holds_a_run_is_refused_and_stays() throws IOException {
-        train("run");
+        train("run", "--save-steps", "6");
         byte[] before = adapter("run");
         CommandRun second = train("run", "--seed", "1");
 
         assertThat(second.error(2)).contains(temporary.resolve("run").toString());
         assertThat(second.hint()).contains("--resume-from-checkpoint true");
         assertThat(adapter("run")).isEqualTo(before);
+    }
+
+    @Test
+    void a_run_without_a_checkpoint_is_not_said_to_be_resumable() {
+        train("run");
+
+        CommandRun anew = train("run");
+        assertThat(anew.error(2)).contains("already holds a run");
+        assertThat(anew.hint()).contains("no checkpoint").doesNotContain("--resume");
+        CommandRun resumed = train("run", "--resume-from-checkpoint", "true");
+        assertThat(resumed.error(2)).contains("has no checkpoint");
+        assertThat(resumed.hint()).contains("an empty folder");
     }
 
     @Test

@@ -16,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Bad input of {@code train}: exit code 2, two lines, nothing written. */
 class TrainInputTest {
@@ -250,6 +251,25 @@ class TrainInputTest {
 
         assertThat(run.error(2)).contains("sample_prompt", "511");
         assertThat(temporary.resolve("out")).doesNotExist();
+    }
+
+    @Test
+    void an_output_folder_that_cannot_be_one() throws IOException {
+        write(temporary.resolve("file"), "");
+        assertThat(refused("--output", temporary.resolve("file"))).contains("is a file");
+        assertThat(refused("--output", temporary.resolve("file").resolve("out")))
+                .contains("'" + temporary.resolve("file") + "' is not a folder");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"README.md", "adapter_config.json", "report.html"})
+    void a_file_of_the_user_is_not_replaced(String name) throws IOException {
+        Path project = Files.createDirectory(temporary.resolve("project"));
+        write(project.resolve(name), "mine");
+
+        assertThat(refused("--output", project)).contains(name).contains(project.toString());
+        assertThat(project.resolve(name)).hasContent("mine");
+        assertThat(project.toFile().list()).hasSize(1);
     }
 
     @Test

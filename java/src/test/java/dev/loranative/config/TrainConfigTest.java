@@ -255,9 +255,38 @@ class TrainConfigTest {
         assertThat(parse("--config", yaml.toString()).lora().r()).isEqualTo(8);
     }
 
+    /** What YAML would leave out, or take for a text, without a word. */
+    @Test
+    void secondDocumentsAndReferencesAreRefused() throws Exception {
+        Files.writeString(yaml, "r: 4\n---\nr: 5\n");
+        assertRefused("run.yaml:3 begins a second document", "--config", yaml.toString());
+        Files.writeString(yaml, "r: &rank 4\noutput_dir: *rank\n");
+        assertRefused("run.yaml:2: '*rank' refers to another value", "--config", yaml.toString());
+        Files.writeString(yaml, "r: 4\ntarget_modules: [q_proj, *rank]\n");
+        assertRefused("run.yaml:2: '*rank'", "--config", yaml.toString());
+        Files.writeString(yaml, "r: 4\nrank_pattern: {q_proj: *rank}\n");
+        assertRefused("run.yaml:2: '*rank'", "--config", yaml.toString());
+        Files.writeString(yaml, "---\nrank_pattern: {q_proj: 3}\nlayers_to_transform: [0, 1]\n...\n");
+        assertThat(parse("--config", yaml.toString(), "--target-modules", "q_proj")
+                        .lora()
+                        .rankPattern())
+                .containsEntry("q_proj", 3);
+    }
+
+    @Test
+    void brokenYamlIsNamedWithTheLineAndTheReason() throws Exception {
+        Files.writeString(yaml, "r: 4\nlora_alpha: 8\n  seed: 1\n");
+        assertRefused("run.yaml:3 is not valid YAML: ", "--config", yaml.toString());
+        Files.writeString(yaml, "r: 4\n\tseed: 1\n");
+        assertRefused("that cannot start any token", "--config", yaml.toString());
+    }
+
     @Test
     void brokenFlagsAreRefused() {
         assertRefused("needs a value", "--r");
+        assertRefused("--config must be a path, not ''", "--config=");
+        assertRefused("not 'x' (the command line)", "--r", "4", "--r", "x");
+        assertRefused("not 'q_proj  ' (the command line)", "--target-modules", "q_proj", "--target-modules", " ");
         assertRefused("needs a value", "--lora-alpha", "--r", "3");
         assertRefused("unexpected argument 'train'", "train");
         assertRefused("--no-r", "--no-r");

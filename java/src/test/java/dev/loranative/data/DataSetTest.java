@@ -251,6 +251,19 @@ class DataSetTest {
         assertThat(data.report().warnings()).singleElement().asString().contains("merge.jsonl:2: the prompt's last");
     }
 
+    /** The parser gives no place for these. */
+    @Test
+    void rowsNestedBeyondTheParsersLimitAreRefused() throws IOException {
+        String deep = "{\"text\": " + "[".repeat(2000) + "]".repeat(2000) + "}";
+        for (String name : List.of("deep.jsonl", "deep.json")) {
+            Path file = write(name, name.endsWith(".json") ? "[" + deep + "]" : deep);
+            assertThatThrownBy(() -> DataSet.load(List.of(file), NO_TOKENIZER, OPTIONS))
+                    .isInstanceOf(UserException.class)
+                    .hasMessageStartingWith(file + ":1: malformed JSON")
+                    .hasMessageContaining("nesting depth");
+        }
+    }
+
     @Test
     void severalFilesAreReadInTheirOrder() throws IOException {
         Path first = write("b.jsonl", "{\"input_ids\": [1, 2]}\n");

@@ -7,6 +7,8 @@ import dev.loranative.config.TrainConfig;
 import dev.loranative.errors.UserException;
 import dev.loranative.lora.AdapterFiles;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -15,6 +17,8 @@ import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -132,6 +136,96 @@ class TrainingTest {
 
         assertThat(config.run().outputDir().resolve(AdapterFiles.TENSORS)).doesNotExist();
         assertThat(listener.saved.getLast().resolve(AdapterFiles.TENSORS)).exists();
+    }
+
+    /** The loss is still finite when the update overflows. */
+    @Test
+    void a_state_that_is_no_number_is_never_saved() throws IOException {
+        String[] overflow = {
+            "--learning-rate", "1e39", "--lr-scheduler-type", "constant_with_warmup", "--warmup-steps", "1"
+        };
+        for (String[] saving :
+                new String[][] {{"--save-steps", "1", "--save-total-limit", "1"}, {"--max-steps", "2"}}) {
+            String name = "overflow" + saving.length;
+            List<String> flags = new ArrayList<>(List.of(overflow));
+            flags.addAll(List.of(saving));
+
+            assertThatThrownBy(() -> train(name, flags.toArray(String[]::new)))
+                    .isInstanceOf(UserException.class)
+                    .hasMessageContaining("unstable at step 2: the update made the adapter hold");
+            assertThat(temporary.resolve(name).resolve(AdapterFiles.TENSORS)).doesNotExist();
+            assertThat(temporary.resolve(name).resolve("checkpoint-2")).doesNotExist();
+            assertThat(Files.exists(temporary.resolve(name).resolve("checkpoint-1")))
+                    .isEqualTo(saving.length == 4);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "null|not a JSON object",
+                "[]|not a JSON object",
+                "{\"step\": |Unexpected end-of-input",
+                "{}|step is missing",
+                "{\"step\": -1}|step is -1",
+                "{\"step\": 4.5}|step is 4.5",
+                "{\"step\": 4}|microBatches is missing",
+                "{\"step\": 4, \"microBatches\": 3}|microBatches is 3",
+                "{\"step\": 4, \"microBatches\": 8}|settings",
+                "{\"step\": 4, \"microBatches\": 8, \"settings\": {}}|settings",
+                "{\"step\": 3, \"microBatches\": 8, \"settings\": {\"data\": \"x\"}}|in a folder named checkpoint-4"
+            })
+    void a_broken_state_is_refused(String text, String named) throws IOException {
+        Path checkpoint = Files.createDirectories(temporary.resolve("run").resolve("checkpoint-4"));
+        Files.writeString(checkpoint.resolve("trainer_state.json"), text);
+
+        assertThatThrownBy(() -> train("run", "--resume-from-checkpoint", "true"))
+                .isInstanceOfSatisfying(
+                        UserException.class, e -> assertThat(e.exitCode()).isEqualTo(UserException.BAD_INPUT))
+                .hasMessageContaining("trainer_state.json is broken")
+                .hasMessageContaining(named);
+    }
+
+    @Test
+    void moments_that_are_no_numbers_are_refused() throws IOException {
+        train("run", "--save-steps", "4");
+        Path optimizer = temporary.resolve("run").resolve("checkpoint-4").resolve("optimizer.safetensors");
+        byte[] bytes = Files.readAllBytes(optimizer);
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putFloat(bytes.length - 4, Float.NaN);
+        Files.write(optimizer, bytes);
+
+        assertThatThrownBy(() -> train("run", "--save-steps", "4", "--resume-from-checkpoint", "true"))
+                .isInstanceOf(UserException.class)
+                .hasMessageContaining("second_moments holds NaN");
+    }
+
+    @Test
+    void a_checkpoint_of_another_folder_does_not_overwrite_the_run_that_is_here() throws IOException {
+        train("first", "--save-steps", "2");
+        byte[] second = train("second", "--seed", "1");
+        String checkpoint = temporary.resolve("first").resolve("checkpoint-2").toString();
+
+        assertThatThrownBy(() -> train("second", "--resume-from-checkpoint", checkpoint))
+                .isInstanceOf(UserException.class)
+                .hasMessageContaining("already holds a run");
+        assertThat(adapter("second")).isEqualTo(second);
+        assertThat(train("third", "--resume-from-checkpoint", checkpoint)).isEqualTo(adapter("first"));
+    }
+
+    @Test
+    void two_processes_do_not_fill_one_folder() throws IOException {
+        Path output = Files.createDirectory(temporary.resolve("run"));
+        try (RunLock _ = RunLock.acquire(output)) {
+            assertThatThrownBy(() -> train("run"))
+                    .isInstanceOfSatisfying(
+                            UserException.class, e -> assertThat(e.exitCode()).isEqualTo(UserException.BAD_INPUT))
+                    .hasMessageContaining("in use by another process");
+            assertThat(output.toFile().list()).containsExactly(".run.lock");
+        }
+        assertThat(output).isEmptyDirectory();
+        assertThat(train("run")).isNotEmpty();
+        assertThat(output.resolve(".run.lock")).doesNotExist();
     }
 
     @Test
