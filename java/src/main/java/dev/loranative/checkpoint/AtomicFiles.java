@@ -129,7 +129,7 @@ public final class AtomicFiles {
         }
     }
 
-    /** Removes a folder of {@link #stagingDirectory} that will not be published; what cannot be removed stays hidden. */
+    /** Removes a {@link #stagingDirectory} that will not be published; what cannot be removed stays hidden. */
     public static void discard(Path staging) {
         try {
             deleteTree(staging);

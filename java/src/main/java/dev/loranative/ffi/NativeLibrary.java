@@ -77,7 +77,7 @@ public final class NativeLibrary {
         }
     }
 
-    /** Least size of a 64-bit file whose header this is: the table of sections stands last. A part would crash the JVM. */
+    /** Least size of a 64-bit file with this header: the table of sections stands last. A part would crash the JVM. */
     private static long elfBytes(ByteBuffer header) {
         header.order(ByteOrder.nativeOrder());
         return header.getLong(40) + (long) header.getShort(58) * header.getShort(60);

@@ -46,7 +46,7 @@ record OutputFolder(Path path) {
             }
         }
         for (String name : List.of(AdapterFiles.CONFIG, AdapterFiles.CARD, REPORT)) {
-            if (Files.exists(path.resolve(name))) {
+            if (Files.isRegularFile(path.resolve(name))) {
                 throw UserException.badInput(
                         "output_dir '" + path + "' has a file " + name + ", which the run would replace",
                         "choose another --output, best a folder of its own");

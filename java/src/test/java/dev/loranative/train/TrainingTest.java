@@ -180,7 +180,7 @@ class TrainingTest {
         Path checkpoint = Files.createDirectories(temporary.resolve("run").resolve("checkpoint-4"));
         Files.writeString(checkpoint.resolve("trainer_state.json"), text);
 
-        assertThatThrownBy(() -> train("run", "--resume-from-checkpoint", "true"))
+        assertThatThrownBy(() -> Checkpoints.readState(checkpoint))
                 .isInstanceOfSatisfying(
                         UserException.class, e -> assertThat(e.exitCode()).isEqualTo(UserException.BAD_INPUT))
                 .hasMessageContaining("trainer_state.json is broken")
