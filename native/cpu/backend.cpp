@@ -67,7 +67,8 @@ bool supported(Tier tier) {
       return true;
 #if defined(LN_HAVE_X86_TIERS)
     case Tier::kAvx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+      // Every processor with AVX2 has F16C, for which older Clangs have no name here.
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Tier::kAvx512:
       return supported(Tier::kAvx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
