@@ -52,10 +52,6 @@ public final class CausalLm {
         return head.vocabulary();
     }
 
-    public int layerCount() {
-        return layers.size();
-    }
-
     /**
      * Forward and backward of one micro-batch: gradients of all adapters accumulate.
      *
@@ -146,8 +142,10 @@ public final class CausalLm {
         private final Pass pass;
         private final Tensor branch;
         private final Tensor[] inputs = new Tensor[layers.size()];
-        private final Tensor sharedInput;
-        private final Tensor sharedMiddle;
+        /** Used by all layers that keep nothing; taken when the first of them runs. */
+        private Tensor sharedInput;
+
+        private Tensor sharedMiddle;
         private Tensor current;
         private Tensor residual;
         private int next;
@@ -155,8 +153,6 @@ public final class CausalLm {
         ResidualStream(Pass pass, Tensor branch) {
             this.pass = pass;
             this.branch = branch;
-            this.sharedInput = pass.slab().floats(branch.shape());
-            this.sharedMiddle = pass.slab().floats(branch.shape());
             this.current = pass.slab().floats(branch.shape());
             rope.begin(pass);
             pass.ops().norms().embeddingForward(embedding, pass.tokens().ids(), current);
@@ -167,20 +163,28 @@ public final class CausalLm {
          * @param save whether the layer keeps what its backward pass needs
          */
         void run(DecoderLayer layer, boolean keepInput, boolean save) {
-            Tensor input;
-            if (residual == null) {
-                input = current;
-            } else {
-                input = keepInput ? pass.slab().floats(branch.shape()) : sharedInput;
-            }
+            Tensor input = input(keepInput);
             inputs[next++] = input;
             if (save) {
                 layer.forward(pass, current, residual, input, null, branch);
             } else {
+                sharedMiddle = sharedMiddle == null ? pass.slab().floats(branch.shape()) : sharedMiddle;
                 pass.withoutSaving(() -> layer.forward(pass, current, residual, input, sharedMiddle, branch));
             }
             current = layer.middle();
             residual = branch;
+        }
+
+        /** Where the sum of the pair goes; without a residual it is there already. */
+        private Tensor input(boolean keep) {
+            if (residual == null) {
+                return current;
+            }
+            if (keep) {
+                return pass.slab().floats(branch.shape());
+            }
+            sharedInput = sharedInput == null ? pass.slab().floats(branch.shape()) : sharedInput;
+            return sharedInput;
         }
 
         /** The final norm: [tokens, hidden]. */
