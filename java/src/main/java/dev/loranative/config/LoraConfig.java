@@ -20,6 +20,13 @@ import java.util.Optional;
  * @param alphaPattern as {@code rankPattern}
  * @param targetParameters ends of names of weights, {@code .weight} included
  * @param useRslora scaling alpha/sqrt(r) instead of alpha/r
+ * @param useDora weight-decomposed adapters (Liu et al. 2024, arXiv:2402.09353)
+ * @param loraBias whether B has a bias
+ * @param bias which biases of the base model are trained
+ * @param modulesToSave ends of names of modules that are trained in full
+ * @param trainableTokens rows of embeddings that are trained in full
+ * @param shareExpertAdapters one adapter for all experts of a layer's projection instead of one each
+ * @param dialect how the adapter file names routers and experts
  */
 public record LoraConfig(
         int r,
@@ -33,6 +40,13 @@ public record LoraConfig(
         Map<String, Double> alphaPattern,
         List<String> targetParameters,
         boolean useRslora,
+        boolean useDora,
+        boolean loraBias,
+        BiasTraining bias,
+        List<String> modulesToSave,
+        TrainableTokens trainableTokens,
+        boolean shareExpertAdapters,
+        AdapterDialect dialect,
         InitLoraWeights initLoraWeights,
         Optional<String> taskType) {
 
@@ -42,6 +56,7 @@ public record LoraConfig(
         rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
         alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
         targetParameters = List.copyOf(targetParameters);
+        modulesToSave = List.copyOf(modulesToSave);
     }
 
     /**
@@ -60,6 +75,14 @@ public record LoraConfig(
                 values.get(LoraKeys.ALPHA_PATTERN),
                 orEmpty(values.get(LoraKeys.TARGET_PARAMETERS)),
                 values.get(LoraKeys.USE_RSLORA),
+                values.get(LoraKeys.USE_DORA),
+                values.get(LoraKeys.LORA_BIAS),
+                values.get(LoraKeys.BIAS),
+                orEmpty(values.get(LoraKeys.MODULES_TO_SAVE)),
+                Optional.ofNullable(values.get(LoraKeys.TRAINABLE_TOKEN_INDICES))
+                        .orElse(TrainableTokens.NONE),
+                values.get(LoraKeys.SHARE_EXPERT_ADAPTERS),
+                values.get(LoraKeys.ADAPTER_DIALECT),
                 values.get(LoraKeys.INIT_LORA_WEIGHTS),
                 Optional.ofNullable(values.get(LoraKeys.TASK_TYPE)));
         config.checkLayers(values);
@@ -96,6 +119,13 @@ public record LoraConfig(
                 alphaPattern,
                 targetParameters,
                 useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                trainableTokens,
+                shareExpertAdapters,
+                dialect,
                 initLoraWeights,
                 taskType);
     }
@@ -114,6 +144,13 @@ public record LoraConfig(
                 alphaPattern,
                 parameters,
                 useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                trainableTokens,
+                shareExpertAdapters,
+                dialect,
                 initLoraWeights,
                 taskType);
     }

@@ -85,11 +85,41 @@ public final class LoraKeys {
                     "")
             .orNull()
             .onlyDefault();
-    public static final Key<String> BIAS = Key.of(GROUP, "bias", Scalars.choice("none", "all", "lora_only"), "none", "")
-            .onlyDefault();
+    public static final Key<BiasTraining> BIAS = Key.of(
+            GROUP,
+            "bias",
+            Scalars.choice(BiasTraining.class),
+            BiasTraining.NONE,
+            "which biases of the base model are trained too: none, all, or those of the targets");
+    public static final Key<Boolean> USE_DORA = Key.of(
+            GROUP, "use_dora", Scalars.bool(), false, "train the length of every weight row beside its direction");
+    public static final Key<Boolean> LORA_BIAS =
+            Key.of(GROUP, "lora_bias", Scalars.bool(), false, "give B a bias, which the base layer must have too");
+    public static final Key<List<String>> MODULES_TO_SAVE = Key.of(
+            GROUP,
+            "modules_to_save",
+            Lists.of(Scalars.text()),
+            null,
+            "modules to train in full, by the end of their name: routers, norms, embeddings, the head");
+    public static final Key<TrainableTokens> TRAINABLE_TOKEN_INDICES = Key.of(
+            GROUP,
+            "trainable_token_indices",
+            TrainableTokens.TYPE,
+            null,
+            "numbers of tokens whose embeddings are trained in full");
+    public static final Key<Boolean> SHARE_EXPERT_ADAPTERS = Key.of(
+            GROUP,
+            "share_expert_adapters",
+            Scalars.bool(),
+            false,
+            "one adapter for all experts of a layer instead of one each");
+    public static final Key<AdapterDialect> ADAPTER_DIALECT = Key.of(
+            GROUP,
+            "adapter_dialect",
+            Scalars.choice(AdapterDialect.class),
+            AdapterDialect.AUTO,
+            "layout of experts in the adapter file: v4 one tensor each, v5 one for all, auto what PEFT 0.21 loads");
     public static final Key<Boolean> FAN_IN_FAN_OUT = later("fan_in_fan_out", false);
-    public static final Key<Boolean> USE_DORA = later("use_dora", false);
-    public static final Key<Boolean> LORA_BIAS = later("lora_bias", false);
     public static final Key<Boolean> ENSURE_WEIGHT_TYING = later("ensure_weight_tying", false);
     public static final Key<Boolean> USE_QALORA = later("use_qalora", false);
 
@@ -98,8 +128,6 @@ public final class LoraKeys {
             new TreeMap<>(Map.of("megatron_core", "megatron.core", "qalora_group_size", 16, "loftq_config", Map.of()));
 
     private static final List<String> NULL_BY_DEFAULT = List.of(
-            "modules_to_save",
-            "trainable_token_indices",
             "layer_replication",
             "alora_invocation_tokens",
             "arrow_config",
@@ -112,6 +140,9 @@ public final class LoraKeys {
             "use_bdlora",
             "velora_config",
             "runtime_config");
+
+    /** Of {@link #ALL}, those that PEFT does not have: they never stand in an adapter's file. */
+    public static final List<Key<?>> OURS = List.of(SHARE_EXPERT_ADAPTERS, ADAPTER_DIALECT);
 
     /** In the order of the help. */
     public static final List<Key<?>> ALL = all();
@@ -138,9 +169,13 @@ public final class LoraKeys {
                 INIT_LORA_WEIGHTS,
                 TASK_TYPE,
                 BIAS,
-                FAN_IN_FAN_OUT,
                 USE_DORA,
                 LORA_BIAS,
+                MODULES_TO_SAVE,
+                TRAINABLE_TOKEN_INDICES,
+                SHARE_EXPERT_ADAPTERS,
+                ADAPTER_DIALECT,
+                FAN_IN_FAN_OUT,
                 ENSURE_WEIGHT_TYING,
                 USE_QALORA));
         ABSENT.forEach((name, value) -> keys.add(Key.of(GROUP, name, Scalars.anything(), value, "")

@@ -116,6 +116,7 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
         Map<String, Object> map = new TreeMap<>();
         LoraKeys.ALL.forEach(key -> map.put(key.name(), key.write(key.defaultValue())));
         map.remove("runtime_config");
+        LoraKeys.OURS.forEach(key -> map.remove(key.name()));
         map.putAll(layout.settings());
         map.put("r", lora.r());
         map.put("lora_alpha", number(lora.loraAlpha()));

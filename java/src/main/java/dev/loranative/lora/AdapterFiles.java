@@ -52,11 +52,11 @@ public final class AdapterFiles {
             LoraConfig config,
             Optional<String> baseModel,
             ModuleTree tree,
-            List<AdapterModule> modules,
+            AdapterTensors adapter,
             ModelCard card) {
-        PeftLayout layout = PeftLayout.of(config, tree, modules);
+        PeftLayout layout = PeftLayout.of(config, tree, adapter.modules());
         List<SafetensorsWriter.Tensor> tensors = new ArrayList<>();
-        for (AdapterModule module : modules) {
+        for (AdapterModule module : adapter.modules()) {
             long r = module.r();
             tensors.add(FloatTensors.of(
                     PREFIX + module.name() + A, List.of(r, module.module().in()), module.a()));
@@ -65,7 +65,7 @@ public final class AdapterFiles {
         }
         SafetensorsWriter.write(folder.resolve(TENSORS), tensors, Map.of("format", "pt"));
         AtomicFiles.writeString(folder.resolve(AdapterConfig.FILE), AdapterConfig.text(config, baseModel, layout));
-        AtomicFiles.writeString(folder.resolve(CARD), card.text(config, baseModel, modules, layout.warnings()));
+        AtomicFiles.writeString(folder.resolve(CARD), card.text(config, baseModel, adapter, layout.warnings()));
         return layout.warnings();
     }
 }

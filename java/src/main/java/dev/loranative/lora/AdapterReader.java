@@ -77,7 +77,7 @@ final class AdapterReader {
             }
             compareWithTargets(pairs.keySet());
             warnAboutZeros(modules);
-            return new Adapter(config, modules, warnings);
+            return new Adapter(config, AdapterTensors.of(modules), warnings);
         }
     }
 

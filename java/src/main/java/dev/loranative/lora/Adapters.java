@@ -2,38 +2,25 @@ package dev.loranative.lora;
 
 import dev.loranative.config.InitLoraWeights;
 import dev.loranative.device.Device;
-import dev.loranative.model.ExpertPlace;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LoadedModel;
-import dev.loranative.nn.AdapterDropout;
-import dev.loranative.nn.DenseLinear;
-import dev.loranative.nn.GroupedLinear;
-import dev.loranative.nn.LinearSlot;
-import dev.loranative.nn.LoraLinear;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
-import dev.loranative.tensor.DType;
-import dev.loranative.tensor.Products;
-import dev.loranative.tensor.Tensor;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The adapters inside a model: their values in one arena, attached to the linear layers that they change. */
+/** What an adapter trains inside a model: its values in one arena, attached to the modules that they change. */
 public final class Adapters {
-
-    /** What is attached: a module, its settings, its two tensors. */
-    private record Attached(
-            LinearModule module, String name, int r, double alpha, double scaling, Parameter a, Parameter b) {}
 
     private final Device device;
     private final ParameterArena arena;
-    private final List<Attached> attached = new ArrayList<>();
+    private final LoraParts lora;
 
     private Adapters(Device device, ParameterArena arena) {
         this.device = device;
         this.arena = arena;
+        this.lora = new LoraParts(device, arena);
     }
 
     /** New adapters for these targets, to be trained. */
@@ -45,17 +32,11 @@ public final class Adapters {
         for (Target target : targets.list()) {
             LinearModule module = target.module();
             int number = model.number(module);
-            adapters.add(
-                    module,
-                    module.name(),
-                    target.r(),
-                    target.alpha(),
-                    target.scaling(),
-                    values.a(number, target.r(), module.in()),
-                    values.b(number, target.r(), module.out()));
+            adapters.lora.add(AdapterModule.of(
+                    target, values.a(number, target.r(), module.in()), values.b(number, target.r(), module.out())));
             dropout = target.dropout();
         }
-        adapters.attach(model, dropout);
+        adapters.lora.attach(model, dropout);
         return adapters;
     }
 
@@ -66,93 +47,12 @@ public final class Adapters {
      * @param trainable whether gradients are wanted
      */
     public static Adapters load(LoadedModel model, Adapter adapter, double dropout, boolean trainable) {
-        long size = adapter.modules().stream()
-                .mapToLong(module -> (long) module.a().length + module.b().length)
-                .sum();
-        Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), size, trainable));
-        for (AdapterModule module : adapter.modules()) {
-            adapters.add(
-                    module.module(),
-                    module.name(),
-                    module.r(),
-                    module.alpha(),
-                    module.scaling(),
-                    module.a(),
-                    module.b());
-        }
-        adapters.attach(model, dropout);
+        Adapters adapters = new Adapters(
+                model.device(),
+                new ParameterArena(model.device(), adapter.tensors().parameters(), trainable));
+        adapter.modules().forEach(adapters.lora::add);
+        adapters.lora.attach(model, dropout);
         return adapters;
-    }
-
-    private void add(LinearModule module, String name, int r, double alpha, double scaling, float[] a, float[] b) {
-        Parameter parameterA = arena.add(name + ".lora_A.weight", r, module.in());
-        Parameter parameterB = arena.add(name + ".lora_B.weight", module.out(), r);
-        parameterA.value().copyFrom(device, a);
-        parameterB.value().copyFrom(device, b);
-        attached.add(new Attached(module, name, r, alpha, scaling, parameterA, parameterB));
-    }
-
-    private void attach(LoadedModel model, double dropout) {
-        Map<GroupedLinear, Map<Integer, Attached>> byProjection = new LinkedHashMap<>();
-        for (Attached adapter : attached) {
-            AdapterDropout adapterDropout = new AdapterDropout((float) dropout, model.number(adapter.module()));
-            LinearModule module = adapter.module();
-            if (module.kind() == LinearModule.Kind.EXPERT) {
-                ExpertPlace place = model.expert(module);
-                byProjection
-                        .computeIfAbsent(place.projection(), _ -> new LinkedHashMap<>())
-                        .put(place.expert(), adapter);
-            } else {
-                LinearSlot slot = model.slot(module);
-                Products.Lora lora = new Products.Lora(
-                        adapter.a().value(),
-                        adapter.b().value(),
-                        adapter.a().gradient(),
-                        adapter.b().gradient(),
-                        (float) adapter.scaling());
-                slot.set(new LoraLinear((DenseLinear) slot.get(), lora, adapterDropout));
-            }
-        }
-        byProjection.forEach((projection, adapters) -> {
-            int module = model.number(adapters.values().iterator().next().module());
-            projection.adapt(grouped(projection, adapters), new AdapterDropout((float) dropout, module));
-        });
-    }
-
-    /** Device tables with an entry per expert. */
-    private Products.GroupedLora grouped(GroupedLinear projection, Map<Integer, Attached> adapters) {
-        int experts = Math.toIntExact(projection.experts());
-        Tensor[] a = new Tensor[experts];
-        Tensor[] b = new Tensor[experts];
-        Tensor[] gradA = new Tensor[experts];
-        Tensor[] gradB = new Tensor[experts];
-        int[] ranks = new int[experts];
-        float[] scales = new float[experts];
-        int maxRank = 0;
-        for (Map.Entry<Integer, Attached> entry : adapters.entrySet()) {
-            int expert = entry.getKey();
-            Attached adapter = entry.getValue();
-            a[expert] = adapter.a().value();
-            b[expert] = adapter.b().value();
-            gradA[expert] = adapter.a().gradient();
-            gradB[expert] = adapter.b().gradient();
-            ranks[expert] = adapter.r();
-            scales[expert] = (float) adapter.scaling();
-            maxRank = Math.max(maxRank, adapter.r());
-        }
-        Tensor rankTable = Tensor.allocate(device, DType.I32, experts);
-        Tensor scaleTable = Tensor.allocate(device, DType.F32, experts);
-        rankTable.copyFrom(device, ranks);
-        scaleTable.copyFrom(device, scales);
-        boolean trainable = arena.gradients() != null;
-        return new Products.GroupedLora(
-                Tensor.addresses(device, a),
-                Tensor.addresses(device, b),
-                trainable ? Tensor.addresses(device, gradA) : null,
-                trainable ? Tensor.addresses(device, gradB) : null,
-                rankTable,
-                scaleTable,
-                maxRank);
     }
 
     public ParameterArena arena() {
@@ -161,26 +61,17 @@ public final class Adapters {
 
     /** Number of modules that have an adapter. */
     public int count() {
-        return attached.size();
+        return modules().size();
     }
 
     /** Those that have an adapter. */
     public List<LinearModule> modules() {
-        return attached.stream().map(Attached::module).toList();
+        return lora.modules();
     }
 
     /** The current values, copied from the device: what an adapter file holds. */
-    public List<AdapterModule> values() {
-        return attached.stream()
-                .map(adapter -> new AdapterModule(
-                        adapter.module(),
-                        adapter.name(),
-                        adapter.r(),
-                        adapter.alpha(),
-                        adapter.scaling(),
-                        adapter.a().value().toFloats(device),
-                        adapter.b().value().toFloats(device)))
-                .toList();
+    public AdapterTensors values() {
+        return AdapterTensors.of(lora.values());
     }
 
     /** The gradients, copied from the device, by tensor name as in the arena. */

@@ -25,11 +25,9 @@ public record ModelCard(String data, Map<String, String> settings, Map<String, S
         results = new LinkedHashMap<>(results);
     }
 
-    String text(LoraConfig config, Optional<String> baseModel, List<AdapterModule> modules, List<String> warnings) {
+    String text(LoraConfig config, Optional<String> baseModel, AdapterTensors adapter, List<String> warnings) {
         String base = baseModel.orElse("unknown");
-        long parameters = modules.stream()
-                .mapToLong(module -> (long) module.a().length + module.b().length)
-                .sum();
+        List<AdapterModule> modules = adapter.modules();
         Map<String, Integer> kinds = new TreeMap<>();
         modules.forEach(module -> kinds.merge(module.module().kind().name().toLowerCase(Locale.ROOT), 1, Integer::sum));
 
@@ -50,7 +48,7 @@ public record ModelCard(String data, Map<String, String> settings, Map<String, S
                 kinds.entrySet().stream()
                         .map(entry -> entry.getValue() + " of kind " + entry.getKey())
                         .toList()));
-        text.append(") with ").append(parameters).append(" parameters.\n\n## Use\n\n```python\n");
+        text.append(") with ").append(adapter.parameters()).append(" parameters.\n\n## Use\n\n```python\n");
         text.append("from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n");
         text.append("base = AutoModelForCausalLM.from_pretrained(").append(JSON.writeValueAsString(base));
         text.append(")\nmodel = PeftModel.from_pretrained(base, \"path/to/this/folder\")\n```\n");

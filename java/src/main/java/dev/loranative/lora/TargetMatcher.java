@@ -90,7 +90,7 @@ public final class TargetMatcher {
         }
         List<Target> targets = targets(chosen);
         warnAboutRouters(targetModules, chosen, excluded);
-        return new Targets(targets, warnings);
+        return new Targets(targets, List.of(), List.of(), warnings);
     }
 
     private Set<LinearModule> excluded() {
@@ -186,7 +186,8 @@ public final class TargetMatcher {
                         "set r, or the rank_pattern, to 1 or more");
             }
             double scaling = LoraConfig.scaling(alpha, r, config.useRslora());
-            targets.add(new Target(module, r, alpha, scaling, config.loraDropout()));
+            targets.add(
+                    new Target(module, r, alpha, scaling, config.loraDropout(), config.useDora(), config.loraBias()));
         }
         ranks.unused().forEach(text -> warnings.add("rank_pattern: '" + text + "' matches no target"));
         alphas.unused().forEach(text -> warnings.add("alpha_pattern: '" + text + "' matches no target"));

@@ -68,7 +68,7 @@ class AdapterFilesTest {
     void whatIsWrittenIsReadAgain(String flags) {
         LoraConfig config = config(flags.split(" "));
         List<AdapterModule> modules = random(config, moe);
-        assertThat(AdapterFiles.write(folder, config, Optional.of("base"), moe, modules, CARD))
+        assertThat(AdapterFiles.write(folder, config, Optional.of("base"), moe, AdapterTensors.of(modules), CARD))
                 .isEmpty();
         Adapter read = AdapterFiles.read(folder, moe);
 
@@ -88,7 +88,7 @@ class AdapterFilesTest {
             modules.add(new AdapterModule(
                     module.module(), alias, module.r(), module.alpha(), module.scaling(), module.a(), module.b()));
         }
-        AdapterFiles.write(folder, config, Optional.empty(), mixtral, modules, CARD);
+        AdapterFiles.write(folder, config, Optional.empty(), mixtral, AdapterTensors.of(modules), CARD);
         List<AdapterModule> read = AdapterFiles.read(folder, mixtral).modules();
         assertThat(read.getFirst().name()).isEqualTo("model.layers.0.mlp.gate");
         assertSame(read, modules);
@@ -97,7 +97,7 @@ class AdapterFilesTest {
     @Test
     void everyKeyOfPeftIsWrittenInOrder() throws Exception {
         LoraConfig config = config("--target-modules=q_proj,v_proj", "--lora-dropout=0.1", "--lora-alpha=32");
-        AdapterFiles.write(folder, config, Optional.empty(), llama, random(config, llama), CARD);
+        AdapterFiles.write(folder, config, Optional.empty(), llama, AdapterTensors.of(random(config, llama)), CARD);
         Map<String, Object> written = json();
         try (var reference =
                 AdapterFilesTest.class.getResourceAsStream("/lora/adapters/attn_rslora_pattern/adapter_config.json")) {
@@ -136,7 +136,7 @@ class AdapterFilesTest {
     void mixturesOfExpertsAreDescribedSoThatPeftDoesNotWidenThem(String flags, String modules, String parameters)
             throws Exception {
         LoraConfig config = config(("--target-modules=" + flags + " --lora-dropout=0.1").split(" "));
-        AdapterFiles.write(folder, config, Optional.empty(), moe, random(config, moe), CARD);
+        AdapterFiles.write(folder, config, Optional.empty(), moe, AdapterTensors.of(random(config, moe)), CARD);
         assertThat(json().get("target_modules")).hasToString(modules);
         assertThat(String.valueOf(json().get("target_parameters"))).isEqualTo(parameters);
         boolean weights = !flags.startsWith("attention");
@@ -146,7 +146,8 @@ class AdapterFilesTest {
     @Test
     void whatPeftCannotLoadIsSaid() {
         LoraConfig config = config("--target-modules=up_proj");
-        assertThat(AdapterFiles.write(folder, config, Optional.empty(), moe, random(config, moe), CARD))
+        assertThat(AdapterFiles.write(
+                        folder, config, Optional.empty(), moe, AdapterTensors.of(random(config, moe)), CARD))
                 .singleElement()
                 .asString()
                 .contains("PEFT 0.21 cannot load");
@@ -156,7 +157,8 @@ class AdapterFilesTest {
     @Test
     void theModelCardTellsWhatHowAndOnWhat() {
         LoraConfig config = config("--target-modules=q_proj");
-        AdapterFiles.write(folder, config, Optional.of("org/base"), llama, random(config, llama), CARD);
+        AdapterFiles.write(
+                folder, config, Optional.of("org/base"), llama, AdapterTensors.of(random(config, llama)), CARD);
         assertThat(folder.resolve(AdapterFiles.CARD))
                 .content()
                 .startsWith("---\nbase_model: \"org/base\"\nlibrary_name: peft\n")
