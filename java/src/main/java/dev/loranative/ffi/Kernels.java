@@ -91,6 +91,16 @@ public record Kernels(
         MethodHandle embeddingBackward,
 
         @Symbol(
+                value = "ln_embedding_rows_fwd",
+                takes = {POINTER, POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64, INT64})
+        MethodHandle embeddingRowsForward,
+
+        @Symbol(
+                value = "ln_embedding_rows_bwd",
+                takes = {POINTER, POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64, INT64})
+        MethodHandle embeddingRowsBackward,
+
+        @Symbol(
                 value = "ln_rmsnorm_fwd",
                 takes = {POINTER, POINTER})
         MethodHandle rmsNormForward,
@@ -191,6 +201,16 @@ public record Kernels(
         MethodHandle scatterRows,
 
         @Symbol(
+                value = "ln_gather_columns",
+                takes = {POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64})
+        MethodHandle gatherColumns,
+
+        @Symbol(
+                value = "ln_add_columns",
+                takes = {POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64})
+        MethodHandle addColumns,
+
+        @Symbol(
                 value = "ln_moe_combine_fwd",
                 takes = {POINTER, POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64, INT32})
         MethodHandle moeCombineForward,
@@ -214,6 +234,11 @@ public record Kernels(
                 value = "ln_sum_of_squares",
                 takes = {POINTER, POINTER, INT64, POINTER})
         MethodHandle sumOfSquares,
+
+        @Symbol(
+                value = "ln_column_sums",
+                takes = {POINTER, POINTER, POINTER, INT64, INT64})
+        MethodHandle columnSums,
 
         @Symbol(
                 value = "ln_adamw",

@@ -7,6 +7,7 @@ import dev.loranative.config.LoraKeys;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
 import dev.loranative.config.TrainConfig;
+import dev.loranative.config.TrainKeys;
 import dev.loranative.data.Batch;
 import dev.loranative.data.Batcher;
 import dev.loranative.data.DataReport;
@@ -136,11 +137,16 @@ final class TrainPreparation {
     }
 
     private void requireRouters(ModelFiles files) {
-        if (config.model().routerAuxLossCoef() > 0 && files.config().moe().isEmpty()) {
+        requireRouters(files, TrainKeys.ROUTER_AUX_LOSS_COEF, config.model().routerAuxLossCoef());
+        requireRouters(files, TrainKeys.ROUTER_Z_LOSS_COEF, config.model().routerZLossCoef());
+    }
+
+    private static void requireRouters(ModelFiles files, Key<Double> key, double coefficient) {
+        if (coefficient > 0 && files.config().moe().isEmpty()) {
             throw UserException.badInput(
-                    "router_aux_loss_coef is " + config.model().routerAuxLossCoef() + ", but "
+                    key.name() + " is " + coefficient + ", but "
                             + files.config().modelType() + " has no router",
-                    "leave router_aux_loss_coef out for dense models");
+                    "leave " + key.name() + " out for dense models");
         }
     }
 
@@ -167,7 +173,8 @@ final class TrainPreparation {
         Targets targets = TargetMatcher.match(config.lora(), files.tree());
         targets.warnings().forEach(listener::warning);
         InitLoraWeights init = config.lora().initLoraWeights();
-        return new Planned(config.lora(), model -> Adapters.create(model, targets, init, run.seed()));
+        boolean share = config.lora().shareExpertAdapters();
+        return new Planned(config.lora(), model -> Adapters.create(model, targets, init, run.seed(), share));
     }
 
     /** An adapter's own settings hold; a setting that says otherwise is a mistake, not a wish. */
@@ -245,8 +252,8 @@ final class TrainPreparation {
         model.lm().reservePositions(ops.device(), longest);
         Slab slab = Slab.planning();
         MicroBatches microBatches = new MicroBatches(ops, model, config, 0);
-        ops.plan(() -> microBatches.run(
-                microBatches.begin(slab, largest, config.model().routerAuxLossCoef()), largest, 1));
+        ops.plan(() ->
+                microBatches.run(microBatches.begin(slab, largest, RouterCoefficients.of(config.model())), largest, 1));
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }
 
@@ -281,10 +288,13 @@ final class TrainPreparation {
                 model.device().description()));
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
-                "adapters %,d modules, %,d parameters (%.2f %% of the model)",
+                "adapters %,d modules%s, %,d parameters (%.2f %% of the model); the backward pass goes through %d of %d layers",
                 adapters.count(),
+                inFull(adapters),
                 trained,
-                100.0 * trained / all));
+                100.0 * trained / all,
+                model.lm().layersOfBackwardPass(),
+                model.lm().layers()));
         DataReport report = data.report();
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
@@ -294,6 +304,11 @@ final class TrainPreparation {
                 report.targets(),
                 totalSteps));
         listener.prepared("memory   " + plan);
+    }
+
+    private static String inFull(Adapters adapters) {
+        String tensors = adapters.fullCount() == 0 ? "" : ", " + adapters.fullCount() + " tensors in full";
+        return adapters.tokenCount() == 0 ? tensors : tensors + ", " + adapters.tokenCount() + " rows of tokens";
     }
 
     /** What must be closed again if the run cannot start. */

@@ -1,0 +1,85 @@
+package dev.loranative.lora;
+
+import dev.loranative.device.Device;
+import dev.loranative.model.LinearModule;
+import dev.loranative.model.LoadedModel;
+import dev.loranative.nn.Parameter;
+import dev.loranative.nn.ParameterArena;
+import dev.loranative.tensor.Products;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The low-rank update of the embedding among the {@link Adapters} of a model. A head that is tied to the embedding stays
+ * as it is, as in PEFT. A lies in the arena as [vocabulary, r], so that a token's column of PEFT's [r, vocabulary] is a row.
+ */
+final class EmbeddingParts {
+
+    static final String A = ".lora_embedding_A";
+    static final String B = ".lora_embedding_B";
+
+    private record Attached(AdapterModule first, Parameter a, Parameter b) {}
+
+    private final Device device;
+    private final ParameterArena arena;
+    private final List<Attached> attached = new ArrayList<>();
+
+    EmbeddingParts(Device device, ParameterArena arena) {
+        this.device = device;
+        this.arena = arena;
+    }
+
+    void add(AdapterModule module) {
+        int r = module.r();
+        Parameter a = arena.add(module.name() + A, module.module().out(), r);
+        Parameter b = arena.add(module.name() + B, module.module().in(), r);
+        a.value().copyFrom(device, transposed(module.a(), r));
+        b.value().copyFrom(device, module.b());
+        attached.add(new Attached(module, a, b));
+    }
+
+    /** Puts everything that was added into the model. */
+    void attach(LoadedModel model) {
+        for (Attached adapter : attached) {
+            Parameter a = adapter.a();
+            Parameter b = adapter.b();
+            model.lm().embedding().adapt(new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), (float)
+                    adapter.first().scaling()));
+        }
+    }
+
+    /** Those that have an adapter. */
+    List<LinearModule> modules() {
+        return attached.stream().map(adapter -> adapter.first().module()).toList();
+    }
+
+    /** The current values, copied from the device. */
+    List<AdapterModule> values() {
+        List<AdapterModule> values = new ArrayList<>();
+        for (Attached adapter : attached) {
+            AdapterModule first = adapter.first();
+            float[] a = adapter.a().value().toFloats(device);
+            values.add(new AdapterModule(
+                    first.module(),
+                    first.name(),
+                    first.r(),
+                    first.alpha(),
+                    first.scaling(),
+                    transposed(a, a.length / first.r()),
+                    adapter.b().value().toFloats(device)));
+        }
+        return values;
+    }
+
+    /** From [rows, columns] to [columns, rows]. */
+    static float[] transposed(float[] values, int rows) {
+        int columns = values.length / rows;
+        float[] result = new float[values.length];
+        for (int row = 0; row < rows; row++) {
+            for (int column = 0; column < columns; column++) {
+                result[column * rows + row] = values[row * columns + column];
+            }
+        }
+        return result;
+    }
+}
