@@ -181,18 +181,23 @@ public final class Adapters {
         return new AdapterTensors(modules, full.values(), tokens.values());
     }
 
-    /** The gradients, copied from the device, by tensor name and in the shape of the file. */
+    /**
+     * The gradients, copied from the device, by tensor name and in the shape of the file; what experts share stands under
+     * each one's name.
+     */
     public Map<String, float[]> gradients() {
         Map<String, float[]> gradients = new LinkedHashMap<>();
+        Map<String, List<String>> sharedNames = shared.namesByTensor();
         for (Parameter parameter : arena.parameters()) {
             float[] values = parameter.gradient().toFloats(device);
             boolean transposed = parameter.name().endsWith(EmbeddingParts.A);
-            gradients.put(
-                    parameter.name(),
-                    transposed
-                            ? EmbeddingParts.transposed(
-                                    values, Math.toIntExact(parameter.value().dimension(0)))
-                            : values);
+            float[] shaped = transposed
+                    ? EmbeddingParts.transposed(
+                            values, Math.toIntExact(parameter.value().dimension(0)))
+                    : values;
+            for (String name : sharedNames.getOrDefault(parameter.name(), List.of(parameter.name()))) {
+                gradients.put(name, shaped);
+            }
         }
         return gradients;
     }

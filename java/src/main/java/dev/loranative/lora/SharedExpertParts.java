@@ -164,6 +164,22 @@ final class SharedExpertParts {
                 .toList();
     }
 
+    /** The experts' tensors by name, for every tensor that stands for them. */
+    Map<String, List<String>> namesByTensor() {
+        Map<String, List<String>> names = new LinkedHashMap<>();
+        for (Attached adapter : attached) {
+            for (Parameter parameter : List.of(adapter.a(), adapter.b())) {
+                String end = parameter.name().substring(adapter.first().name().length());
+                names.put(
+                        parameter.name(),
+                        adapter.experts().stream()
+                                .map(expert -> expert.name() + end)
+                                .toList());
+            }
+        }
+        return names;
+    }
+
     /** The current values, copied from the device: the same for every expert. */
     List<AdapterModule> values() {
         List<AdapterModule> values = new ArrayList<>();
