@@ -105,6 +105,18 @@ record FusedUpdate(
         return true;
     }
 
+    /** Whether reading gives back the very same numbers: not if B had to be multiplied by a fraction. */
+    boolean isExact() {
+        return updates.stream()
+                .flatMap(List::stream)
+                .filter(update -> update != null)
+                .allMatch(update -> isPowerOfTwo((float) (update.scaling() / scaling)));
+    }
+
+    private static boolean isPowerOfTwo(float factor) {
+        return factor == Math.scalb(1f, Math.getExponent(factor));
+    }
+
     private FusedLayout layout() {
         return new FusedLayout(group.count(), r, Math.toIntExact(group.in(weight)), Math.toIntExact(group.out(weight)));
     }

@@ -45,6 +45,18 @@ final class TestTrees {
         return qwenMoe("qwen3_moe", layers, experts, false, false);
     }
 
+    /** One layer whose experts are as wide as the model. */
+    static ModuleTree squareMoe() {
+        TestTrees tree = new TestTrees(EXPERTS);
+        for (int expert = 0; expert < EXPERTS; expert++) {
+            String own = "model.layers.0.mlp.experts." + expert;
+            tree.add(own + ".gate_proj", Kind.EXPERT, 0, expert, HIDDEN, HIDDEN);
+            tree.add(own + ".up_proj", Kind.EXPERT, 0, expert, HIDDEN, HIDDEN);
+            tree.add(own + ".down_proj", Kind.EXPERT, 0, expert, HIDDEN, HIDDEN);
+        }
+        return tree.finish("qwen3_moe");
+    }
+
     static ModuleTree qwen2Moe(int layers) {
         return qwenMoe("qwen2_moe", layers, EXPERTS, false, true);
     }
