@@ -155,6 +155,31 @@ public record LoraConfig(
                 taskType);
     }
 
+    /** The same but for the layout of the adapter file. */
+    public LoraConfig withDialect(AdapterDialect layout) {
+        return new LoraConfig(
+                r,
+                loraAlpha,
+                loraDropout,
+                targetModules,
+                excludeModules,
+                layersToTransform,
+                layersPattern,
+                rankPattern,
+                alphaPattern,
+                targetParameters,
+                useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                trainableTokens,
+                shareExpertAdapters,
+                layout,
+                initLoraWeights,
+                taskType);
+    }
+
     /** What a target's update B·A is multiplied by. */
     public static double scaling(double alpha, int r, boolean useRslora) {
         return useRslora ? alpha / Math.sqrt(r) : alpha / r;

@@ -67,7 +67,13 @@ final class RunOutput {
         requireFinite(step, "the optimizer's state", secondMoments);
         return checkpoints.save(
                 state,
-                staging -> writeAdapter(staging, last),
+                staging -> AdapterFiles.writeExactly(
+                        staging,
+                        setup.lora(),
+                        baseModel(),
+                        setup.model().tree(),
+                        setup.adapters().values(),
+                        card(last)),
                 firstMoments,
                 secondMoments,
                 setup.config().run().saveTotalLimit());
@@ -100,17 +106,18 @@ final class RunOutput {
     /** The result of the run after that many steps. */
     void finish(int step, StepMetrics last) {
         requireFinite(step, "the adapter", floats(setup.adapters().arena().values()));
-        writeAdapter(folder.path(), last).forEach(listener::warning);
+        AdapterFiles.write(
+                        folder.path(),
+                        setup.lora(),
+                        baseModel(),
+                        setup.model().tree(),
+                        setup.adapters().values(),
+                        card(last))
+                .forEach(listener::warning);
     }
 
-    private java.util.List<String> writeAdapter(Path target, StepMetrics last) {
-        return AdapterFiles.write(
-                target,
-                setup.lora(),
-                Optional.of(setup.config().model().path().toString()),
-                setup.model().tree(),
-                setup.adapters().values(),
-                card(last));
+    private Optional<String> baseModel() {
+        return Optional.of(setup.config().model().path().toString());
     }
 
     private ModelCard card(StepMetrics last) {
