@@ -120,7 +120,13 @@ public final class LoraKeys {
             AdapterDialect.AUTO,
             "layout of experts in the adapter file: v4 one tensor each, v5 one for all, auto what PEFT 0.21 loads");
     public static final Key<Boolean> FAN_IN_FAN_OUT = later("fan_in_fan_out", false);
-    public static final Key<Boolean> ENSURE_WEIGHT_TYING = later("ensure_weight_tying", false);
+    public static final Key<Boolean> ENSURE_WEIGHT_TYING = Key.of(
+                    GROUP,
+                    "ensure_weight_tying",
+                    Scalars.bool(),
+                    false,
+                    "for PEFT; here an embedding and a head that are one tensor are always trained as one")
+            .orNull();
     public static final Key<Boolean> USE_QALORA = later("use_qalora", false);
 
     /** Keys of features that this version lacks: PEFT's default, null, false and empty lists or maps are accepted. */

@@ -1,24 +1,51 @@
 package dev.loranative.model;
 
 import dev.loranative.model.LinearModule.Kind;
+import dev.loranative.model.ModelConfig.QkNorm;
 import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The linear modules of a model in the order of its computation, under the names of its checkpoint.
+ * The modules of a model that have weights, in the order of its computation, under the names of its checkpoint.
  *
  * @param modelType {@code model_type} of config.json
- * @param modules embedding first, head last; the head is listed also when it is tied to the embedding
+ * @param modules the linear ones: embedding first, head last; the head is listed also when it is tied to the embedding
+ * @param norms layer by layer, the final one last
+ * @param tiedHead whether the head has no weight but the embedding's
  */
-public record ModuleTree(String modelType, List<LinearModule> modules) {
+public record ModuleTree(String modelType, List<LinearModule> modules, List<NormModule> norms, boolean tiedHead) {
 
     public ModuleTree {
         modules = List.copyOf(modules);
+        norms = List.copyOf(norms);
+    }
+
+    /** Linear modules alone, with a head of its own. */
+    public ModuleTree(String modelType, List<LinearModule> modules) {
+        this(modelType, modules, List.of(), false);
     }
 
     /** The tree of a configuration; no weights are needed. */
     public static ModuleTree of(ModelConfig config) {
-        return new ModuleTree(config.modelType(), new Builder(config).build());
+        return new ModuleTree(
+                config.modelType(), new Builder(config).build(), norms(config), config.tieWordEmbeddings());
+    }
+
+    private static List<NormModule> norms(ModelConfig config) {
+        TensorNames names = TensorNames.of(config.family());
+        List<NormModule> norms = new ArrayList<>();
+        long hidden = config.hiddenSize();
+        for (int layer = 0; layer < config.layers(); layer++) {
+            norms.add(new NormModule(names.inputNorm(layer), layer, hidden));
+            norms.add(new NormModule(names.middleNorm(layer), layer, hidden));
+            if (config.qkNorm() != QkNorm.NONE) {
+                boolean full = config.qkNorm() == QkNorm.FULL;
+                norms.add(new NormModule(names.queryNorm(layer), layer, full ? config.queryWidth() : config.headDim()));
+                norms.add(new NormModule(names.keyNorm(layer), layer, full ? config.keyWidth() : config.headDim()));
+            }
+        }
+        norms.add(new NormModule(names.finalNorm(), -1, hidden));
+        return norms;
     }
 
     private static final class Builder {
