@@ -7,15 +7,15 @@ import dev.loranative.lora.FullTarget.Origin;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.ModuleTree;
-import dev.loranative.model.NormModule;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Stream;
+import java.util.stream.Collectors;
 
 /**
  * {@code modules_to_save}: which modules are trained in full. PEFT 0.21's rule ({@code _module_to_save} in {@code
@@ -32,24 +32,20 @@ final class FullMatcher {
     private static final Set<String> WHOLE_MODEL = Set.of("model", "model.layers");
 
     /**
-     * A module that has a weight.
+     * A module that has tensors.
      *
      * @param names in the checkpoint, then aliases
-     * @param linear empty for a norm
+     * @param tensors shapes by name; the weight first
+     * @param kind empty for a norm
      */
-    private record Owner(List<String> names, List<Long> shape, boolean bias, Optional<LinearModule> linear) {
-
-        static Owner of(LinearModule module) {
-            return new Owner(
-                    NameRule.names(module), List.of(module.out(), module.in()), module.bias(), Optional.of(module));
-        }
-
-        static Owner of(NormModule norm) {
-            return new Owner(List.of(norm.name()), List.of(norm.width()), false, Optional.empty());
-        }
+    private record Owner(List<String> names, Map<String, List<Long>> tensors, Optional<Kind> kind) {
 
         String name() {
             return names.getFirst();
+        }
+
+        boolean is(Kind wanted) {
+            return kind.isPresent() && kind.get() == wanted;
         }
     }
 
@@ -65,12 +61,26 @@ final class FullMatcher {
         this.texts = config.modulesToSave();
         this.tree = tree;
         this.excluding = excluding(config);
-        this.owners = Stream.concat(
-                        tree.modules().stream().map(Owner::of),
-                        tree.norms().stream().map(Owner::of))
-                .toList();
+        this.owners = texts.isEmpty() ? List.of() : owners(tree);
         texts.forEach(this::choose);
-        chosen.forEach(owner -> owner.linear().ifPresent(linear::add));
+        Set<String> names = chosen.stream().map(Owner::name).collect(Collectors.toSet());
+        tree.modules().stream().filter(module -> names.contains(module.name())).forEach(linear::add);
+    }
+
+    private static List<Owner> owners(ModuleTree tree) {
+        Map<String, LinearModule> byName = new HashMap<>();
+        tree.modules().forEach(module -> byName.put(module.name(), module));
+        Map<String, Map<String, List<Long>>> tensors = new LinkedHashMap<>();
+        tree.tensors()
+                .forEach((name, shape) -> tensors.computeIfAbsent(parent(name), _ -> new LinkedHashMap<>())
+                        .put(name, shape));
+        List<Owner> owners = new ArrayList<>();
+        tensors.forEach((name, own) -> {
+            Optional<LinearModule> module = Optional.ofNullable(byName.get(name));
+            owners.add(
+                    new Owner(module.map(NameRule::names).orElse(List.of(name)), own, module.map(LinearModule::kind)));
+        });
+        return owners;
     }
 
     /** PEFT's second rule: modules named by such an expression never get a low rank. */
@@ -96,20 +106,14 @@ final class FullMatcher {
     List<FullTarget> targets() {
         Map<String, FullTarget> targets = new LinkedHashMap<>();
         for (Owner owner : chosen) {
-            add(targets, owner.name() + ".weight", owner.shape());
-            if (owner.bias()) {
-                add(targets, owner.name() + ".bias", List.of(owner.shape().getFirst()));
-            }
+            owner.tensors()
+                    .forEach((name, shape) -> targets.put(name, new FullTarget(name, shape, Origin.MODULES_TO_SAVE)));
         }
         return List.copyOf(targets.values());
     }
 
     List<String> warnings() {
         return warnings;
-    }
-
-    private static void add(Map<String, FullTarget> targets, String name, List<Long> shape) {
-        targets.put(name, new FullTarget(name, shape, Origin.MODULES_TO_SAVE));
     }
 
     private void choose(String text) {
@@ -164,7 +168,7 @@ final class FullMatcher {
                     SETTING + ": '" + text + "' names " + holder + ", which is the whole model",
                     "name the modules to train in full, for example [model.norm, lm_head]");
         }
-        if (owner.linear().map(module -> module.kind() == Kind.EXPERT).orElse(false)) {
+        if (owner.is(Kind.EXPERT)) {
             throw UserException.badInput(
                     SETTING + ": '" + text + "' names experts (" + owner.name()
                             + "): experts are too large to be trained in full",
@@ -176,11 +180,9 @@ final class FullMatcher {
         if (!tree.tiedHead()) {
             return owner;
         }
-        boolean head = owner.linear().map(module -> module.kind() == Kind.HEAD).orElse(false);
+        boolean head = owner.is(Kind.HEAD);
         Owner embedding = owners.stream()
-                .filter(each -> each.linear()
-                        .map(module -> module.kind() == Kind.EMBEDDING)
-                        .orElse(false))
+                .filter(each -> each.is(Kind.EMBEDDING))
                 .findFirst()
                 .orElseThrow();
         if (head || owner.equals(embedding)) {
@@ -196,7 +198,7 @@ final class FullMatcher {
     private UserException nothingNamed(String text) {
         Set<String> known = new LinkedHashSet<>();
         for (Owner owner : owners) {
-            if (owner.linear().map(module -> module.kind() != Kind.EXPERT).orElse(true)) {
+            if (!owner.is(Kind.EXPERT)) {
                 owner.names().forEach(name -> Complaints.addEnds(known, name, text.contains(".")));
             }
         }

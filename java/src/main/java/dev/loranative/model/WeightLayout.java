@@ -31,19 +31,12 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
 
     public static WeightLayout of(ModelConfig config) {
         TensorNames names = TensorNames.of(config.family());
-        Map<String, List<Long>> shapes = new LinkedHashMap<>();
+        Map<String, List<Long>> shapes =
+                new LinkedHashMap<>(ModuleTree.of(config).tensors());
         String head = weight(names.head());
-        ModuleTree tree = ModuleTree.of(config);
-        for (LinearModule module : tree.modules()) {
-            shapes.put(weight(module.name()), List.of(module.out(), module.in()));
-            if (module.bias()) {
-                shapes.put(module.name() + ".bias", List.of(module.out()));
-            }
-        }
         if (config.tieWordEmbeddings()) {
             shapes.remove(head);
         }
-        tree.norms().forEach(norm -> shapes.put(weight(norm.name()), List.of(norm.width())));
         return new WeightLayout(shapes, weight(names.embedding()), config.tieWordEmbeddings() ? head : null);
     }
 

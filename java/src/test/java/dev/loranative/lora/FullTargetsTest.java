@@ -11,8 +11,7 @@ import dev.loranative.errors.UserException;
 import dev.loranative.lora.FullTarget.Origin;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.ModuleTree;
-import dev.loranative.model.NormModule;
-import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -28,13 +27,6 @@ class FullTargetsTest {
 
     /** With the norms of a layer, and where asked with biases on queries as qwen2 has them. */
     private static ModuleTree withNorms(ModuleTree tree, boolean biases, boolean tied) {
-        List<NormModule> norms = new ArrayList<>();
-        int layers = tree.modules().stream().mapToInt(LinearModule::layer).max().orElseThrow() + 1;
-        for (int layer = 0; layer < layers; layer++) {
-            norms.add(new NormModule("model.layers." + layer + ".input_layernorm", layer, 32));
-            norms.add(new NormModule("model.layers." + layer + ".post_attention_layernorm", layer, 32));
-        }
-        norms.add(new NormModule("model.norm", -1, 32));
         List<LinearModule> modules = tree.modules().stream()
                 .map(module -> new LinearModule(
                         module.name(),
@@ -46,7 +38,14 @@ class FullTargetsTest {
                         biases && module.name().endsWith("q_proj"),
                         module.aliases()))
                 .toList();
-        return new ModuleTree(tree.modelType(), modules, norms, tied);
+        Map<String, List<Long>> tensors = new LinkedHashMap<>(new ModuleTree(tree.modelType(), modules).tensors());
+        int layers = modules.stream().mapToInt(LinearModule::layer).max().orElseThrow() + 1;
+        for (int layer = 0; layer < layers; layer++) {
+            tensors.put("model.layers." + layer + ".input_layernorm.weight", List.of(32L));
+            tensors.put("model.layers." + layer + ".post_attention_layernorm.weight", List.of(32L));
+        }
+        tensors.put("model.norm.weight", List.of(32L));
+        return new ModuleTree(tree.modelType(), modules, tensors, tied);
     }
 
     @Test
