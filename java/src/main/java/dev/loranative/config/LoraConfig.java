@@ -88,24 +88,8 @@ public record LoraConfig(
                 values.get(LoraKeys.ADAPTER_DIALECT),
                 values.get(LoraKeys.INIT_LORA_WEIGHTS),
                 Optional.ofNullable(values.get(LoraKeys.TASK_TYPE)));
-        config.checkLayers(values);
+        LoraRules.check(config, values);
         return config;
-    }
-
-    private void checkLayers(ConfigValues values) {
-        boolean pattern = targetModules.orElse(null) instanceof ModuleNames.Pattern;
-        if (pattern && !layersToTransform.isEmpty()) {
-            throw UserException.badInput(
-                    "layers_to_transform " + layersToTransform + " (" + values.origin(LoraKeys.LAYERS_TO_TRANSFORM)
-                            + ") cannot be used when target_modules is a text (" + targetModules.get() + ")",
-                    "name the modules in a list, for example [attention, mlp, experts], or the layers in the expression");
-        }
-        if (!layersPattern.isEmpty() && (pattern || layersToTransform.isEmpty())) {
-            throw UserException.badInput(
-                    "layers_pattern " + layersPattern + " (" + values.origin(LoraKeys.LAYERS_PATTERN)
-                            + ") needs layers_to_transform, and target_modules as a list",
-                    "set layers_to_transform, or leave layers_pattern out");
-        }
     }
 
     /** The same but for the targets. */

@@ -15,7 +15,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Collectors;
 
 /**
  * {@code modules_to_save}: which modules are trained in full. PEFT 0.21's rule ({@code _module_to_save} in {@code
@@ -53,7 +52,7 @@ final class FullMatcher {
     private final ModuleTree tree;
     private final List<PythonRegex> excluding;
     private final List<Owner> owners;
-    private final Set<Owner> chosen = new LinkedHashSet<>();
+    private final Set<String> chosen = new LinkedHashSet<>();
     private final Set<LinearModule> linear = new LinkedHashSet<>();
     private final List<String> warnings = new ArrayList<>();
 
@@ -63,8 +62,7 @@ final class FullMatcher {
         this.excluding = excluding(config);
         this.owners = texts.isEmpty() ? List.of() : owners(tree);
         texts.forEach(this::choose);
-        Set<String> names = chosen.stream().map(Owner::name).collect(Collectors.toSet());
-        tree.modules().stream().filter(module -> names.contains(module.name())).forEach(linear::add);
+        tree.modules().stream().filter(module -> chosen.contains(module.name())).forEach(linear::add);
     }
 
     private static List<Owner> owners(ModuleTree tree) {
@@ -102,10 +100,13 @@ final class FullMatcher {
         return linear.contains(module);
     }
 
-    /** Weights and biases; a module's weight first. */
+    /** Weights and biases in the order of the module tree, norms last; a module's weight before its bias. */
     List<FullTarget> targets() {
         Map<String, FullTarget> targets = new LinkedHashMap<>();
-        for (Owner owner : chosen) {
+        for (Owner owner : owners) {
+            if (!chosen.contains(owner.name())) {
+                continue;
+            }
             owner.tensors()
                     .forEach((name, shape) -> targets.put(name, new FullTarget(name, shape, Origin.MODULES_TO_SAVE)));
         }
@@ -142,7 +143,7 @@ final class FullMatcher {
                             .map(end -> "; write '" + end + "' for that alone")
                             .orElse(""));
         }
-        hit.forEach(owner -> chosen.add(orEmbedding(text, owner)));
+        hit.forEach(owner -> chosen.add(orEmbedding(owner).name()));
     }
 
     private static String parent(String name) {
@@ -176,7 +177,7 @@ final class FullMatcher {
         }
     }
 
-    private Owner orEmbedding(String text, Owner owner) {
+    private Owner orEmbedding(Owner owner) {
         if (!tree.tiedHead()) {
             return owner;
         }
