@@ -223,6 +223,41 @@ typedef struct ln_grouped_linear_bwd_args {
 } ln_grouped_linear_bwd_args;
 LN_API int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linear_bwd_args* args);
 
+/* ---- weight-decomposed adapters (DoRA, Liu et al. 2024)
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* norms[o] = || weight[o,:] + scale * lora_b[o,:] . lora_a ||_2, the lengths of the rows of the adapted weight, without
+ * that matrix: weight [out,in] of weight_dtype, lora_a [rank,in], lora_b [out,rank], norms [out]. rank 0: of the weight
+ * alone, lora_a and lora_b are not read. */
+LN_API int32_t ln_dora_norms(ln_context* context, const void* weight, int32_t weight_dtype, const float* lora_a,
+                             const float* lora_b, float scale, float* norms, int64_t out, int64_t in, int64_t rank);
+/* y[r,o] (+)= factor[o] * z[r,o] + bias[o];  factor[o] = magnitude[o] / norms[o], 0 where norms[o] is 0 (z is 0 there).
+ * z = x . (weight + scale * lora_b . lora_a)^T as ln_linear_fwd gives it without a bias. y may be z. */
+typedef struct ln_dora_fwd_args {
+  const float* z; /* [rows,out] */
+  const float* magnitude;
+  const float* norms;
+  const void* bias; /* or NULL */
+  float* y;
+  int64_t rows, out;
+  int32_t bias_dtype;
+  int32_t accumulate;
+} ln_dora_fwd_args;
+LN_API int32_t ln_dora_fwd(ln_context* context, const ln_dora_fwd_args* args);
+/* Backward of ln_dora_fwd with norms held constant, as DoRA does:
+ *   dz[r,o] = factor[o] * dy[r,o];   grad_magnitude[o] += sum_r dy[r,o] * z[r,o] / norms[o]
+ * dz may be dy or z. grad_magnitude NULL: frozen, z is not read. */
+typedef struct ln_dora_bwd_args {
+  const float* dy;
+  const float* z;
+  const float* magnitude;
+  const float* norms;
+  float* dz;
+  float* grad_magnitude; /* or NULL */
+  int64_t rows, out;
+} ln_dora_bwd_args;
+LN_API int32_t ln_dora_bwd(ln_context* context, const ln_dora_bwd_args* args);
+
 /* ---- embedding
  * ------------------------------------------------------------------------------------------------------------ */
 
@@ -434,6 +469,8 @@ LN_API int32_t ln_cross_entropy(ln_context* context, float* logits, const int32_
 LN_API int32_t ln_sum(ln_context* context, const float* x, int64_t n, double* result);
 /* *result = sum of x[i]^2 in float64, in an order that depends on n alone. */
 LN_API int32_t ln_sum_of_squares(ln_context* context, const float* x, int64_t n, double* result);
+/* result[c] += sum_r x[r,c], x [rows,columns], in an order that depends on rows alone: the gradient of a bias. */
+LN_API int32_t ln_column_sums(ln_context* context, const float* x, float* result, int64_t rows, int64_t columns);
 
 /* AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW, with g = gradient * gradient_scale and t = step >= 1:
  *   p -= lr * weight_decay * p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2

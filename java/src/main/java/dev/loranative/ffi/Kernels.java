@@ -81,6 +81,21 @@ public record Kernels(
         MethodHandle groupedLinearBackward,
 
         @Symbol(
+                value = "ln_dora_norms",
+                takes = {POINTER, POINTER, INT32, POINTER, POINTER, FLOAT, POINTER, INT64, INT64, INT64})
+        MethodHandle doraNorms,
+
+        @Symbol(
+                value = "ln_dora_fwd",
+                takes = {POINTER, POINTER})
+        MethodHandle doraForward,
+
+        @Symbol(
+                value = "ln_dora_bwd",
+                takes = {POINTER, POINTER})
+        MethodHandle doraBackward,
+
+        @Symbol(
                 value = "ln_embedding_fwd",
                 takes = {POINTER, POINTER, INT32, POINTER, POINTER, INT64, INT64, INT64})
         MethodHandle embeddingForward,
@@ -214,6 +229,11 @@ public record Kernels(
                 value = "ln_sum_of_squares",
                 takes = {POINTER, POINTER, INT64, POINTER})
         MethodHandle sumOfSquares,
+
+        @Symbol(
+                value = "ln_column_sums",
+                takes = {POINTER, POINTER, POINTER, INT64, INT64})
+        MethodHandle columnSums,
 
         @Symbol(
                 value = "ln_adamw",

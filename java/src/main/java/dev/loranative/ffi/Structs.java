@@ -34,6 +34,14 @@ public final class Structs {
             pointer dlora_x, int64 rows, int64 in, int64 out, int64 experts, int64 max_rank, int32 weight_dtype,
             int32 accumulate""");
 
+    public static final NativeStruct DORA_FORWARD = NativeStruct.of("ln_dora_fwd_args", """
+            pointer z, pointer magnitude, pointer norms, pointer bias, pointer y, int64 rows, int64 out,
+            int32 bias_dtype, int32 accumulate""");
+
+    public static final NativeStruct DORA_BACKWARD = NativeStruct.of("ln_dora_bwd_args", """
+            pointer dy, pointer z, pointer magnitude, pointer norms, pointer dz, pointer grad_magnitude, int64 rows,
+            int64 out""");
+
     public static final NativeStruct RMSNORM_FORWARD = NativeStruct.of("ln_rmsnorm_fwd_args", """
             pointer x, pointer residual, pointer weight, pointer sum, pointer y, pointer rstd, int64 rows, int64 width,
             float epsilon, int32 weight_dtype""");
@@ -76,6 +84,8 @@ public final class Structs {
             LINEAR_BACKWARD,
             GROUPED_LINEAR_FORWARD,
             GROUPED_LINEAR_BACKWARD,
+            DORA_FORWARD,
+            DORA_BACKWARD,
             RMSNORM_FORWARD,
             RMSNORM_BACKWARD,
             ROPE,
