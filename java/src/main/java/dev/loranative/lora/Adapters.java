@@ -7,13 +7,14 @@ import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
+import dev.loranative.nn.ParameterGroup;
 import dev.loranative.tensor.Ops;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Collectors;
+import java.util.function.Function;
 import java.util.stream.Stream;
 
 /** What an adapter trains inside a model: its values in one arena, attached to the modules that they change. */
@@ -28,11 +29,12 @@ public final class Adapters {
     private final SharedExpertParts shared;
     private final LoraParts lora;
 
-    private Adapters(LoadedModel model, Ops ops, long size, boolean trainable) {
+    private Adapters(LoadedModel model, ParameterArena arena) {
+        Ops ops = new Ops(model.device());
         this.model = model;
         this.device = model.device();
-        this.arena = new ParameterArena(device, size, trainable);
-        this.full = new FullParts(model, arena);
+        this.arena = arena;
+        this.full = new FullParts(model, arena, ops);
         this.tokens = new TokenParts(model, arena, ops);
         this.embedding = new EmbeddingParts(device, arena);
         this.shared = new SharedExpertParts(device, arena);
@@ -43,85 +45,102 @@ public final class Adapters {
      * New adapters for these targets, to be trained.
      *
      * @param shareExperts whether all experts of a projection have one adapter
+     * @param groups the optimizer's group of a tensor by its name
      */
     public static Adapters create(
-            LoadedModel model, Targets targets, InitLoraWeights init, long seed, boolean shareExperts) {
-        AdapterInit values = new AdapterInit(init, seed);
-        Ops ops = new Ops(model.device());
+            LoadedModel model,
+            Targets targets,
+            InitLoraWeights init,
+            long seed,
+            boolean shareExperts,
+            Function<String, ParameterGroup> groups) {
+        List<Target> experts = targets.list().stream()
+                .filter(target -> shareExperts && target.module().kind() == Kind.EXPERT)
+                .toList();
+        List<List<Target>> projections = SharedExpertParts.projections(experts, model);
+        List<Target> alone = targets.list().stream()
+                .filter(target -> !shareExperts || target.module().kind() != Kind.EXPERT)
+                .toList();
         List<FullTarget> full = FullParts.distinct(targets.full(), model);
         List<TokenTarget> tokens = TokenParts.distinct(targets.tokens(), model);
-        Map<Boolean, List<Target>> bySharing = targets.list().stream()
-                .collect(Collectors.partitioningBy(
-                        target -> shareExperts && target.module().kind() == Kind.EXPERT));
-        List<Target> alone = bySharing.get(false);
-        List<Target> experts = bySharing.get(true);
-        List<List<Target>> projections = SharedExpertParts.projections(experts, model);
-        long size = full.stream().mapToLong(FullTarget::parameters).sum()
-                + tokens.stream().mapToLong(TokenTarget::parameters).sum()
-                + alone.stream().mapToLong(Target::parameters).sum()
-                + projections.stream()
-                        .mapToLong(projection -> projection.getFirst().parameters())
-                        .sum();
-        Adapters adapters = new Adapters(model, ops, size, true);
-        full.forEach(target -> adapters.full.add(target, ops));
+        List<Target> stored = new ArrayList<>(alone);
+        projections.forEach(projection -> stored.add(projection.getFirst()));
+        Map<ParameterGroup, Long> sizes = ParameterNames.sizes(new Targets(stored, full, tokens, List.of()), groups);
+        Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
+        full.forEach(adapters.full::add);
         tokens.forEach(adapters.tokens::add);
+        AdapterInit values = new AdapterInit(init, seed);
         double dropout = 0;
         for (Target target : alone) {
-            AdapterModule module = initial(model, target, values);
-            if (target.module().kind() == Kind.EMBEDDING) {
-                adapters.embedding.add(module);
+            LinearModule module = target.module();
+            int number = model.number(module);
+            int r = target.r();
+            if (module.kind() == Kind.EMBEDDING) {
+                adapters.embedding.add(
+                        target, values.embeddingA(number, r, module.out()), values.embeddingB(number, r, module.in()));
             } else {
-                adapters.lora.add(module);
+                adapters.lora.add(target, values.a(number, r, module.in()), values.b(number, r, module.out()));
             }
             dropout = target.dropout();
         }
         for (List<Target> projection : projections) {
-            AdapterModule first = initial(model, projection.getFirst(), values);
+            Target first = projection.getFirst();
+            int number = model.number(first.module());
+            float[] a = values.a(number, first.r(), first.module().in());
+            float[] b = values.b(number, first.r(), first.module().out());
             adapters.shared.add(projection.stream()
-                    .map(target -> AdapterModule.of(target, first.a(), first.b()))
+                    .map(target -> AdapterModule.of(target, a, b))
                     .toList());
-            dropout = projection.getFirst().dropout();
+            dropout = first.dropout();
         }
         adapters.attach(dropout);
         return adapters;
     }
 
-    private static AdapterModule initial(LoadedModel model, Target target, AdapterInit values) {
-        LinearModule module = target.module();
-        int number = model.number(module);
-        int r = target.r();
-        return module.kind() == Kind.EMBEDDING
-                ? AdapterModule.of(
-                        target, values.embeddingA(number, r, module.out()), values.embeddingB(number, r, module.in()))
-                : AdapterModule.of(target, values.a(number, r, module.in()), values.b(number, r, module.out()));
-    }
-
     /**
-     * Adapters with the values of a file.
+     * The values of a file.
      *
      * @param dropout used in training
      * @param trainable whether gradients are wanted
      */
     public static Adapters load(LoadedModel model, Adapter adapter, double dropout, boolean trainable) {
+        return load(model, adapter, dropout, trainable, _ -> ParameterGroup.ALL);
+    }
+
+    /**
+     * The values of a file, to be trained.
+     *
+     * @param dropout used in training
+     * @param groups the optimizer's group of a tensor by its name
+     */
+    public static Adapters load(
+            LoadedModel model, Adapter adapter, double dropout, Function<String, ParameterGroup> groups) {
+        return load(model, adapter, dropout, true, groups);
+    }
+
+    private static Adapters load(
+            LoadedModel model,
+            Adapter adapter,
+            double dropout,
+            boolean trainable,
+            Function<String, ParameterGroup> groups) {
         AdapterTensors tensors = adapter.tensors();
+        boolean shareExperts = adapter.config().lora().shareExpertAdapters();
+        List<List<AdapterModule>> projections = SharedExpertParts.shared(
+                adapter.modules().stream()
+                        .filter(module -> shareExperts && module.module().kind() == Kind.EXPERT)
+                        .toList(),
+                model);
+        List<AdapterModule> alone = adapter.modules().stream()
+                .filter(module -> !shareExperts || module.module().kind() != Kind.EXPERT)
+                .toList();
         List<FullTensor> full = FullParts.distinctTensors(tensors.full(), model);
         boolean tied = full.size() < tensors.full().size();
-        boolean shareExperts = adapter.config().lora().shareExpertAdapters();
-        Map<Boolean, List<AdapterModule>> bySharing = tensors.modules().stream()
-                .collect(Collectors.partitioningBy(
-                        module -> shareExperts && module.module().kind() == Kind.EXPERT));
-        List<AdapterModule> alone = bySharing.get(false);
-        List<AdapterModule> experts = bySharing.get(true);
-        List<List<AdapterModule>> projections = SharedExpertParts.shared(experts, model);
-        long size = full.stream().mapToLong(tensor -> tensor.values().length).sum()
-                + tensors.tokens().stream()
-                        .mapToLong(rows -> rows.values().length)
-                        .sum()
-                + alone.stream().mapToLong(AdapterModule::parameters).sum()
-                + projections.stream()
-                        .mapToLong(projection -> projection.getFirst().parameters())
-                        .sum();
-        Adapters adapters = new Adapters(model, new Ops(model.device()), size, trainable);
+        List<AdapterModule> stored = new ArrayList<>(alone);
+        projections.forEach(projection -> stored.add(projection.getFirst()));
+        Map<ParameterGroup, Long> sizes =
+                ParameterNames.sizes(new AdapterTensors(stored, full, tensors.tokens()), groups);
+        Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, trainable));
         full.forEach(tensor -> adapters.full.add(tensor, tied));
         tensors.tokens().forEach(adapters.tokens::add);
         for (AdapterModule module : alone) {
@@ -189,14 +208,10 @@ public final class Adapters {
         Map<String, float[]> gradients = new LinkedHashMap<>();
         Map<String, List<String>> sharedNames = shared.namesByTensor();
         for (Parameter parameter : arena.parameters()) {
-            float[] values = parameter.gradient().toFloats(device);
-            boolean transposed = parameter.name().endsWith(EmbeddingParts.A);
-            float[] shaped = transposed
-                    ? EmbeddingParts.transposed(
-                            values, Math.toIntExact(parameter.value().dimension(0)))
-                    : values;
+            float[] values =
+                    embedding.inShapeOfFile(parameter, parameter.gradient().toFloats(device));
             for (String name : sharedNames.getOrDefault(parameter.name(), List.of(parameter.name()))) {
-                gradients.put(name, shaped);
+                gradients.put(name, values);
             }
         }
         return gradients;

@@ -1,6 +1,7 @@
 package dev.loranative.lora;
 
 import dev.loranative.device.Device;
+import dev.loranative.errors.UserException;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.nn.Parameter;
@@ -15,9 +16,6 @@ import java.util.List;
  */
 final class EmbeddingParts {
 
-    static final String A = ".lora_embedding_A";
-    static final String B = ".lora_embedding_B";
-
     private record Attached(AdapterModule first, Parameter a, Parameter b) {}
 
     private final Device device;
@@ -29,10 +27,32 @@ final class EmbeddingParts {
         this.arena = arena;
     }
 
+    /** A new update. */
+    void add(Target target, float[] a, float[] b) {
+        if (target.dora() || target.bias()) {
+            throw unsupported(
+                    target.dora() ? "use_dora" : "lora_bias", target.module().name());
+        }
+        add(AdapterModule.of(target, a, b));
+    }
+
+    private static UserException unsupported(String setting, String module) {
+        return UserException.badInput(
+                setting + " cannot be used on " + module + ", an embedding",
+                "leave the embedding out of the targets, train it in full (modules_to_save), or leave " + setting
+                        + " out");
+    }
+
+    /** An update with all its values. */
     void add(AdapterModule module) {
+        if (module.bias().isPresent() || module.magnitude().isPresent()) {
+            throw unsupported(module.bias().isPresent() ? "lora_bias" : "use_dora", module.name());
+        }
         int r = module.r();
-        Parameter a = arena.add(module.name() + A, module.module().out(), r);
-        Parameter b = arena.add(module.name() + B, module.module().in(), r);
+        Parameter a = arena.add(
+                ParameterNames.embeddingA(module.name()), module.module().out(), r);
+        Parameter b = arena.add(
+                ParameterNames.embeddingB(module.name()), module.module().in(), r);
         a.value().copyFrom(device, transposed(module.a(), r));
         b.value().copyFrom(device, module.b());
         attached.add(new Attached(module, a, b));
@@ -71,8 +91,14 @@ final class EmbeddingParts {
         return values;
     }
 
+    /** What stands in the arena for A, as PEFT has it; other tensors as they are. */
+    float[] inShapeOfFile(Parameter parameter, float[] values) {
+        boolean isA = attached.stream().anyMatch(adapter -> adapter.a() == parameter);
+        return isA ? transposed(values, Math.toIntExact(parameter.value().dimension(0))) : values;
+    }
+
     /** From [rows, columns] to [columns, rows]. */
-    static float[] transposed(float[] values, int rows) {
+    private static float[] transposed(float[] values, int rows) {
         int columns = values.length / rows;
         float[] result = new float[values.length];
         for (int row = 0; row < rows; row++) {

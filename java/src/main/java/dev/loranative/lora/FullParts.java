@@ -49,12 +49,14 @@ final class FullParts {
     private final Device device;
     private final ParameterArena arena;
     private final LoadedModel model;
+    private final Ops ops;
     private final List<Trained> trained = new ArrayList<>();
 
-    FullParts(LoadedModel model, ParameterArena arena) {
+    FullParts(LoadedModel model, ParameterArena arena, Ops ops) {
         this.device = model.device();
         this.arena = arena;
         this.model = model;
+        this.ops = ops;
     }
 
     /** Targets without those that tying makes one with another. */
@@ -94,7 +96,7 @@ final class FullParts {
     }
 
     /** Starts from the model's own values. */
-    void add(FullTarget target, Ops ops) {
+    void add(FullTarget target) {
         Tensor own = own(target.name());
         Trained added = add(names(target.name(), model.isTied()), target.shape());
         ops.elementwise().cast(own, added.value());

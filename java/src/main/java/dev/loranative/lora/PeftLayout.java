@@ -95,6 +95,7 @@ record PeftLayout(
                 || names instanceof ModuleNames.Pattern pattern && pattern.isAllLinear()
                 || usesGroups(names)
                 || config.excludeModules().map(PeftLayout::usesGroups).orElse(false)
+                || config.layersToTransform().stream().anyMatch(layer -> layer < 0)
                 || !config.targetParameters().isEmpty();
         if (ours) {
             return false;

@@ -62,6 +62,12 @@ final class SharedExpertParts {
                                 + " others, but its layer has " + projection.experts() + " experts",
                         "name the projections of all experts, or leave share_expert_adapters out");
             }
+            if (first.dora() || first.bias()) {
+                throw notShared(
+                        (first.dora() ? "use_dora" : "lora_bias") + " cannot be used on experts, such as "
+                                + first.module().name(),
+                        "leave experts out of the targets, or leave the setting out");
+            }
             for (Target target : targets) {
                 if (target.r() != first.r() || target.scaling() != first.scaling()) {
                     throw notShared(
@@ -107,8 +113,8 @@ final class SharedExpertParts {
     void add(List<AdapterModule> experts) {
         AdapterModule first = experts.getFirst();
         Parameter a = arena.add(
-                first.name() + ".lora_A.weight", first.r(), first.module().in());
-        Parameter b = arena.add(first.name() + ".lora_B.weight", first.module().out(), first.r());
+                ParameterNames.a(first.name()), first.r(), first.module().in());
+        Parameter b = arena.add(ParameterNames.b(first.name()), first.module().out(), first.r());
         a.value().copyFrom(device, first.a());
         b.value().copyFrom(device, first.b());
         attached.add(new Attached(experts, a, b));

@@ -70,8 +70,7 @@ final class TokenParts {
             }
             ops.elementwise().cast(table.rows(index, 1), original.rows(row, 1));
         }
-        Parameter parameter = arena.add(
-                module + ".token_adapter.trainable_tokens_delta", original.dimension(0), original.dimension(1));
+        Parameter parameter = arena.add(ParameterNames.tokens(module), original.dimension(0), original.dimension(1));
         Trained added = new Trained(module, indices, original, parameter);
         trained.add(added);
         return added;
