@@ -66,17 +66,25 @@ final class LowRankMatcher {
         return targets;
     }
 
-    /** Why nothing is trained. */
+    /** Why there is no target. */
     UserException nothing(Optional<ModuleNames> targetModules) {
-        boolean asked = targetModules.isPresent() && !targetModules.get().equals(ModuleNames.of());
-        return asked && config.excludeModules().isPresent()
-                ? UserException.badInput(
-                        "exclude_modules " + config.excludeModules().get() + " leaves nothing of target_modules "
-                                + targetModules.get(),
-                        "exclude less, or target more")
-                : UserException.badInput(
-                        "target_modules is empty: nothing would be trained",
-                        "name modules, for example target_modules: [q_proj, v_proj], or all-linear");
+        boolean asked = targetModules.isPresent() && !targetModules.get().equals(ModuleNames.of())
+                || !config.targetParameters().isEmpty();
+        if (!asked) {
+            return UserException.badInput(
+                    "target_modules is empty: nothing would be trained",
+                    "name modules, for example target_modules: [q_proj, v_proj], or all-linear");
+        }
+        String taken = config.excludeModules()
+                .map(names -> "exclude_modules " + names)
+                .orElse("modules_to_save " + config.modulesToSave());
+        return UserException.badInput(
+                taken + " leaves nothing of target_modules "
+                        + targetModules.map(Object::toString).orElse("[]")
+                        + (config.targetParameters().isEmpty()
+                                ? ""
+                                : " and target_parameters " + config.targetParameters()),
+                "exclude less or target more; to train modules in full alone, write target_modules: []");
     }
 
     private void exclude() {
