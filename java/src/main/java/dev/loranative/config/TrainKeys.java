@@ -202,6 +202,7 @@ public final class TrainKeys {
     private static List<Key<?>> all() {
         List<Key<?>> keys = new ArrayList<>(List.of(MODEL, DATASET, EVAL_DATASET, OUTPUT_DIR, INIT_ADAPTER, RESUME));
         keys.addAll(LoraKeys.ALL);
+        keys.addAll(LoraKeys.INHERITED);
         keys.addAll(List.of(LOAD_IN_4BIT, BNB_4BIT_QUANT_TYPE, BNB_4BIT_USE_DOUBLE_QUANT, BNB_4BIT_COMPUTE_DTYPE));
         keys.addAll(List.of(
                 BATCH_SIZE,

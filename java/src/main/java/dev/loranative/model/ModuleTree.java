@@ -14,17 +14,19 @@ import java.util.Map;
  * @param modelType {@code model_type} of config.json
  * @param modules embedding first, head last; the head is listed also when it is tied to the embedding
  * @param tensors shapes of all weights and biases by name, those of norms included; the head's also when it is tied
+ * @param tiedHead whether the head has no tensor but the embedding's
  */
-public record ModuleTree(String modelType, List<LinearModule> modules, Map<String, List<Long>> tensors) {
+public record ModuleTree(
+        String modelType, List<LinearModule> modules, Map<String, List<Long>> tensors, boolean tiedHead) {
 
     public ModuleTree {
         modules = List.copyOf(modules);
         tensors = Collections.unmodifiableMap(new LinkedHashMap<>(tensors));
     }
 
-    /** A tree without norms. */
+    /** A tree without norms, whose head is its own. */
     public ModuleTree(String modelType, List<LinearModule> modules) {
-        this(modelType, modules, tensorsOf(modules));
+        this(modelType, modules, tensorsOf(modules), false);
     }
 
     /** The tree of a configuration; no weights are needed. */
@@ -32,7 +34,7 @@ public record ModuleTree(String modelType, List<LinearModule> modules, Map<Strin
         List<LinearModule> modules = new Builder(config).build();
         Map<String, List<Long>> tensors = tensorsOf(modules);
         addNorms(tensors, config);
-        return new ModuleTree(config.modelType(), modules, tensors);
+        return new ModuleTree(config.modelType(), modules, tensors, config.tieWordEmbeddings());
     }
 
     private static Map<String, List<Long>> tensorsOf(List<LinearModule> modules) {
