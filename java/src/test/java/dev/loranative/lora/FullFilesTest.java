@@ -16,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What an adapter replaces in the base model as it is, and embeddings: names, shapes, settings. */
 class FullFilesTest {
@@ -130,6 +131,50 @@ class FullFilesTest {
             assertThat(file.find(name + "B").orElseThrow().shape()).containsExactly(32L, 2L);
         }
         AdapterFolder.assertSame(AdapterFiles.read(path, tree).modules(), modules);
+    }
+
+    /** Embedding and head that are one tensor: PEFT stores two, and trains them as one if it is told so. */
+    @ParameterizedTest
+    @ValueSource(strings = {"lm_head", "embed_tokens", "lm_head,embed_tokens"})
+    void aTiedPairIsOneTensor(String modulesToSave) {
+        ModuleTree tied = new ModuleTree("qwen2", tree.modules(), tree.tensors(), true);
+        AdapterTensors adapter = adapter("", "model.embed_tokens.weight");
+        folder.write(
+                AdapterFolder.lora("--target-modules=layers.0.self_attn.q_proj --modules-to-save=" + modulesToSave),
+                tied,
+                adapter);
+        assertThat(folder.json())
+                .containsEntry("ensure_weight_tying", true)
+                .containsEntry("modules_to_save", List.of("model.embed_tokens"));
+        assertThat(names()).contains("base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight");
+        assertSame(AdapterFiles.read(path, tied), adapter);
+    }
+
+    @Test
+    void aTiedPairThatPeftPartedIsRefused() {
+        ModuleTree tied = new ModuleTree("qwen2", tree.modules(), tree.tensors(), true);
+        folder.put("model.embed_tokens.weight", 64, 32);
+        folder.config(CONFIG + ",\"modules_to_save\":[\"embed_tokens\"]");
+        folder.assertRefused(tied, "the embedding alone", "ensure_weight_tying");
+        folder.put("lm_head.weight", 64, 32);
+        folder.config(CONFIG + ",\"modules_to_save\":[\"embed_tokens\",\"lm_head\"],\"ensure_weight_tying\":true");
+        folder.assertRefused(tied, "with other values");
+        folder.remove("model.embed_tokens.weight");
+        assertThat(folder.read(tied).tensors().full())
+                .extracting(FullTensor::name)
+                .containsExactly("model.embed_tokens.weight");
+    }
+
+    @Test
+    void withoutAnyLowRankPeftNeedsAWordThatNamesNothing() {
+        AdapterTensors adapter =
+                new AdapterTensors(List.of(), adapter("", "model.norm.weight").full(), List.of());
+        folder.write(
+                AdapterFolder.lora("--modules-to-save=model.norm --target-modules=dummy-target-modules"),
+                tree,
+                adapter);
+        assertThat(folder.json()).containsEntry("target_modules", "dummy-target-modules");
+        assertSame(AdapterFiles.read(path, tree), adapter);
     }
 
     @Test

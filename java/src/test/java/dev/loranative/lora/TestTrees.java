@@ -54,7 +54,7 @@ final class TestTrees {
             tensors.put("model.layers." + layer + ".post_attention_layernorm.weight", List.of((long) HIDDEN));
         }
         tensors.put("model.norm.weight", List.of((long) HIDDEN));
-        return new ModuleTree("qwen2", modules, tensors);
+        return new ModuleTree("qwen2", modules, tensors, false);
     }
 
     /** Layer 0 has a dense MLP, the others experts. */
