@@ -29,6 +29,9 @@ public final class Adapters {
     private final SharedExpertParts shared;
     private final LoraParts lora;
 
+    /** Made to the model by all parts but the last. */
+    private final Changes changes = new Changes();
+
     private Adapters(LoadedModel model, ParameterArena arena) {
         Ops ops = new Ops(model.device());
         this.model = model;
@@ -157,11 +160,23 @@ public final class Adapters {
 
     /** Low-rank updates come last: they go around what stands in the places of the model's own tensors. */
     private void attach(double dropout) {
-        full.attach();
-        tokens.attach();
-        embedding.attach(model);
-        shared.attach(model, dropout);
+        full.attach(changes);
+        tokens.attach(changes);
+        embedding.attach(model, changes);
+        shared.attach(model, dropout, changes);
         lora.attach(model, dropout);
+    }
+
+    /** Takes the adapters out of their model, which is then the base model again; their values stay on the device. */
+    void detach() {
+        lora.detach();
+        changes.undo();
+    }
+
+    /** Puts detached adapters back. */
+    void reattach() {
+        changes.redo();
+        lora.reattach();
     }
 
     public ParameterArena arena() {

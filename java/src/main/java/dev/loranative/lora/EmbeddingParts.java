@@ -4,6 +4,7 @@ import dev.loranative.device.Device;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LoadedModel;
+import dev.loranative.nn.Embedding;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
 import dev.loranative.tensor.Products;
@@ -59,12 +60,14 @@ final class EmbeddingParts {
     }
 
     /** Puts everything that was added into the model. */
-    void attach(LoadedModel model) {
+    void attach(LoadedModel model, Changes changes) {
+        Embedding embedding = model.lm().embedding();
         for (Attached adapter : attached) {
             Parameter a = adapter.a();
             Parameter b = adapter.b();
-            model.lm().embedding().adapt(new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), (float)
-                    adapter.first().scaling()));
+            float scaling = (float) adapter.first().scaling();
+            Products.Lora lora = new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), scaling);
+            changes.make(() -> embedding.adapt(lora), () -> embedding.adapt(null));
         }
     }
 

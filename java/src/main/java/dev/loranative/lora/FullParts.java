@@ -4,6 +4,7 @@ import dev.loranative.device.Device;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.nn.DenseLinear;
+import dev.loranative.nn.Embedding;
 import dev.loranative.nn.LinearSlot;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
@@ -124,28 +125,35 @@ final class FullParts {
     }
 
     /** Puts everything that was added into the model; low-rank updates come after it. */
-    void attach() {
+    void attach(Changes changes) {
         for (Trained tensor : trained) {
             for (String name : tensor.names()) {
-                attach(name, tensor.value(), tensor.gradient());
+                attach(name, tensor.value(), tensor.gradient(), changes);
             }
         }
     }
 
-    private void attach(String name, Tensor value, Tensor gradient) {
+    private void attach(String name, Tensor value, Tensor gradient, Changes changes) {
         String module = module(name);
         if (module.equals(model.embeddingName())) {
-            model.lm().embedding().replaceTable(value, gradient);
+            Embedding embedding = model.lm().embedding();
+            Tensor table = embedding.table();
+            changes.make(() -> embedding.replaceTable(value, gradient), () -> embedding.replaceTable(table, null));
             return;
         }
         Optional<RmsNorm> norm = model.norm(module);
         if (norm.isPresent()) {
-            norm.get().replaceWeight(value, gradient);
+            Tensor weight = norm.get().weight();
+            changes.make(
+                    () -> norm.get().replaceWeight(value, gradient),
+                    () -> norm.get().replaceWeight(weight, null));
             return;
         }
         LinearSlot slot = model.slot(module).orElseThrow(() -> unknown(name));
         DenseLinear linear = (DenseLinear) slot.get();
-        slot.set(name.endsWith(BIAS) ? linear.withBias(value, gradient) : linear.withWeight(value, gradient));
+        DenseLinear replaced =
+                name.endsWith(BIAS) ? linear.withBias(value, gradient) : linear.withWeight(value, gradient);
+        changes.make(() -> slot.set(replaced), () -> slot.set(linear));
     }
 
     /** The model's own tensor. */

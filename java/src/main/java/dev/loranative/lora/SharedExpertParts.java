@@ -121,7 +121,7 @@ final class SharedExpertParts {
     }
 
     /** Puts everything that was added into the model. */
-    void attach(LoadedModel model, double dropout) {
+    void attach(LoadedModel model, double dropout, Changes changes) {
         for (Attached adapter : attached) {
             AdapterModule first = adapter.first();
             GroupedLinear projection = model.expert(first.module()).projection();
@@ -131,10 +131,9 @@ final class SharedExpertParts {
                     adapter.a().gradient(),
                     adapter.b().gradient(),
                     (float) first.scaling());
-            projection.share(
-                    lora,
-                    tables(lora, Math.toIntExact(projection.experts())),
-                    new AdapterDropout((float) dropout, model.number(first.module())));
+            Products.GroupedLora tables = tables(lora, Math.toIntExact(projection.experts()));
+            AdapterDropout adapterDropout = new AdapterDropout((float) dropout, model.number(first.module()));
+            changes.make(() -> projection.share(lora, tables, adapterDropout), () -> projection.adapt(null, null));
         }
     }
 

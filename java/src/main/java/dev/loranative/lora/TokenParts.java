@@ -89,16 +89,20 @@ final class TokenParts {
     }
 
     /** Puts everything that was added into the model. */
-    void attach() {
+    void attach(Changes changes) {
         boolean headHasItsOwn = trained.stream().anyMatch(rows -> rows.module().equals(model.headName()));
         for (Trained added : trained) {
             TrainedRows rows = rows(added);
             boolean embedding = added.module().equals(model.embeddingName());
             if (embedding) {
-                model.lm().embedding().replaceRows(rows);
+                changes.make(
+                        () -> model.lm().embedding().replaceRows(rows),
+                        () -> model.lm().embedding().replaceRows(null));
             }
             if (!embedding || (model.isTied() && !headHasItsOwn)) {
-                model.lm().head().replaceRows(rows);
+                changes.make(
+                        () -> model.lm().head().replaceRows(rows),
+                        () -> model.lm().head().replaceRows(null));
             }
         }
     }

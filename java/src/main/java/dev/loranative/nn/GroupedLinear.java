@@ -28,6 +28,7 @@ public final class GroupedLinear {
     public void adapt(Products.GroupedLora adapters, AdapterDropout adapterDropout) {
         this.lora = adapters;
         this.dropout = adapterDropout;
+        this.shared = null;
     }
 
     /**
