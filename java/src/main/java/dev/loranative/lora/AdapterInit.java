@@ -45,6 +45,25 @@ final class AdapterInit {
         return values;
     }
 
+    /** [r, vocabulary] of an embedding: zeros, normal with init false (PEFT draws both matrices then). */
+    float[] embeddingA(int module, int r, long vocabulary) {
+        float[] values = new float[Math.toIntExact(r * vocabulary)];
+        return init == InitLoraWeights.RANDOM ? normals(values, STREAM_A + module) : values;
+    }
+
+    /** [width, r] of an embedding: normal. */
+    float[] embeddingB(int module, int r, long width) {
+        return normals(new float[Math.toIntExact(width * r)], STREAM_B + module);
+    }
+
+    private float[] normals(float[] values, long stream) {
+        CounterRandom random = new CounterRandom(seed, stream);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) normal(random, i);
+        }
+        return values;
+    }
+
     /** Box-Muller on two uniform numbers. */
     private static double normal(CounterRandom random, int element) {
         double radius = Math.sqrt(-2 * Math.log(1 - random.uniform(2L * element)));

@@ -3,82 +3,231 @@ package dev.loranative.lora;
 import dev.loranative.config.InitLoraWeights;
 import dev.loranative.device.Device;
 import dev.loranative.model.LinearModule;
+import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
+import dev.loranative.nn.ParameterGroup;
+import dev.loranative.tensor.Ops;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Stream;
 
 /** What an adapter trains inside a model: its values in one arena, attached to the modules that they change. */
 public final class Adapters {
 
+    private final LoadedModel model;
     private final Device device;
     private final ParameterArena arena;
+    private final FullParts full;
+    private final TokenParts tokens;
+    private final EmbeddingParts embedding;
+    private final SharedExpertParts shared;
     private final LoraParts lora;
 
-    private Adapters(Device device, ParameterArena arena) {
-        this.device = device;
+    /** Made to the model by all parts but the last. */
+    private final Changes changes = new Changes();
+
+    private Adapters(LoadedModel model, ParameterArena arena) {
+        Ops ops = new Ops(model.device());
+        this.model = model;
+        this.device = model.device();
         this.arena = arena;
+        this.full = new FullParts(model, arena, ops);
+        this.tokens = new TokenParts(model, arena, ops);
+        this.embedding = new EmbeddingParts(device, arena);
+        this.shared = new SharedExpertParts(device, arena);
         this.lora = new LoraParts(device, arena);
     }
 
-    /** New adapters for these targets, to be trained. */
-    public static Adapters create(LoadedModel model, Targets targets, InitLoraWeights init, long seed) {
+    /**
+     * New adapters for these targets, to be trained.
+     *
+     * @param shareExperts whether all experts of a projection have one adapter
+     * @param groups the optimizer's group of a tensor by its name
+     */
+    public static Adapters create(
+            LoadedModel model,
+            Targets targets,
+            InitLoraWeights init,
+            long seed,
+            boolean shareExperts,
+            Function<String, ParameterGroup> groups) {
+        List<Target> experts = targets.list().stream()
+                .filter(target -> shareExperts && target.module().kind() == Kind.EXPERT)
+                .toList();
+        List<List<Target>> projections = SharedExpertParts.projections(experts, model);
+        List<Target> alone = targets.list().stream()
+                .filter(target -> !shareExperts || target.module().kind() != Kind.EXPERT)
+                .toList();
+        List<FullTarget> full = FullParts.distinct(targets.full(), model);
+        List<TokenTarget> tokens = TokenParts.distinct(targets.tokens(), model);
+        List<Target> stored = new ArrayList<>(alone);
+        projections.forEach(projection -> stored.add(projection.getFirst()));
+        Map<ParameterGroup, Long> sizes = ParameterNames.sizes(new Targets(stored, full, tokens, List.of()), groups);
+        Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
+        full.forEach(adapters.full::add);
+        tokens.forEach(adapters.tokens::add);
         AdapterInit values = new AdapterInit(init, seed);
-        Adapters adapters =
-                new Adapters(model.device(), new ParameterArena(model.device(), targets.parameters(), true));
         double dropout = 0;
-        for (Target target : targets.list()) {
+        for (Target target : alone) {
             LinearModule module = target.module();
             int number = model.number(module);
-            adapters.lora.add(AdapterModule.of(
-                    target, values.a(number, target.r(), module.in()), values.b(number, target.r(), module.out())));
+            int r = target.r();
+            if (module.kind() == Kind.EMBEDDING) {
+                adapters.embedding.add(
+                        target, values.embeddingA(number, r, module.out()), values.embeddingB(number, r, module.in()));
+            } else {
+                adapters.lora.add(target, values.a(number, r, module.in()), values.b(number, r, module.out()));
+            }
             dropout = target.dropout();
         }
-        adapters.lora.attach(model, dropout);
+        for (List<Target> projection : projections) {
+            Target first = projection.getFirst();
+            int number = model.number(first.module());
+            float[] a = values.a(number, first.r(), first.module().in());
+            float[] b = values.b(number, first.r(), first.module().out());
+            adapters.shared.add(projection.stream()
+                    .map(target -> AdapterModule.of(target, a, b))
+                    .toList());
+            dropout = first.dropout();
+        }
+        adapters.attach(dropout);
         return adapters;
     }
 
     /**
-     * Adapters with the values of a file.
+     * The values of a file.
      *
      * @param dropout used in training
      * @param trainable whether gradients are wanted
      */
     public static Adapters load(LoadedModel model, Adapter adapter, double dropout, boolean trainable) {
-        Adapters adapters = new Adapters(
-                model.device(),
-                new ParameterArena(model.device(), adapter.tensors().parameters(), trainable));
-        adapter.modules().forEach(adapters.lora::add);
-        adapters.lora.attach(model, dropout);
+        return load(model, adapter, dropout, trainable, _ -> ParameterGroup.ALL);
+    }
+
+    /**
+     * The values of a file, to be trained.
+     *
+     * @param dropout used in training
+     * @param groups the optimizer's group of a tensor by its name
+     */
+    public static Adapters load(
+            LoadedModel model, Adapter adapter, double dropout, Function<String, ParameterGroup> groups) {
+        return load(model, adapter, dropout, true, groups);
+    }
+
+    private static Adapters load(
+            LoadedModel model,
+            Adapter adapter,
+            double dropout,
+            boolean trainable,
+            Function<String, ParameterGroup> groups) {
+        AdapterTensors tensors = adapter.tensors();
+        boolean shareExperts = adapter.config().lora().shareExpertAdapters();
+        List<List<AdapterModule>> projections = SharedExpertParts.shared(
+                adapter.modules().stream()
+                        .filter(module -> shareExperts && module.module().kind() == Kind.EXPERT)
+                        .toList(),
+                model);
+        List<AdapterModule> alone = adapter.modules().stream()
+                .filter(module -> !shareExperts || module.module().kind() != Kind.EXPERT)
+                .toList();
+        List<FullTensor> full = FullParts.distinctTensors(tensors.full(), model);
+        boolean tied = full.size() < tensors.full().size();
+        List<AdapterModule> stored = new ArrayList<>(alone);
+        projections.forEach(projection -> stored.add(projection.getFirst()));
+        Map<ParameterGroup, Long> sizes =
+                ParameterNames.sizes(new AdapterTensors(stored, full, tensors.tokens()), groups);
+        Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, trainable));
+        full.forEach(tensor -> adapters.full.add(tensor, tied));
+        tensors.tokens().forEach(adapters.tokens::add);
+        for (AdapterModule module : alone) {
+            if (module.module().kind() == Kind.EMBEDDING) {
+                adapters.embedding.add(module);
+            } else {
+                adapters.lora.add(module);
+            }
+        }
+        projections.forEach(adapters.shared::add);
+        adapters.attach(dropout);
         return adapters;
+    }
+
+    /** Low-rank updates come last: they go around what stands in the places of the model's own tensors. */
+    private void attach(double dropout) {
+        full.attach(changes);
+        tokens.attach(changes);
+        embedding.attach(model, changes);
+        shared.attach(model, dropout, changes);
+        lora.attach(model, dropout);
+    }
+
+    /** Takes the adapters out of their model, which is then the base model again; their values stay on the device. */
+    void detach() {
+        lora.detach();
+        changes.undo();
+    }
+
+    /** Puts detached adapters back. */
+    void reattach() {
+        changes.redo();
+        lora.reattach();
     }
 
     public ParameterArena arena() {
         return arena;
     }
 
-    /** Number of modules that have an adapter. */
+    /** Number of modules that have a low-rank update. */
     public int count() {
         return modules().size();
     }
 
-    /** Those that have an adapter. */
+    /** Number of tensors of the model that are trained as they are. */
+    public int fullCount() {
+        return full.count();
+    }
+
+    /** Number of rows of the embedding or the head that are trained as they are. */
+    public int tokenCount() {
+        return tokens.count();
+    }
+
+    /** Those that have a low-rank update. */
     public List<LinearModule> modules() {
-        return lora.modules();
+        return Stream.of(embedding.modules(), lora.modules(), shared.modules())
+                .flatMap(List::stream)
+                .sorted(Comparator.comparingInt(model::number))
+                .toList();
     }
 
     /** The current values, copied from the device: what an adapter file holds. */
     public AdapterTensors values() {
-        return AdapterTensors.of(lora.values());
+        List<AdapterModule> modules = new ArrayList<>(embedding.values());
+        modules.addAll(lora.values());
+        modules.addAll(shared.values());
+        modules.sort(Comparator.comparingInt(module -> model.number(module.module())));
+        return new AdapterTensors(modules, full.values(), tokens.values());
     }
 
-    /** The gradients, copied from the device, by tensor name as in the arena. */
+    /**
+     * The gradients, copied from the device, by tensor name and in the shape of the file; what experts share stands under
+     * each one's name.
+     */
     public Map<String, float[]> gradients() {
         Map<String, float[]> gradients = new LinkedHashMap<>();
+        Map<String, List<String>> sharedNames = shared.namesByTensor();
         for (Parameter parameter : arena.parameters()) {
-            gradients.put(parameter.name(), parameter.gradient().toFloats(device));
+            float[] values =
+                    embedding.inShapeOfFile(parameter, parameter.gradient().toFloats(device));
+            for (String name : sharedNames.getOrDefault(parameter.name(), List.of(parameter.name()))) {
+                gradients.put(name, values);
+            }
         }
         return gradients;
     }

@@ -4,8 +4,10 @@ import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.checkpoint.ContentHash;
 import dev.loranative.device.Device;
 import dev.loranative.nn.LinearSlot;
+import dev.loranative.nn.RmsNorm;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * A model whose weights are on a device, and its parts by their names in the checkpoint. Closing it unmaps the
@@ -20,6 +22,8 @@ public final class LoadedModel implements AutoCloseable {
     private final Checkpoint checkpoint;
     private final Map<String, LinearSlot> slots;
     private final Map<String, ExpertPlace> experts;
+    private final Map<String, RmsNorm> norms;
+    private final TensorNames names;
     private final Map<String, Integer> numbers = new HashMap<>();
 
     LoadedModel(
@@ -29,7 +33,8 @@ public final class LoadedModel implements AutoCloseable {
             CausalLm lm,
             Checkpoint checkpoint,
             Map<String, LinearSlot> slots,
-            Map<String, ExpertPlace> experts) {
+            Map<String, ExpertPlace> experts,
+            Map<String, RmsNorm> norms) {
         this.config = config;
         this.tree = tree;
         this.device = device;
@@ -37,6 +42,8 @@ public final class LoadedModel implements AutoCloseable {
         this.checkpoint = checkpoint;
         this.slots = Map.copyOf(slots);
         this.experts = Map.copyOf(experts);
+        this.norms = Map.copyOf(norms);
+        this.names = TensorNames.of(config.family());
         for (LinearModule module : tree.modules()) {
             numbers.put(module.name(), numbers.size());
         }
@@ -71,6 +78,29 @@ public final class LoadedModel implements AutoCloseable {
     /** Where a module that is no expert's sits. */
     public LinearSlot slot(LinearModule module) {
         return require(slots.get(module.name()), module);
+    }
+
+    /** Where a linear layer of that name sits; empty for experts, norms and the embedding. */
+    public Optional<LinearSlot> slot(String module) {
+        return Optional.ofNullable(slots.get(module));
+    }
+
+    /** The norm of that name. */
+    public Optional<RmsNorm> norm(String module) {
+        return Optional.ofNullable(norms.get(module));
+    }
+
+    public String embeddingName() {
+        return names.embedding();
+    }
+
+    public String headName() {
+        return names.head();
+    }
+
+    /** Whether embedding and head are one tensor. */
+    public boolean isTied() {
+        return config.tieWordEmbeddings();
     }
 
     /** Where an expert's module sits. */

@@ -8,6 +8,7 @@ import dev.loranative.model.ModelConfig.QkNorm;
 import dev.loranative.nn.Attention;
 import dev.loranative.nn.DecoderLayer;
 import dev.loranative.nn.DenseLinear;
+import dev.loranative.nn.Embedding;
 import dev.loranative.nn.Experts;
 import dev.loranative.nn.FeedForward;
 import dev.loranative.nn.GatedMlp;
@@ -28,7 +29,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.IntFunction;
 
-/** Puts the modules of a model together from its checkpoint; every linear layer is noted under its name. */
+/** Puts the modules of a model together from its checkpoint; every linear layer and every norm is noted under its
+ * name. */
 final class ModelBuilder {
 
     private final ModelConfig config;
@@ -37,6 +39,7 @@ final class ModelBuilder {
     private final Device device;
     private final Map<String, LinearSlot> slots = new HashMap<>();
     private final Map<String, ExpertPlace> experts = new HashMap<>();
+    private final Map<String, RmsNorm> norms = new HashMap<>();
 
     ModelBuilder(ModelConfig config, Checkpoint checkpoint, Device device) {
         this.config = config;
@@ -46,7 +49,7 @@ final class ModelBuilder {
     }
 
     LoadedModel build() {
-        Tensor embedding = weight(names.embedding());
+        Embedding embedding = new Embedding(weight(names.embedding()));
         Rope rope = new Rope(config.rope(), config.headDim(), config.maxPositionEmbeddings());
         List<DecoderLayer> layers = new ArrayList<>();
         for (int layer = 0; layer < config.layers(); layer++) {
@@ -57,10 +60,10 @@ final class ModelBuilder {
                     feedForward(layer)));
         }
         LinearSlot head = config.tieWordEmbeddings()
-                ? slot(names.head(), new DenseLinear(embedding, null))
+                ? slot(names.head(), new DenseLinear(embedding.table(), null))
                 : linear(names.head());
         CausalLm lm = new CausalLm(embedding, rope, layers, norm(names.finalNorm()), new LanguageHead(head));
-        return new LoadedModel(config, ModuleTree.of(config), device, lm, checkpoint, slots, experts);
+        return new LoadedModel(config, ModuleTree.of(config), device, lm, checkpoint, slots, experts, norms);
     }
 
     private Attention attention(int layer, Rope rope) {
@@ -129,7 +132,9 @@ final class ModelBuilder {
     }
 
     private RmsNorm norm(String name) {
-        return new RmsNorm(weight(name), (float) config.rmsNormEps());
+        RmsNorm norm = new RmsNorm(weight(name), (float) config.rmsNormEps());
+        norms.put(name, norm);
+        return norm;
     }
 
     private Tensor weight(String module) {

@@ -5,6 +5,7 @@ import dev.loranative.config.LoraConfig;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
 import dev.loranative.config.TrainConfig;
+import dev.loranative.config.TrainKeys;
 import dev.loranative.data.Batch;
 import dev.loranative.data.Batcher;
 import dev.loranative.data.DataReport;
@@ -23,6 +24,7 @@ import dev.loranative.lora.Targets;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.optim.AdamW;
+import dev.loranative.optim.GroupRule;
 import dev.loranative.optim.Schedule;
 import dev.loranative.optim.Schedules;
 import dev.loranative.tensor.Ops;
@@ -132,11 +134,16 @@ final class TrainPreparation {
     }
 
     private void requireRouters(ModelFiles files) {
-        if (config.model().routerAuxLossCoef() > 0 && files.config().moe().isEmpty()) {
+        requireRouters(files, TrainKeys.ROUTER_AUX_LOSS_COEF, config.model().routerAuxLossCoef());
+        requireRouters(files, TrainKeys.ROUTER_Z_LOSS_COEF, config.model().routerZLossCoef());
+    }
+
+    private static void requireRouters(ModelFiles files, Key<Double> key, double coefficient) {
+        if (coefficient > 0 && files.config().moe().isEmpty()) {
             throw UserException.badInput(
-                    "router_aux_loss_coef is " + config.model().routerAuxLossCoef() + ", but "
+                    key.name() + " is " + coefficient + ", but "
                             + files.config().modelType() + " has no router",
-                    "leave router_aux_loss_coef out for dense models");
+                    "leave " + key.name() + " out for dense models");
         }
     }
 
@@ -155,12 +162,18 @@ final class TrainPreparation {
             LoraConfig lora = adapter.config().lora().withDialect(config.lora().dialect());
             AdapterAgreement.require(config, files.tree(), adapter, source.get());
             return new Planned(
-                    lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), true));
+                    lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), groupRule()));
         }
         Targets targets = TargetMatcher.match(config.lora(), files.tree());
         targets.warnings().forEach(listener::warning);
         InitLoraWeights init = config.lora().initLoraWeights();
-        return new Planned(config.lora(), model -> Adapters.create(model, targets, init, run.seed()));
+        boolean share = config.lora().shareExpertAdapters();
+        return new Planned(
+                config.lora(), model -> Adapters.create(model, targets, init, run.seed(), share, groupRule()));
+    }
+
+    private GroupRule groupRule() {
+        return config.optimizer().loraplusLrRatio().isPresent() ? GroupRule.LORA_PLUS : GroupRule.PLAIN;
     }
 
     private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {
@@ -201,8 +214,8 @@ final class TrainPreparation {
         model.lm().reservePositions(ops.device(), longest);
         Slab slab = Slab.planning();
         MicroBatches microBatches = new MicroBatches(ops, model, config, 0);
-        ops.plan(() -> microBatches.run(
-                microBatches.begin(slab, largest, config.model().routerAuxLossCoef()), largest, 1));
+        ops.plan(() ->
+                microBatches.run(microBatches.begin(slab, largest, RouterCoefficients.of(config.model())), largest, 1));
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }
 
@@ -221,8 +234,15 @@ final class TrainPreparation {
     }
 
     private static AdamW.Settings optimizer(OptimizerOptions options) {
+        double rate = options.learningRate();
+        double ratio = options.loraplusLrRatio().orElse(1);
         return new AdamW.Settings(
-                options.beta1(), options.beta2(), options.epsilon(), options.weightDecay(), options.maxGradNorm());
+                new AdamW.LearningRates(rate, rate * ratio, options.loraplusLrEmbedding()),
+                options.beta1(),
+                options.beta2(),
+                options.epsilon(),
+                options.weightDecay(),
+                options.maxGradNorm());
     }
 
     private void describe(
@@ -237,10 +257,13 @@ final class TrainPreparation {
                 model.device().description()));
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
-                "adapters %,d modules, %,d parameters (%.2f %% of the model)",
+                "adapters %,d modules%s, %,d parameters (%.2f %% of the model); the backward pass goes through %d of %d layers",
                 adapters.count(),
+                inFull(adapters),
                 trained,
-                100.0 * trained / all));
+                100.0 * trained / all,
+                model.lm().layersOfBackwardPass(),
+                model.lm().layers()));
         DataReport report = data.report();
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
@@ -250,6 +273,11 @@ final class TrainPreparation {
                 report.targets(),
                 totalSteps));
         listener.prepared("memory   " + plan);
+    }
+
+    private static String inFull(Adapters adapters) {
+        String tensors = adapters.fullCount() == 0 ? "" : ", " + adapters.fullCount() + " tensors in full";
+        return adapters.tokenCount() == 0 ? tensors : tensors + ", " + adapters.tokenCount() + " rows of tokens";
     }
 
     /** What must be closed again if the run cannot start. */

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -66,7 +67,8 @@ class TrainConfigTest {
         assertThat(config.run().saveSteps()).hasValue(500);
         assertThat(config.run().evalSteps()).isEmpty();
         assertThat(config.run().resume()).isEqualTo(Resume.NO);
-        assertThat(config.optimizer()).isEqualTo(new OptimizerOptions(2e-5, 0, 0.9, 0.999, 1e-8, 1));
+        assertThat(config.optimizer())
+                .isEqualTo(new OptimizerOptions(2e-5, 0, 0.9, 0.999, 1e-8, 1, OptionalDouble.empty(), 1e-6));
         assertThat(config.schedule().type()).isEqualTo(ScheduleType.LINEAR);
         assertThat(config.schedule().warmupSteps(100)).isZero();
         assertThat(config.data().maxLength()).hasValue(1024);
