@@ -60,7 +60,8 @@ final class AdapterWriter {
         if (config.shareExpertAdapters()) {
             metadata.put(AdapterFiles.SHARED_EXPERTS, "true");
         }
-        if (layout.fused().stream().anyMatch(FusedUpdate::padded)) {
+        if (layout.fused().stream()
+                .anyMatch(update -> update.padded() || !update.alphas().isEmpty())) {
             Map<String, Double> alphas = new LinkedHashMap<>();
             layout.fused().forEach(update -> alphas.putAll(update.alphas()));
             metadata.put(ZeroPadding.KEY, ZeroPadding.write(alphas));

@@ -1,6 +1,7 @@
 package dev.loranative.model;
 
 import dev.loranative.checkpoint.Checkpoint;
+import dev.loranative.checkpoint.ContentHash;
 import dev.loranative.device.Device;
 import dev.loranative.nn.LinearSlot;
 import dev.loranative.nn.RmsNorm;
@@ -62,6 +63,11 @@ public final class LoadedModel implements AutoCloseable {
 
     public CausalLm lm() {
         return lm;
+    }
+
+    /** What tells the checkpoint from others; read from its files at every call. */
+    public ContentHash contentHash() {
+        return checkpoint.contentHash();
     }
 
     /** Place of a module in the tree: unique, the same in every run. */

@@ -1,9 +1,7 @@
 package dev.loranative.train;
 
 import dev.loranative.config.InitLoraWeights;
-import dev.loranative.config.Key;
 import dev.loranative.config.LoraConfig;
-import dev.loranative.config.LoraKeys;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
 import dev.loranative.config.TrainConfig;
@@ -33,11 +31,9 @@ import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.function.Function;
 
 /**
@@ -163,11 +159,8 @@ final class TrainPreparation {
         if (source.isPresent()) {
             Adapter adapter = AdapterFiles.read(source.get(), files.tree());
             adapter.warnings().forEach(listener::warning);
-            LoraConfig lora = adapter.config().lora();
-            requireSame(LoraKeys.R, config.lora().r(), lora.r(), source.get());
-            requireSame(LoraKeys.LORA_ALPHA, config.lora().loraAlpha(), lora.loraAlpha(), source.get());
-            requireSame(LoraKeys.USE_RSLORA, config.lora().useRslora(), lora.useRslora(), source.get());
-            requireSameTargets(files, adapter, source.get());
+            LoraConfig lora = adapter.config().lora().withDialect(config.lora().dialect());
+            AdapterAgreement.require(config, files.tree(), adapter, source.get());
             return new Planned(
                     lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), groupRule()));
         }
@@ -181,43 +174,6 @@ final class TrainPreparation {
 
     private GroupRule groupRule() {
         return config.optimizer().loraplusLrRatio().isPresent() ? GroupRule.LORA_PLUS : GroupRule.PLAIN;
-    }
-
-    /** An adapter's own settings hold; a setting that says otherwise is a mistake, not a wish. */
-    private <T> void requireSame(Key<T> key, T asked, T adapter, Path source) {
-        if (config.values().isSet(key) && !asked.equals(adapter)) {
-            throw UserException.badInput(
-                    key.name() + " is " + asked + ", but the adapter " + source + " has " + adapter,
-                    "leave " + key.name() + " out, or start without init_adapter");
-        }
-    }
-
-    /** Targets that were named beside an adapter must be the adapter's own. */
-    private void requireSameTargets(ModelFiles files, Adapter adapter, Path source) {
-        if (!config.values().isSet(LoraKeys.TARGET_MODULES)) {
-            return;
-        }
-        Set<String> named = new LinkedHashSet<>();
-        TargetMatcher.match(config.lora(), files.tree())
-                .list()
-                .forEach(target -> named.add(target.module().name()));
-        Set<String> held = new LinkedHashSet<>();
-        adapter.modules().forEach(module -> held.add(module.module().name()));
-        if (named.equals(held)) {
-            return;
-        }
-        Set<String> different = new LinkedHashSet<>(named);
-        different.removeAll(held);
-        boolean lacks = !different.isEmpty();
-        if (!lacks) {
-            different.addAll(held);
-            different.removeAll(named);
-        }
-        throw UserException.badInput(
-                "target_modules names " + named.size() + " modules, but the adapter " + source + " holds " + held.size()
-                        + (lacks ? "; it lacks " : "; it also holds ")
-                        + different.iterator().next(),
-                "leave target_modules out to train what the adapter holds, or start without init_adapter");
     }
 
     private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {

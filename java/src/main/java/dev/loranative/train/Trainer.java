@@ -155,6 +155,7 @@ final class Trainer {
     private void evaluate(MetricsLog log) {
         double loss = setup.evaluator().orElseThrow().run(setup.slab()).loss();
         log.writeEvaluation(step, last.epoch(), loss);
+        output.evaluated(step, loss);
         listener.evaluated(step, loss);
     }
 

@@ -150,11 +150,36 @@ class AdapterFilesTest {
                 .content()
                 .startsWith("---\nbase_model: \"org/base\"\nlibrary_name: peft\n")
                 .contains(
-                        "two | files",
+                        "- trained on two | files",
                         "| learning_rate | 1e-4 |",
                         "| loss | 2.5 |",
-                        "2 of kind attention",
-                        "1024 param");
+                        "2 linear modules of kind attention by a low rank: 1024 param",
+                        "| target_modules | [q_proj] |");
+    }
+
+    @Test
+    void theModelCardTellsTheBaseTheDataAndTheVersions() {
+        LoraConfig config = AdapterFolder.lora("--target-modules=q_proj --use-dora --modules-to-save=lm_head");
+        ModelCard card = new ModelCard(
+                "sha256-blocks:abc",
+                List.of("trained on `a.jsonl`", "two\nlines"),
+                Map.of("seed", "3"),
+                Map.of("evaluation loss", "1.5"),
+                Map.of("lora-native", "0.1"));
+        FullTensor head = new FullTensor("lm_head.weight", List.of(64L, 32L), new float[64 * 32]);
+        TokenRows rows = new TokenRows("model.embed_tokens", List.of(3), new float[32]);
+        AdapterTensors adapter = new AdapterTensors(AdapterFolder.random(config, llama), List.of(head), List.of(rows));
+        assertThat(card.text(config, Optional.of("org/base"), adapter, List.of("PEFT cannot")))
+                .contains(
+                        "Content of the base model: `sha256-blocks:abc` (of config.json and of every tensor's name",
+                        "four blocks",
+                        "- trained on `a.jsonl`\n- two lines\n",
+                        "1 tensors in full (`lm_head.weight`), 1 rows of `model.embed_tokens`",
+                        "| use_dora | true |",
+                        "| modules_to_save | [lm_head] |",
+                        "Note: PEFT cannot.",
+                        "| evaluation loss | 1.5 |",
+                        "- PEFT 0.21.0 (file format)\n- lora-native 0.1\n");
     }
 
     @Test
