@@ -75,7 +75,13 @@ public final class LoraKeys {
             "init_lora_weights",
             InitLoraWeights.TYPE,
             InitLoraWeights.KAIMING,
-            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random");
+            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random; orthogonal: both random, B·A zero;"
+                    + " olora, pissa: from the weights; loftq: what quantising lost; eva: from the data");
+    public static final Key<EvaSettings> EVA_CONFIG = Key.of(
+            GROUP, "eva_config", EvaSettings.TYPE, null, "init_lora_weights eva: how ranks are found and shared out");
+    public static final Key<LoftqSettings> LOFTQ_CONFIG = Key.of(
+                    GROUP, "loftq_config", LoftqSettings.TYPE, LoftqSettings.DEFAULT, "init_lora_weights loftq")
+            .orNull();
     public static final Key<String> TASK_TYPE = Key.of(
                     GROUP,
                     "task_type",
@@ -125,14 +131,13 @@ public final class LoraKeys {
 
     /** Keys of features that this version lacks: PEFT's default, null, false and empty lists or maps are accepted. */
     private static final Map<String, Object> ABSENT =
-            new TreeMap<>(Map.of("megatron_core", "megatron.core", "qalora_group_size", 16, "loftq_config", Map.of()));
+            new TreeMap<>(Map.of("megatron_core", "megatron.core", "qalora_group_size", 16));
 
     private static final List<String> NULL_BY_DEFAULT = List.of(
             "layer_replication",
             "alora_invocation_tokens",
             "arrow_config",
             "corda_config",
-            "eva_config",
             "kasa_config",
             "lora_ga_config",
             "megatron_config",
@@ -167,6 +172,8 @@ public final class LoraKeys {
                 TARGET_PARAMETERS,
                 USE_RSLORA,
                 INIT_LORA_WEIGHTS,
+                EVA_CONFIG,
+                LOFTQ_CONFIG,
                 TASK_TYPE,
                 BIAS,
                 USE_DORA,

@@ -1,11 +1,15 @@
 package dev.loranative.model;
 
 import dev.loranative.checkpoint.Checkpoint;
+import dev.loranative.checkpoint.ElementType;
+import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.device.Device;
 import dev.loranative.nn.LinearSlot;
+import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Tensor;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * A model whose weights are on a device, and its parts by their names in the checkpoint. Closing it unmaps the
@@ -72,6 +76,31 @@ public final class LoadedModel implements AutoCloseable {
     /** The frozen weight of a module, an expert's too. */
     public WeightRows weight(LinearModule module) {
         return new WeightRows(require(parts.weights().get(module.name()), module));
+    }
+
+    /**
+     * The weight that a quantised one was made of when the model was loaded; empty where it was not made then. Only for what
+     * happens before training: it lies in the mapped checkpoint.
+     */
+    public Optional<WeightRows> original(LinearModule module) {
+        String name = module.name() + ".weight";
+        if (!weight(module).weight().dtype().isQuantized() || !checkpoint.contains(name)) {
+            return Optional.empty();
+        }
+        TensorEntry entry = checkpoint.entry(name);
+        boolean floats = entry.type() == ElementType.F32
+                || entry.type() == ElementType.BF16
+                || entry.type() == ElementType.F16;
+        if (!floats || entry.shape().size() != 2) {
+            return Optional.empty();
+        }
+        DType dtype = WeightLoader.dtype(entry.type());
+        return Optional.of(new WeightRows(new Tensor(
+                device.upload(checkpoint.data(name), dtype.bytes()),
+                0,
+                dtype,
+                entry.shape().get(0),
+                entry.shape().get(1))));
     }
 
     /** Where a module that is no expert's sits. */
