@@ -27,6 +27,13 @@ final class CommandKeys {
             null,
             "largest file of weights, for example 5GB; by default divided as the input");
 
+    static final Key<String> LIST = Key.of(
+            "Result",
+            "list",
+            Scalars.choice(KindNames.lists().toArray(String[]::new)),
+            null,
+            "print only the ends of names of one kind, one a line");
+
     static final Key<List<Path>> EVALUATED = required(
                     MODEL_GROUP, "dataset", Lists.paths(), "what to evaluate on: a file or several")
             .alias("data");

@@ -194,6 +194,7 @@ public final class TrainKeys {
     private static List<Key<?>> all() {
         List<Key<?>> keys = new ArrayList<>(List.of(MODEL, DATASET, EVAL_DATASET, OUTPUT_DIR, INIT_ADAPTER, RESUME));
         keys.addAll(LoraKeys.ALL);
+        keys.addAll(LoraKeys.INHERITED);
         keys.addAll(QuantizationKeys.ALL);
         keys.addAll(List.of(
                 BATCH_SIZE,

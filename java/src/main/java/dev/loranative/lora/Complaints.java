@@ -5,6 +5,7 @@ import dev.loranative.config.ModuleNames;
 import dev.loranative.config.Nearest;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.LinearModule;
+import dev.loranative.model.LinearModule.Kind;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -28,9 +29,24 @@ final class Complaints {
         if (rule instanceof NameRule.Expression) {
             return UserException.badInput(problem + " of this model", expressionHint(text));
         }
+        boolean router = text.equals("router") || text.equals("gate") || text.endsWith(".gate");
+        if (router && modules.stream().noneMatch(module -> module.kind() == Kind.ROUTER)) {
+            return UserException.badInput(
+                    problem + ": the model has no routers",
+                    "routers are in mixtures of experts; gate_proj is a projection of the MLP; `inspect` lists all");
+        }
         if (rule instanceof NameRule.Group) {
             return UserException.badInput(
                     problem + ": the model has none of that kind", "`inspect` lists the modules by kind");
+        }
+        if (text.endsWith("gate_up_proj")) {
+            return UserException.badInput(
+                    problem + ": gate_up_proj is what transformers makes of gate_proj and up_proj in memory",
+                    "name the projections as in the checkpoint: [gate_proj, up_proj]");
+        }
+        if (text.endsWith("norm")) {
+            return UserException.badInput(
+                    problem + ": a norm has no low rank", "train norms in full: modules_to_save: [" + text + "]");
         }
         if (text.equalsIgnoreCase(ModuleNames.ALL_LINEAR)) {
             return UserException.badInput(
@@ -74,19 +90,31 @@ final class Complaints {
         return list(nearestNames(text));
     }
 
+    /** Of the known names those most like this one, for a message. */
+    static String nearest(String text, Set<String> known) {
+        return list(nearestNames(text, known));
+    }
+
     private List<String> nearestNames(String text) {
-        String wanted = text.substring(text.lastIndexOf('.', text.length() - 2) + 1);
         Set<String> known = new LinkedHashSet<>(ModuleNames.GROUPS);
         for (LinearModule module : modules) {
-            for (String name : NameRule.names(module)) {
-                String[] parts = name.split("\\.");
-                known.add(parts[parts.length - 1]);
-                if (text.contains(".") && parts.length > 1) {
-                    known.add(parts[parts.length - 2] + "." + parts[parts.length - 1]);
-                }
-            }
+            NameRule.names(module).forEach(name -> addEnds(known, name, text.contains(".")));
         }
+        return nearestNames(text, known);
+    }
+
+    private static List<String> nearestNames(String text, Set<String> known) {
+        String wanted = text.substring(text.lastIndexOf('.', text.length() - 2) + 1);
         return Nearest.to(text.contains(".") ? text : wanted, known, SUGGESTIONS);
+    }
+
+    /** Adds the last word of a name, and its last two. */
+    static void addEnds(Set<String> ends, String name, boolean two) {
+        int last = name.lastIndexOf('.');
+        ends.add(name.substring(last + 1));
+        if (two && last > 0) {
+            ends.add(name.substring(name.lastIndexOf('.', last - 1) + 1));
+        }
     }
 
     /** Ends of the names of modules inside the container that the text names. */

@@ -44,6 +44,20 @@ sealed interface NameRule {
         }
     }
 
+    /** A name of {@code target_parameters}: that of a weight, or its end behind a dot. PEFT does not filter it by layer. */
+    record Weight(String text) implements NameRule {
+        @Override
+        public Match match(LinearModule module, LayerFilter layers) {
+            for (String name : names(module)) {
+                String weight = name + ".weight";
+                if (weight.equals(text) || weight.endsWith("." + text)) {
+                    return layers.accepts(name) ? Match.YES : Match.OTHER_LAYER;
+                }
+            }
+            return Match.NO;
+        }
+    }
+
     /** An expression for the whole name. */
     record Expression(String text, PythonRegex regex) implements NameRule {
         @Override
@@ -68,6 +82,7 @@ sealed interface NameRule {
         return switch (names) {
             case ModuleNames.Pattern all
             when all.isAllLinear() -> List.of(new Group(all.text(), EnumSet.of(Kind.ATTENTION, Kind.MLP, Kind.EXPERT)));
+            case ModuleNames.Pattern nothing when nothing.isNothing() -> List.of();
             case ModuleNames.Pattern one ->
                 List.of(new Expression(one.text(), PythonRegex.compile(one.text(), setting)));
             case ModuleNames.Names list -> {

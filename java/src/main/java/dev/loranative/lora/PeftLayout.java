@@ -63,6 +63,7 @@ record PeftLayout(Map<String, Object> settings, boolean parameters, List<String>
                 || names instanceof ModuleNames.Pattern pattern && pattern.isAllLinear()
                 || usesGroups(names)
                 || config.excludeModules().map(PeftLayout::usesGroups).orElse(false)
+                || config.layersToTransform().stream().anyMatch(layer -> layer < 0)
                 || !config.targetParameters().isEmpty();
         if (ours) {
             return false;

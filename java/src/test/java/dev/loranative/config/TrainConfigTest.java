@@ -170,8 +170,8 @@ class TrainConfigTest {
             threads                     | -1        | at least 0
             target_modules              | 3         | list of module names
             target_modules              | [q, 3]    | list of module names
-            layers_to_transform         | [0, -1]   | whole number
-            layers_to_transform         | [null]    | null
+            layers_to_transform         | [0, 1.5]  | whole number
+            layers_to_transform         | [null]    | last:K
             rank_pattern                | {q: 0}    | at least 1
             rank_pattern                | 7         | a map
             init_lora_weights           | pisa      | one of true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, loftq, eva
@@ -203,15 +203,6 @@ class TrainConfigTest {
                 "report_to: tensorboard",
                 "report_to: [none, wandb]",
                 "train_sampling_strategy: group_by_length",
-                "use_dora: true",
-                "modules_to_save: [lm_head]",
-                "bias: all",
-                "lora_bias: true",
-                "fan_in_fan_out: true",
-                "task_type: SEQ_CLS",
-                "trainable_token_indices: [1]",
-                "megatron_core: other",
-                "layer_replication: [[0, 2]]",
             })
     void whatIsNotThereYetIsSaid(String line) throws Exception {
         Files.writeString(yaml, line + "\n");
