@@ -12,8 +12,7 @@ import java.util.Map;
  * @param whiten whether A is divided by the square roots of the singular values
  * @param adjustScalingFactors whether lora_alpha grows with the rank, so that the scaling stays
  */
-public record EvaSettings(
-        double rho, double tau, boolean useLabelMask, boolean whiten, boolean adjustScalingFactors) {
+public record EvaSettings(double rho, double tau, boolean useLabelMask, boolean whiten, boolean adjustScalingFactors) {
 
     public static final EvaSettings DEFAULT = new EvaSettings(2, 0.99, true, false, true);
 
@@ -35,7 +34,8 @@ public record EvaSettings(
                     .read(left.getOrDefault("tau", DEFAULT.tau));
             boolean mask = Scalars.bool().read(left.getOrDefault("use_label_mask", DEFAULT.useLabelMask));
             boolean whiten = Scalars.bool().read(left.getOrDefault("whiten", DEFAULT.whiten));
-            boolean adjust = Scalars.bool().read(left.getOrDefault("adjust_scaling_factors", DEFAULT.adjustScalingFactors));
+            boolean adjust =
+                    Scalars.bool().read(left.getOrDefault("adjust_scaling_factors", DEFAULT.adjustScalingFactors));
             if (!Integer.valueOf(-100).equals(left.getOrDefault("label_mask_value", -100))) {
                 throw new BadValue("a map whose label_mask_value, if any, is -100, the label of positions without one");
             }
@@ -44,7 +44,8 @@ public record EvaSettings(
                             "rho", "tau", "use_label_mask", "label_mask_value", "whiten", "adjust_scaling_factors"));
             if (!left.isEmpty()) {
                 throw new BadValue("a map of rho, tau, use_label_mask, label_mask_value, whiten and"
-                        + " adjust_scaling_factors, without " + left.keySet().iterator().next());
+                        + " adjust_scaling_factors, without "
+                        + left.keySet().iterator().next());
             }
             return new EvaSettings(rho, tau, mask, whiten, adjust);
         }

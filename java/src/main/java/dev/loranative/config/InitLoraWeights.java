@@ -65,7 +65,8 @@ public sealed interface InitLoraWeights {
     ValueType<InitLoraWeights> TYPE = new ValueType<>() {
 
         private static final Pattern PISSA = Pattern.compile("pissa_niter_([1-9]\\d{0,3})");
-        private static final String KNOWN = "true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, loftq, eva";
+        private static final String KNOWN =
+                "true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, loftq, eva";
 
         @Override
         public String label() {

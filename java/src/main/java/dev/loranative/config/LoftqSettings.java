@@ -30,8 +30,9 @@ public record LoftqSettings() {
                 throw new BadValue("a map whose loftq_bits is 4");
             }
             if (!Integer.valueOf(1).equals(map.getOrDefault("loftq_iter", 1))) {
-                throw new BadValue("a map whose loftq_iter is 1: more iterations quantise another base, which the adapter"
-                        + " would need wherever it is used");
+                throw new BadValue(
+                        "a map whose loftq_iter is 1: more iterations quantise another base, which the adapter"
+                                + " would need wherever it is used");
             }
             return DEFAULT;
         }

@@ -78,8 +78,7 @@ final class AdapterInit {
             case InitLoraWeights.Loftq _ -> values(loftq(target), false);
             case Plain plain -> drawn(plain, target);
             case InitLoraWeights.Eva _ ->
-                new Values(
-                        directions.get(module.name()), new float[Math.toIntExact(module.out() * target.r())], null);
+                new Values(directions.get(module.name()), new float[Math.toIntExact(module.out() * target.r())], null);
         };
     }
 
@@ -137,10 +136,11 @@ final class AdapterInit {
         LinearModule module = target.module();
         LinearMap original = new WeightMap(
                 model.original(module)
-                        .orElseThrow(() -> UserException.badInput(
-                                "init_lora_weights loftq needs the weights before quantisation, and the checkpoint holds "
-                                        + module.name() + " in 4 bits or does not quantise it",
-                                "give the model in 16 or 32 bits with load_in_4bit, and name targets that are quantised")),
+                        .orElseThrow(
+                                () -> UserException.badInput(
+                                        "init_lora_weights loftq needs the weights before quantisation, and the checkpoint holds "
+                                                + module.name() + " in 4 bits or does not quantise it",
+                                        "give the model in 16 or 32 bits with load_in_4bit, and name targets that are quantised")),
                 ops);
         return LowRank.loftq(
                         original.whole(),
@@ -163,8 +163,8 @@ final class AdapterInit {
     private void requireEvenRank(Target target) {
         if (target.r() % 2 != 0) {
             throw UserException.badInput(
-                    "init_lora_weights orthogonal needs an even rank, but " + target.module().name() + " has "
-                            + target.r(),
+                    "init_lora_weights orthogonal needs an even rank, but "
+                            + target.module().name() + " has " + target.r(),
                     "raise or lower r (or its rank_pattern) by one");
         }
     }

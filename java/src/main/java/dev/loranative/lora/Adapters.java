@@ -31,10 +31,7 @@ public final class Adapters {
      * @param groups the optimizer's group of a tensor by its name
      */
     public static Adapters create(
-            LoadedModel model,
-            Targets targets,
-            AdapterStart start,
-            Function<String, ParameterGroup> groups) {
+            LoadedModel model, Targets targets, AdapterStart start, Function<String, ParameterGroup> groups) {
         AdapterInit init = new AdapterInit(start, model);
         Map<ParameterGroup, Long> sizes = ParameterNames.sizes(targets, groups);
         Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), groups, sizes, true));
@@ -98,7 +95,8 @@ public final class Adapters {
         Map<ParameterGroup, Long> sizes = ParameterNames.sizes(tensors, groups);
         Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), groups, sizes, true));
         for (int i = 0; i < trained.size(); i++) {
-            adapters.lora.add(trained.get(i), SubtractedStart.of(adapter.modules().get(i), factor));
+            adapters.lora.add(
+                    trained.get(i), SubtractedStart.of(adapter.modules().get(i), factor));
         }
         adapters.lora.attach(model, lora.loraDropout());
         return adapters;

@@ -89,7 +89,8 @@ public final class EvaSearch {
             if (groups.stream().allMatch(group -> group.pca().hasDirections())) {
                 ranks = shareOut(groups);
                 for (InputGroup group : groups) {
-                    group.need(group.members().stream().mapToInt(ranks::get).max().orElseThrow());
+                    group.need(
+                            group.members().stream().mapToInt(ranks::get).max().orElseThrow());
                 }
                 settled = groups.stream().allMatch(InputGroup::isSettled);
             } else if (i == batches.count() - 1) {
@@ -98,8 +99,9 @@ public final class EvaSearch {
         }
         if (!settled) {
             long open = groups.stream().filter(group -> !group.isSettled()).count();
-            warnings.add("eva: the directions of " + open + " of " + groups.size() + " layer inputs were still moving after "
-                    + MOST_BATCHES + " batches; lower tau in eva_config, or give more data");
+            warnings.add(
+                    "eva: the directions of " + open + " of " + groups.size() + " layer inputs were still moving after "
+                            + MOST_BATCHES + " batches; lower tau in eva_config, or give more data");
         }
         return found(groups, ranks);
     }
@@ -111,7 +113,8 @@ public final class EvaSearch {
                 .orElseThrow();
         return UserException.badInput(
                 "init_lora_weights eva looks for " + group.pca().count() + " directions in the inputs of "
-                        + group.members().getFirst().module().name() + ", but no batch has as many positions that count",
+                        + group.members().getFirst().module().name()
+                        + ", but no batch has as many positions that count",
                 "raise per_device_train_batch_size, or lower r or rho, or set use_label_mask: false, in eva_config");
     }
 
@@ -134,7 +137,8 @@ public final class EvaSearch {
         }
         Map<Target, Long> hashes = new LinkedHashMap<>();
         observe(alone, _ -> true, (group, x) -> hashes.put(group.members().getFirst(), hash(x)), 0);
-        hashes.forEach((target, hash) -> byInput.computeIfAbsent(hash, _ -> new ArrayList<>()).add(target));
+        hashes.forEach((target, hash) ->
+                byInput.computeIfAbsent(hash, _ -> new ArrayList<>()).add(target));
         List<InputGroup> groups = new ArrayList<>();
         for (List<Target> members : byInput.values()) {
             int width = Math.toIntExact(members.getFirst().module().in());
@@ -207,7 +211,8 @@ public final class EvaSearch {
             }
         }
         shares.sort((x, y) -> Double.compare(y.explained(), x.explained()));
-        shares.subList(0, Math.min(budget, shares.size())).forEach(share -> ranks.merge(share.target(), 1, Integer::sum));
+        shares.subList(0, Math.min(budget, shares.size()))
+                .forEach(share -> ranks.merge(share.target(), 1, Integer::sum));
         return ranks;
     }
 

@@ -148,7 +148,12 @@ final class LoraParts {
 
     private Linear linear(Attached adapter, DenseLinear base, AdapterDropout dropout) {
         if (adapter.magnitude() == null) {
-            return new LoraLinear(base, adapter.lora(), dropout, adapter.bias(), adapter.start() == null ? null : adapter.frozen(device, adapter.r()));
+            return new LoraLinear(
+                    base,
+                    adapter.lora(),
+                    dropout,
+                    adapter.bias(),
+                    adapter.start() == null ? null : adapter.frozen(device, adapter.r()));
         }
         if (!adapter.measured()) {
             new Ops(device)

@@ -49,8 +49,7 @@ record SubtractedStart(float[] a, float[] b, double scaleOfAlpha) {
         for (int i = 0; i < b.length; i++) {
             b[i] = -b[i];
         }
-        return new SubtractedStart(
-                Arrays.copyOfRange(both.a(), both.a().length / 2, both.a().length), b, scaleOfAlpha);
+        return new SubtractedStart(Arrays.copyOfRange(both.a(), both.a().length / 2, both.a().length), b, scaleOfAlpha);
     }
 
     /** The trained part of what {@link #withTrained} made. */

@@ -88,9 +88,8 @@ public final class LoadedModel implements AutoCloseable {
             return Optional.empty();
         }
         TensorEntry entry = checkpoint.entry(name);
-        boolean floats = entry.type() == ElementType.F32
-                || entry.type() == ElementType.BF16
-                || entry.type() == ElementType.F16;
+        boolean floats =
+                entry.type() == ElementType.F32 || entry.type() == ElementType.BF16 || entry.type() == ElementType.F16;
         if (!floats || entry.shape().size() != 2) {
             return Optional.empty();
         }

@@ -33,11 +33,7 @@ public final class LoraLinear implements Linear {
      * @param baseUpdate a part of the base beside its weight; null for none
      */
     public LoraLinear(
-            DenseLinear base,
-            Products.Lora lora,
-            AdapterDropout dropout,
-            Parameter loraBias,
-            FrozenUpdate baseUpdate) {
+            DenseLinear base, Products.Lora lora, AdapterDropout dropout, Parameter loraBias, FrozenUpdate baseUpdate) {
         this.base = base;
         this.lora = lora;
         this.dropout = dropout;

@@ -180,7 +180,8 @@ final class TrainPreparation {
             Adapter adapter = AdapterFiles.read(source.get(), files.tree());
             adapter.warnings().forEach(listener::warning);
             LoraConfig lora = adapter.config().lora();
-            boolean started = resumed.isPresent() && config.lora().initLoraWeights().subtractsStart();
+            boolean started =
+                    resumed.isPresent() && config.lora().initLoraWeights().subtractsStart();
             LoraConfig asked = started ? config.lora().doubled() : config.lora();
             requireSame(LoraKeys.R, asked.r(), lora.r(), source.get());
             requireSame(LoraKeys.LORA_ALPHA, asked.loraAlpha(), lora.loraAlpha(), source.get());
@@ -192,7 +193,8 @@ final class TrainPreparation {
             return new Planned(loaded -> new Attached(
                     started
                             ? Adapters.resume(loaded.model(), adapter, config.lora(), groupRule())
-                            : Adapters.load(loaded.model(), adapter, config.lora().loraDropout(), groupRule()),
+                            : Adapters.load(
+                                    loaded.model(), adapter, config.lora().loraDropout(), groupRule()),
                     lora));
         }
         Targets targets = TargetMatcher.match(config.lora(), files.tree());

@@ -76,7 +76,8 @@ public final class IncrementalPca {
         for (int i = 0; i < batch.values().length; i++) {
             batchMean[i % width] += batch.values()[i] / rows;
         }
-        // What is known so far stands in for the data: directions times their singular values, and the shift of the mean.
+        // What is known so far stands in for the data: directions times their singular values, and the shift of the
+        // mean.
         int old = directions == null ? 0 : count + 1;
         Matrix stacked = Matrix.zeros(old + rows, width);
         double shift = Math.sqrt((double) seen / (seen + rows) * rows);

@@ -19,9 +19,7 @@ public record LowRank(Matrix a, Matrix b) {
      */
     public static LowRank pissa(LinearMap weight, int r, double scaling, int iterations, CounterRandom random) {
         return split(
-                iterations == 0
-                        ? Svd.truncated(weight, r, random)
-                        : Svd.iterated(weight, r, iterations, random),
+                iterations == 0 ? Svd.truncated(weight, r, random) : Svd.iterated(weight, r, iterations, random),
                 scaling);
     }
 
@@ -31,8 +29,7 @@ public record LowRank(Matrix a, Matrix b) {
         for (int i = 0; i < roots.length; i++) {
             roots[i] = Math.sqrt(svd.s()[i] / scaling);
         }
-        return new LowRank(
-                svd.v().timesColumns(roots).transposed(), svd.u().timesColumns(roots));
+        return new LowRank(svd.v().timesColumns(roots).transposed(), svd.u().timesColumns(roots));
     }
 
     /**
