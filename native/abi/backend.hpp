@@ -34,6 +34,11 @@ void embedding_fwd(ln_context& context, const void* table, int32_t table_dtype, 
                    int64_t tokens, int64_t vocabulary, int64_t width, const Checker& check);
 void embedding_bwd(ln_context& context, const float* dy, const int32_t* ids, float* grad_table, int64_t tokens,
                    int64_t vocabulary, int64_t width, const Checker& check);
+void embedding_rows_fwd(ln_context& context, const float* rows, const int32_t* slots, const int32_t* ids, float* y,
+                        int64_t tokens, int64_t vocabulary, int64_t count, int64_t width, const Checker& check);
+void embedding_rows_bwd(ln_context& context, const float* dy, const int32_t* slots, const int32_t* ids,
+                        float* grad_rows, int64_t tokens, int64_t vocabulary, int64_t count, int64_t width,
+                        const Checker& check);
 void rmsnorm_fwd(ln_context& context, const ln_rmsnorm_fwd_args& args);
 void rmsnorm_bwd(ln_context& context, const ln_rmsnorm_bwd_args& args);
 void rope(ln_context& context, const ln_rope_args& args, const Checker& check);
@@ -64,6 +69,10 @@ void gather_rows(ln_context& context, const float* x, const int32_t* index, floa
                  int64_t width, const Checker& check);
 void scatter_rows(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows,
                   int64_t target_rows, int64_t width, const Checker& check);
+void gather_columns(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t width,
+                    int64_t count, const Checker& check);
+void add_columns(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t width,
+                 int64_t count, const Checker& check);
 void moe_combine_fwd(ln_context& context, const float* x, const int32_t* rows_of_pairs, const float* weights, float* y,
                      int64_t tokens, int64_t top_k, int64_t width, bool accumulate);
 void moe_combine_bwd(ln_context& context, const float* dy, const float* x, const int32_t* rows_of_pairs,

@@ -35,12 +35,14 @@ import picocli.CommandLine.UnmatchedArgumentException;
             GenerateCommand.class,
             InspectCommand.class,
             QuantizeCommand.class,
+            MergeCommand.class,
+            CombineCommand.class,
             DoctorCommand.class
         })
 public final class Main {
 
     /** Commands that later versions have. */
-    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "merge", "quantize", "export", "bench");
+    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "quantize", "export", "bench");
 
     @Option(names = "--json", scope = ScopeType.INHERIT, description = "the result as one JSON document")
     private boolean json;

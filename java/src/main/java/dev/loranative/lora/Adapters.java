@@ -102,6 +102,16 @@ public final class Adapters {
         return adapters;
     }
 
+    /** Takes the adapters out of their model, which is then the base model again; their values stay on the device. */
+    void detach() {
+        lora.detach();
+    }
+
+    /** Puts detached adapters back. */
+    void reattach() {
+        lora.reattach();
+    }
+
     public ParameterArena arena() {
         return arena;
     }

@@ -63,9 +63,13 @@ final class LoraParts {
         }
     }
 
+    /** What attaching does to one place of the model, and how it is taken back. */
+    private record Change(Runnable apply, Runnable revert) {}
+
     private final Device device;
     private final ParameterArena arena;
     private final List<Attached> attached = new ArrayList<>();
+    private final List<Change> changes = new ArrayList<>();
 
     LoraParts(Device device, ParameterArena arena) {
         this.device = device;
@@ -136,14 +140,37 @@ final class LoraParts {
                         .put(place.expert(), adapter);
             } else {
                 LinearSlot slot = model.slot(module);
-                slot.set(linear(adapter, (DenseLinear) slot.get(), adapterDropout));
+                DenseLinear base = (DenseLinear) slot.get();
+                Linear adapted = linear(adapter, base, adapterDropout);
+                changes.add(new Change(() -> slot.set(adapted), () -> slot.set(base)));
             }
         }
         byProjection.forEach((projection, adapters) -> {
             int module = model.number(adapters.values().iterator().next().module());
-            projection.adapt(grouped(projection, adapters), new AdapterDropout((float) dropout, module));
-            projection.addToBase(frozen(projection, adapters));
+            Products.GroupedLora lora = grouped(projection, adapters);
+            AdapterDropout adapterDropout = new AdapterDropout((float) dropout, module);
+            FrozenExpertUpdates taken = frozen(projection, adapters);
+            changes.add(new Change(
+                    () -> {
+                        projection.adapt(lora, adapterDropout);
+                        projection.addToBase(taken);
+                    },
+                    () -> {
+                        projection.adapt(null, null);
+                        projection.addToBase(null);
+                    }));
         });
+        reattach();
+    }
+
+    /** Takes everything out of the model again; the values stay on the device. */
+    void detach() {
+        changes.forEach(change -> change.revert().run());
+    }
+
+    /** After {@link #detach}. */
+    void reattach() {
+        changes.forEach(change -> change.apply().run());
     }
 
     private Linear linear(Attached adapter, DenseLinear base, AdapterDropout dropout) {

@@ -63,6 +63,11 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
      * @throws UserException naming the first tensors that differ, and how many do
      */
     public void check(Checkpoint checkpoint, StoredWeights stored) {
+        check(checkpoint, stored, false);
+    }
+
+    /** @param extras whether the checkpoint may hold tensors besides these */
+    void check(Checkpoint checkpoint, StoredWeights stored, boolean extras) {
         List<String> missing = shapes.keySet().stream()
                 .filter(name -> !checkpoint.contains(name))
                 .toList();
@@ -81,7 +86,7 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
                             + some(missing) + (unexpected.isEmpty() ? "" : "; it holds instead " + some(unexpected)),
                     "check that config.json belongs to these weights and that no file is missing");
         }
-        if (!unexpected.isEmpty()) {
+        if (!unexpected.isEmpty() && !extras) {
             throw UserException.badInput(
                     checkpoint.directory() + " holds " + unexpected.size() + " tensors that the model does not have: "
                             + some(unexpected),

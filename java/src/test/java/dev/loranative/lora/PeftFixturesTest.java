@@ -9,7 +9,6 @@ import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.device.CpuDevice;
 import dev.loranative.device.Device;
 import dev.loranative.model.CausalLm;
-import dev.loranative.model.LinearModule;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.nn.Labels;
@@ -20,12 +19,9 @@ import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
@@ -78,7 +74,20 @@ class PeftFixturesTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"attn", "attn_dora", "attn_rslora_pattern", "router", "router_layer1", "v4_per_expert"})
+    @ValueSource(
+            strings = {
+                "attn",
+                "attn_dora",
+                "attn_rslora_pattern",
+                "router",
+                "router_layer1",
+                "router_full_modules_to_save",
+                "experts",
+                "experts_down_only",
+                "experts_peft018_layout",
+                "all_linear",
+                "v4_per_expert"
+            })
     void outputsLossesAndGradients(String name) {
         Map<String, float[]> expected = tensors(ROOT.resolve(
                 "expected_" + (name.equals("experts_peft018_layout") ? "experts" : name) + ".safetensors"));
@@ -102,33 +111,7 @@ class PeftFixturesTest {
     }
 
     private Adapter read(String name) {
-        if (name.equals("attn_dora")) {
-            return decomposed(name);
-        }
         return AdapterFiles.read(ROOT.resolve(name), files.tree());
-    }
-
-    /** Every module that has a lora_A, with its magnitude. */
-    private Adapter decomposed(String name) {
-        Map<String, float[]> tensors = tensors(ROOT.resolve(name).resolve(AdapterFiles.TENSORS));
-        List<AdapterModule> modules = new ArrayList<>();
-        for (LinearModule module : files.tree().modules()) {
-            String prefix = AdapterFiles.PREFIX + module.name();
-            float[] a = tensors.get(prefix + AdapterFiles.A);
-            if (a != null) {
-                modules.add(new AdapterModule(
-                        module,
-                        module.name(),
-                        4,
-                        8,
-                        2,
-                        a,
-                        tensors.get(prefix + AdapterFiles.B),
-                        Optional.empty(),
-                        Optional.of(tensors.get(prefix + ".lora_magnitude_vector"))));
-            }
-        }
-        return new Adapter(AdapterConfig.read(ROOT.resolve(name)), AdapterTensors.of(modules), List.of());
     }
 
     /** [sequences, length, vocabulary]: the last row's logits of every beginning of the sequences. */
