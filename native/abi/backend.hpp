@@ -11,6 +11,14 @@ void destroy(ln_context& context) noexcept;
 int64_t query(const ln_context& context, int32_t what, const Checker& check);
 int64_t scratch_bytes(const ln_context& context, int32_t op, const void* args, const Checker& check);
 
+void quantize(ln_context& context, const void* src, int32_t src_dtype, int64_t n, int32_t type, int64_t block,
+              uint8_t* codes, float* absmax, const Checker& check);
+void quantize_absmax(ln_context& context, const float* absmax, int64_t n, int64_t nested_block,
+                     const float* nested_code, uint8_t* codes, float* nested_absmax, float* offset,
+                     const Checker& check);
+void dequantize(ln_context& context, const ln_quantized* weight, int32_t type, int64_t first, int64_t count, void* dst,
+                int32_t dst_dtype, const Checker& check);
+
 void matmul(ln_context& context, const ln_matmul_args& args, const Checker& check);
 void linear_fwd(ln_context& context, const ln_linear_fwd_args& args, const Checker& check);
 void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Checker& check);

@@ -14,9 +14,9 @@ int32_t ln_embedding_fwd(ln_context* context, const void* table, int32_t table_d
                          int64_t tokens, int64_t vocabulary, int64_t width) {
   return ln::guarded(context, "ln_embedding_fwd", [&](const ln::Checker& check) {
     check_sizes(check, tokens, vocabulary, width);
-    check.dtype("table_dtype", table_dtype);
+    check.weight_dtype("table_dtype", table_dtype);
     if (tokens == 0) return;
-    check.pointer("table", table, ln::dtype_bytes(table_dtype));
+    check.pointer("table", table, ln::weight_alignment(table_dtype));
     check.pointer("ids", ids);
     check.pointer("y", y);
     ln::backend::embedding_fwd(*context, table, table_dtype, ids, y, tokens, vocabulary, width, check);

@@ -2,6 +2,7 @@
 
 #include "cpu_backend.hpp"
 #include "index_check.hpp"
+#include "quantized_check.hpp"
 
 namespace ln::backend {
 
@@ -14,6 +15,7 @@ constexpr int64_t kColumnsPerTask = 128;
 
 void embedding_fwd(ln_context& context, const void* table, int32_t table_dtype, const int32_t* ids, float* y,
                    int64_t tokens, int64_t vocabulary, int64_t width, const Checker& check) {
+  cpu::require_quantized(check, "table", table, table_dtype, vocabulary * width);
   cpu::require_indices_below(check, "ids", ids, tokens, vocabulary);
   const cpu::EmbeddingKernels& kernels = cpu::embedding_kernels(cpu::tier(context));
   cpu::pool(context).ranges(tokens, cpu::rows_per_task(width), [&](int64_t first, int64_t last, int) {

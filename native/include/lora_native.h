@@ -11,8 +11,8 @@
  * its value. Arguments are checked before anything is written.
  *  - All matrices are row-major. Shapes are written [rows, columns]. Sizes are counts of elements, leading dimensions
  * (ld...) too.
- *  - Arithmetic is float32. Weights may be float32, bfloat16 or float16 (ln_dtype); activations, adapters, gradients
- * are float32.
+ *  - Arithmetic is float32. Weights may be of any ln_dtype, those of 4 bits through ln_quantized; norm weights, biases
+ * and what is cast are float32, bfloat16 or float16; activations, adapters, gradients are float32.
  *  - Gradients of parameters (grad_...) accumulate (+=). Gradients of activations (d...) are written (=) unless an
  * argument `accumulate` is 1.
  *  - Results depend on arguments and on the SIMD tier, never on the number of threads or on timing.
@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a prototype or a struct changes. */
-#define LN_ABI_VERSION 1
+#define LN_ABI_VERSION 2
 
 enum ln_status {
   LN_OK = 0,
@@ -49,7 +49,10 @@ enum ln_status {
   LN_INTERNAL = 5           /* a defect of the library */
 };
 
-enum ln_dtype { LN_F32 = 0, LN_BF16 = 1, LN_F16 = 2 };
+/* LN_NF4 and LN_FP4: frozen weights of 4 bits (QLoRA, Dettmers et al. 2023). Only weight_dtype of the linear layers,
+ * b_dtype of ln_matmul and table_dtype of ln_embedding_fwd take them; the weight's pointer, and every entry of
+ * weights[] of a grouped layer, is then the address of an ln_quantized. */
+enum ln_dtype { LN_F32 = 0, LN_BF16 = 1, LN_F16 = 2, LN_NF4 = 3, LN_FP4 = 4 };
 
 /* SIMD tier of the CPU library. REFERENCE is the plain scalar specification; the others are the fast versions. */
 enum ln_simd {
@@ -110,12 +113,59 @@ enum ln_op {
 };
 LN_API int32_t ln_scratch_bytes(ln_context* context, int32_t op, const void* args, int64_t* bytes);
 
+/* ---- 4-bit weights
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* A weight of LN_NF4 or LN_FP4 as bitsandbytes stores it; the struct lies in device memory as the arrays do.
+ * Elements are numbered row-major over the whole [out,in]. Byte i of codes holds element 2i in its high and 2i+1 in its
+ * low four bits. Element e belongs to block e / block, also where a block runs on into the next row:
+ *   value(e) = table[code(e)] * scale(e / block)                     (one float32 multiplication)
+ *   scale(b) = absmax[b], or with double quantisation
+ *   scale(b) = nested_code[absmax[b]] * nested_absmax[b / nested_block] + offset    (product rounded, then the sum)
+ * LN_NF4's table holds, rising, the values that split the normal distribution into 16 equal parts (0 is code 7);
+ * LN_FP4's 0, 1/192, 2/3, 1, 1/3, 1/2, 1/6, 1/4 and from code 8 on their negatives (code 8 is -0). */
+typedef struct ln_quantized {
+  const uint8_t* codes; /* [(elements + 1) / 2] */
+  const void* absmax;   /* float [blocks], or uint8_t [blocks] with nested_absmax; blocks = ceil(elements/block) */
+  const float* nested_absmax; /* [ceil(blocks / nested_block)], NULL: no double quantisation */
+  const float* nested_code;   /* [256]; read with nested_absmax only, as nested_block and offset are */
+  int64_t elements;           /* out * in */
+  int64_t block;              /* a power of two, 32 to 4096 */
+  int64_t nested_block;       /* a power of two; 256 in every known checkpoint */
+  float offset;
+  int32_t reserved;
+} ln_quantized;
+
+/* codes [(n + 1) / 2] and absmax [ceil(n / block)] of src[n] (LN_F32, LN_BF16 or LN_F16), type LN_NF4 or LN_FP4:
+ *   absmax[b] = max |x| over block b;   r = x * (1 / max(absmax[b], 1e-38)) in float32;   code = that of r
+ * LN_NF4: the number of midpoints between neighbours of the table that are below r, so a tie takes the lower code.
+ * LN_FP4: by |r| against the midpoints 0.00260417, 0.0859375, 0.20833333, 0.29166667, 0.4166667, 0.583333, 0.8333333
+ * (a tie takes the smaller magnitude), and 8 more where x < 0. A block of zeros gets codes of 0; so does the unused
+ * half of the last byte. NaN or infinity is LN_INVALID_ARGUMENT that names its first place; what was written is
+ * undefined then. */
+LN_API int32_t ln_quantize(ln_context* context, const void* src, int32_t src_dtype, int64_t n, int32_t type,
+                           int64_t block, uint8_t* codes, float* absmax);
+
+/* Double quantisation of absmax[n], with `codes` becoming ln_quantized.absmax:
+ *   *offset = mean(absmax);   d = absmax - *offset;   nested_absmax[i] = max |d| over nested block i
+ *   codes[b] = the number of the entry of nested_code[256] (rising) nearest to d * (1 / nested_absmax[b /
+ * nested_block]), the even number where two are as near; 0 where nested_absmax is 0. The mean is summed in float32 in
+ * the order that torch has on x86 with one thread. absmax that is not finite is LN_INVALID_ARGUMENT. */
+LN_API int32_t ln_quantize_absmax(ln_context* context, const float* absmax, int64_t n, int64_t nested_block,
+                                  const float* nested_code, uint8_t* codes, float* nested_absmax, float* offset);
+
+/* dst = elements [first, first + count) of the weight, of type LN_NF4 or LN_FP4, as dst_dtype (LN_F32, LN_BF16 or
+ * LN_F16; rounded once, to nearest even). */
+LN_API int32_t ln_dequantize(ln_context* context, const ln_quantized* weight, int32_t type, int64_t first,
+                             int64_t count, void* dst, int32_t dst_dtype);
+
 /* ---- matrix products
  * ------------------------------------------------------------------------------------------------------ */
 
 /* c[m,n] = alpha * op(a)[m,k] . op(b)[k,n] + beta * c + bias[n]
  * op(x) is x or its transpose: with transpose_a, a is stored [k,m]; with transpose_b, b is stored [n,k].
- * beta == 0 does not read c. a and b may have any ln_dtype. */
+ * beta == 0 does not read c. b may have any ln_dtype, a all but the 4-bit ones; a 4-bit b has no gaps between its rows.
+ */
 typedef struct ln_matmul_args {
   const void* a;
   const void* b;
@@ -226,7 +276,7 @@ LN_API int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linea
 /* ---- embedding
  * ------------------------------------------------------------------------------------------------------------ */
 
-/* y[t,:] = table[ids[t],:]; table [vocabulary,width] of table_dtype. An id outside the vocabulary is
+/* y[t,:] = table[ids[t],:]; table [vocabulary,width] of table_dtype (any ln_dtype). An id outside the vocabulary is
  * LN_INVALID_ARGUMENT on the CPU (nothing is written then) and undefined on CUDA. */
 LN_API int32_t ln_embedding_fwd(ln_context* context, const void* table, int32_t table_dtype, const int32_t* ids,
                                 float* y, int64_t tokens, int64_t vocabulary, int64_t width);
@@ -337,7 +387,7 @@ LN_API int32_t ln_sigmoid_gate_bwd(ln_context* context, const float* dy, const f
                                    float* dgate, int64_t rows, int64_t width);
 /* y = alpha * x + beta * y; beta == 0 does not read y. */
 LN_API int32_t ln_axpby(ln_context* context, float alpha, const float* x, float beta, float* y, int64_t n);
-/* dst = src converted (round to nearest even). Either may be any ln_dtype. */
+/* dst = src converted (round to nearest even). Either may be any ln_dtype but the 4-bit ones. */
 LN_API int32_t ln_cast(ln_context* context, const void* src, int32_t src_dtype, void* dst, int32_t dst_dtype,
                        int64_t n);
 /* Forward: x clamped to [-limit, limit] in place. */

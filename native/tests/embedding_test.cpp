@@ -18,7 +18,7 @@ Guarded<int32_t> random_ids(const Shape& s, Random& random) {
 
 TEST(Embedding, ForwardCopiesRowsExactlyFromEveryFormat) {
   for (int32_t simd : tiers()) {
-    for (int32_t dtype : {LN_F32, LN_BF16, LN_F16}) {
+    for (int32_t dtype : {LN_F32, LN_BF16, LN_F16, LN_NF4, LN_FP4}) {
       for (const Shape& s : kShapes) {
         Context context(simd, 2);
         Random random(1);

@@ -56,6 +56,21 @@ public record Kernels(
         MethodHandle scratchBytes,
 
         @Symbol(
+                value = "ln_quantize",
+                takes = {POINTER, POINTER, INT32, INT64, INT32, INT64, POINTER, POINTER})
+        MethodHandle quantize,
+
+        @Symbol(
+                value = "ln_quantize_absmax",
+                takes = {POINTER, POINTER, INT64, INT64, POINTER, POINTER, POINTER, POINTER})
+        MethodHandle quantizeAbsmax,
+
+        @Symbol(
+                value = "ln_dequantize",
+                takes = {POINTER, POINTER, INT32, INT64, INT64, POINTER, INT32})
+        MethodHandle dequantize,
+
+        @Symbol(
                 value = "ln_matmul",
                 takes = {POINTER, POINTER})
         MethodHandle matmul,

@@ -8,6 +8,10 @@ public final class Structs {
     public static final NativeStruct CONTEXT_OPTIONS = NativeStruct.of(
             "ln_context_options", "int32 device, int32 threads, int32 simd, int32 reserved, pointer stream");
 
+    public static final NativeStruct QUANTIZED = NativeStruct.of("ln_quantized", """
+            pointer codes, pointer absmax, pointer nested_absmax, pointer nested_code, int64 elements, int64 block,
+            int64 nested_block, float offset, int32 reserved""");
+
     public static final NativeStruct MATMUL = NativeStruct.of("ln_matmul_args", """
             pointer a, pointer b, pointer bias, pointer c, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc,
             int32 a_dtype, int32 b_dtype, int32 bias_dtype, int32 transpose_a, int32 transpose_b,
@@ -71,6 +75,7 @@ public final class Structs {
 
     static final List<NativeStruct> ALL = List.of(
             CONTEXT_OPTIONS,
+            QUANTIZED,
             MATMUL,
             LINEAR_FORWARD,
             LINEAR_BACKWARD,
