@@ -18,6 +18,9 @@ constexpr int kQuantizedGroup = 4, kQuantizedColumns = 2, kQuantizedTotals = 8, 
 constexpr int kQuantizedGroup = 4, kQuantizedColumns = 2, kQuantizedTotals = 4, kQuantizedLines = 4;
 #endif
 
+// A task's columns of a line are one or two cache lines, far from those of the next line.
+constexpr int64_t kPrefetchLines = 16;
+
 /// Elements of a line that share a block wherever they start at a multiple of it: a power of two.
 template <int Type>
 LN_INLINE int64_t run_length(const QuantizedReader<Type>& source) {
@@ -77,9 +80,10 @@ void pack_b_from(const QuantizedReader<Type>& b, bool transposed, int64_t k, int
     int64_t j = 0;
     if (b.aligned()) {
       Table table = values;
+      b.prefetch(k + p + kPrefetchLines, column);
       for (; j + kWidth <= columns; j += kWidth) {
         const int64_t at = (k + p) * b.ld + column + j;
-        if (j == 0 || b.scales.end(at - 1) == at) table = values.scaled(b.scales.at(at));
+        if (j == 0 || b.scales.starts(at)) table = values.scaled(b.scales.at(at));
         store(target(j) + p * kTileColumns, table.look_up(codes_at(b.codes + at / 2)));
       }
     }

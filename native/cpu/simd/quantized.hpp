@@ -134,6 +134,8 @@ struct Scales {
   }
   /// Of the block of element i.
   float at(int64_t i) const { return of_block(i >> shift); }
+  /// Whether element i is the first of its block.
+  bool starts(int64_t i) const { return (i >> shift) << shift == i; }
   /// The first element of the next block.
   int64_t end(int64_t i) const { return ((i >> shift) + 1) << shift; }
 };
@@ -155,11 +157,8 @@ struct QuantizedReader {
 
   vf read(int64_t line, int64_t at) const {
     const int64_t first = line * ld + at;
-    if (first % 2 != 0) return part(first, kWidth);
-    const int64_t left = scales.end(first) - first;
-    const vf values = table_of<Type>().look_up(codes_at(codes + first / 2));
-    const float scale = scales.at(first);
-    return left >= kWidth ? values * scale : values * straddling(scale, left, first);
+    if (first % 2 != 0 || scales.end(first) - first < kWidth) return part(first, kWidth);
+    return table_of<Type>().look_up(codes_at(codes + first / 2)) * scales.at(first);
   }
   vf read_part(int64_t line, int64_t at, int64_t count) const { return part(line * ld + at, count); }
   vf read_some(int64_t line, int64_t at, int64_t count) const {
@@ -170,14 +169,8 @@ struct QuantizedReader {
   }
 
  private:
-  /// `scale` in the first `left` lanes, that of the next block in the others.
-  vf straddling(float scale, int64_t left, int64_t first) const {
-    const float next = scales.at(first + kWidth - 1);
-    vf both;
-    for (int i = 0; i < LN_WIDTH; ++i) both[i] = i < left ? scale : next;
-    return both;
-  }
-  vf part(int64_t first, int64_t count) const {
+  /// One by one, wherever they lie; not inlined, as it is long and rare.
+  __attribute__((noinline)) vf part(int64_t first, int64_t count) const {
     vf x = {};
     for (int64_t i = 0; i < count; ++i) {
       x[i] = (Type == LN_NF4 ? kNf4Values : kFp4Values)[code_of(codes, first + i)] * scales.at(first + i);
