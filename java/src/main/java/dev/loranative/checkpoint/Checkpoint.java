@@ -189,6 +189,11 @@ public final class Checkpoint implements AutoCloseable {
         return files;
     }
 
+    /** As {@link SafetensorsFile#release}. */
+    public void release(String name) {
+        owner(name).release(name);
+    }
+
     /** Bytes of all tensors together. */
     public long totalBytes() {
         return files.stream()

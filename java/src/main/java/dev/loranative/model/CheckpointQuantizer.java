@@ -92,6 +92,7 @@ final class CheckpointQuantizer {
         try {
             QuantizedWeight weight = quantizer.quantize(source, bytes -> borrow(bytes, loans));
             SpooledWeight waiting = SpooledWeight.of(entry.name(), weight, device, spool);
+            checkpoint.release(entry.name());
             quantized++;
             listener.quantized(quantized, plan.count());
             return waiting;

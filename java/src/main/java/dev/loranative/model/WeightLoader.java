@@ -60,6 +60,7 @@ final class WeightLoader {
         TensorEntry entry = checkpoint.entry(name);
         Quantizer.Source source = new Quantizer.Source(name, checkpoint.data(name), dtype(entry.type()), entry.shape());
         Tensor weight = quantizer.quantize(source, device::allocate).tensor(device);
+        checkpoint.release(name);
         quantized++;
         listener.quantized(quantized, plan.count());
         return weight;

@@ -76,7 +76,11 @@ final class QuantStateJson {
         List<Long> sizes = new ArrayList<>();
         for (JsonNode size : shape) {
             // Far above any weight; the product of two stays far below what overflows.
-            if (!size.isIntegralNumber() || size.longValue() < 1 || size.longValue() > 1L << 30 || sizes.size() > 1) {
+            if (!size.isIntegralNumber()
+                    || !size.canConvertToLong()
+                    || size.longValue() < 1
+                    || size.longValue() > 1L << 30
+                    || sizes.size() > 1) {
                 throw broken(tensor, "has the shape " + shape + ", expected [out, in]");
             }
             sizes.add(size.longValue());
@@ -105,10 +109,10 @@ final class QuantStateJson {
             throw broken(tensor, "has the nested_dtype " + root.get("nested_dtype") + ", expected \"float32\"");
         }
         JsonNode offset = node("nested_offset");
-        if (!offset.isNumber() || !Float.isFinite(offset.floatValue())) {
+        if (!offset.isNumber() || !Float.isFinite((float) offset.doubleValue())) {
             throw broken(tensor, "has the nested_offset " + offset + ", expected a finite number");
         }
-        return Optional.of(new QuantState.Nested((int) blockSize, offset.floatValue()));
+        return Optional.of(new QuantState.Nested((int) blockSize, (float) offset.doubleValue()));
     }
 
     private JsonNode node(String key) {

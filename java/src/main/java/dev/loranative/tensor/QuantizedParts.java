@@ -46,7 +46,7 @@ public record QuantizedParts(
      * @param type NF4 or FP4
      */
     public Tensor weight(Device device, DType type, long... shape) {
-        Tensor weight = Tensor.allocate(device, type, shape);
+        Tensor weight = new Tensor(device.allocate(DESCRIPTOR_BYTES), 0, type, shape);
         long elements = weight.size();
         Shapes.expect("codes", codes, DType.U8, (elements + 1) / 2);
         Shapes.expect("absmax", absmax, absmax.dtype(), (elements + block - 1) / block);

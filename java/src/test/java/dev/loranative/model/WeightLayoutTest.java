@@ -222,9 +222,17 @@ class WeightLayoutTest {
     }
 
     @Test
-    void refusesQuantisedWeights() {
+    void refusesOtherQuantisedFormats() {
+        put("model.layers.1.mlp.up_proj.qweight", ElementType.I32, List.of(4L, 40L));
+        refused("holds weights in a quantised format that cannot be read (model.layers.1.mlp.up_proj.qweight)");
+        tensors.remove("model.layers.1.mlp.up_proj.qweight");
+        put("model.layers.1.mlp.up_proj.SCB", ElementType.F32, List.of(40L));
+        refused("holds weights in a quantised format that cannot be read (model.layers.1.mlp.up_proj.SCB)");
+    }
+
+    @Test
+    void refusesPackedWeightsOfWhichNothingIsSaid() {
         put("model.layers.1.mlp.up_proj.weight", ElementType.U8, List.of(640L, 1L));
-        put("model.layers.1.mlp.up_proj.weight.absmax", ElementType.F32, List.of(20L));
-        refused("holds quantised weights (model.layers.1.mlp.up_proj.weight.absmax)");
+        refused("type that cannot be trained on: model.layers.1.mlp.up_proj.weight is U8");
     }
 }
