@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
@@ -64,7 +65,7 @@ public final class AdapterCombination {
         }
         Adapter first = adapters.getFirst().adapter();
         AdapterConfig config = new AdapterConfig(
-                config(first.config().lora(), rank), first.config().baseModel(), List.of());
+                config(first.config().lora(), rank), first.config().baseModel(), Optional.empty(), List.of());
         return new Adapter(config, AdapterTensors.of(modules), List.of());
     }
 
