@@ -97,7 +97,7 @@ final class ExportCommand extends EngineCommand {
             return values.get(TrainKeys.MODEL);
         }
         Path adapter = options.folders().values().iterator().next();
-        Optional<String> base = AdapterConfig.read(adapter).baseModel();
+        Optional<String> base = AdapterConfig.baseModelOf(adapter);
         return base.stream()
                 .flatMap(name -> Stream.of(Path.of(name), adapter.resolve(name)))
                 .filter(folder -> Files.exists(folder.resolve("config.json")))
