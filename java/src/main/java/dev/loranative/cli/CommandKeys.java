@@ -75,6 +75,13 @@ final class CommandKeys {
     static final Key<List<Path>> VERIFY_DATA =
             required(COMPARISON, "verify_data", Lists.paths(), "on the first samples of these files instead");
 
+    static final Key<String> LIST = Key.of(
+            "Result",
+            "list",
+            Scalars.choice(KindNames.lists().toArray(String[]::new)),
+            null,
+            "print only the ends of names of one kind, one a line");
+
     static final Key<List<Path>> EVALUATED = required(
                     MODEL_GROUP, "dataset", Lists.paths(), "what to evaluate on: a file or several")
             .alias("data");

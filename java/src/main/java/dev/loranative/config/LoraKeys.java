@@ -75,7 +75,13 @@ public final class LoraKeys {
             "init_lora_weights",
             InitLoraWeights.TYPE,
             InitLoraWeights.KAIMING,
-            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random");
+            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random; orthogonal: both random, B·A zero;"
+                    + " olora, pissa: from the weights; loftq: what quantising lost; eva: from the data");
+    public static final Key<EvaSettings> EVA_CONFIG = Key.of(
+            GROUP, "eva_config", EvaSettings.TYPE, null, "init_lora_weights eva: how ranks are found and shared out");
+    public static final Key<LoftqSettings> LOFTQ_CONFIG = Key.of(
+                    GROUP, "loftq_config", LoftqSettings.TYPE, LoftqSettings.DEFAULT, "init_lora_weights loftq")
+            .orNull();
     public static final Key<String> TASK_TYPE = Key.of(
                     GROUP,
                     "task_type",
@@ -162,6 +168,8 @@ public final class LoraKeys {
                 TARGET_PARAMETERS,
                 USE_RSLORA,
                 INIT_LORA_WEIGHTS,
+                EVA_CONFIG,
+                LOFTQ_CONFIG,
                 TASK_TYPE,
                 BIAS,
                 USE_DORA,

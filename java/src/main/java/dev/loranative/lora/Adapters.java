@@ -1,6 +1,6 @@
 package dev.loranative.lora;
 
-import dev.loranative.config.InitLoraWeights;
+import dev.loranative.config.LoraConfig;
 import dev.loranative.device.Device;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LoadedModel;
@@ -31,20 +31,13 @@ public final class Adapters {
      * @param groups the optimizer's group of a tensor by its name
      */
     public static Adapters create(
-            LoadedModel model,
-            Targets targets,
-            InitLoraWeights init,
-            long seed,
-            Function<String, ParameterGroup> groups) {
-        AdapterInit values = new AdapterInit(init, seed);
+            LoadedModel model, Targets targets, AdapterStart start, Function<String, ParameterGroup> groups) {
+        AdapterInit init = new AdapterInit(start, model);
         Map<ParameterGroup, Long> sizes = ParameterNames.sizes(targets, groups);
         Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), groups, sizes, true));
         double dropout = 0;
         for (Target target : targets.list()) {
-            LinearModule module = target.module();
-            int number = model.number(module);
-            adapters.lora.add(
-                    target, values.a(number, target.r(), module.in()), values.b(number, target.r(), module.out()));
+            adapters.lora.add(target, init.of(target));
             dropout = target.dropout();
         }
         adapters.lora.attach(model, dropout);
@@ -82,6 +75,30 @@ public final class Adapters {
         Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), groups, sizes, trainable));
         adapter.modules().forEach(adapters.lora::add);
         adapters.lora.attach(model, dropout);
+        return adapters;
+    }
+
+    /**
+     * Goes on with what {@link #create} made where the first values were taken out of the base.
+     *
+     * @param adapter as it was written: both in one
+     * @param lora as it was at the start
+     */
+    public static Adapters resume(
+            LoadedModel model, Adapter adapter, LoraConfig lora, Function<String, ParameterGroup> groups) {
+        double factor = lora.scaleOfAlpha();
+        List<AdapterModule> trained = adapter.modules().stream()
+                .map(both -> SubtractedStart.trained(both, factor))
+                .toList();
+        AdapterTensors tensors = new AdapterTensors(
+                trained, adapter.tensors().full(), adapter.tensors().tokens());
+        Map<ParameterGroup, Long> sizes = ParameterNames.sizes(tensors, groups);
+        Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), groups, sizes, true));
+        for (int i = 0; i < trained.size(); i++) {
+            adapters.lora.add(
+                    trained.get(i), SubtractedStart.of(adapter.modules().get(i), factor));
+        }
+        adapters.lora.attach(model, lora.loraDropout());
         return adapters;
     }
 

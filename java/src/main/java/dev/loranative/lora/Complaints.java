@@ -5,6 +5,7 @@ import dev.loranative.config.ModuleNames;
 import dev.loranative.config.Nearest;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.LinearModule;
+import dev.loranative.model.LinearModule.Kind;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -28,9 +29,24 @@ final class Complaints {
         if (rule instanceof NameRule.Expression) {
             return UserException.badInput(problem + " of this model", expressionHint(text));
         }
+        boolean router = text.equals("router") || text.equals("gate") || text.endsWith(".gate");
+        if (router && modules.stream().noneMatch(module -> module.kind() == Kind.ROUTER)) {
+            return UserException.badInput(
+                    problem + ": the model has no routers",
+                    "routers are in mixtures of experts; gate_proj is a projection of the MLP; `inspect` lists all");
+        }
         if (rule instanceof NameRule.Group) {
             return UserException.badInput(
                     problem + ": the model has none of that kind", "`inspect` lists the modules by kind");
+        }
+        if (text.endsWith("gate_up_proj")) {
+            return UserException.badInput(
+                    problem + ": gate_up_proj is what transformers makes of gate_proj and up_proj in memory",
+                    "name the projections as in the checkpoint: [gate_proj, up_proj]");
+        }
+        if (text.endsWith("norm")) {
+            return UserException.badInput(
+                    problem + ": a norm has no low rank", "train norms in full: modules_to_save: [" + text + "]");
         }
         if (text.equalsIgnoreCase(ModuleNames.ALL_LINEAR)) {
             return UserException.badInput(

@@ -70,6 +70,11 @@ final class LayerFilter {
         return new LayerFilter(List.of(), List.of());
     }
 
+    /** From 0; none for every layer. */
+    List<Integer> numbers() {
+        return layers;
+    }
+
     boolean accepts(String name) {
         if (layers.isEmpty()) {
             return true;

@@ -44,6 +44,20 @@ sealed interface NameRule {
         }
     }
 
+    /** A name of {@code target_parameters}: that of a weight, or its end behind a dot. PEFT does not filter it by layer. */
+    record Weight(String text) implements NameRule {
+        @Override
+        public Match match(LinearModule module, LayerFilter layers) {
+            for (String name : names(module)) {
+                String weight = name + ".weight";
+                if (weight.equals(text) || weight.endsWith("." + text)) {
+                    return layers.accepts(name) ? Match.YES : Match.OTHER_LAYER;
+                }
+            }
+            return Match.NO;
+        }
+    }
+
     /** An expression for the whole name. */
     record Expression(String text, PythonRegex regex) implements NameRule {
         @Override

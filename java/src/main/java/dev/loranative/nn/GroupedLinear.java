@@ -15,6 +15,9 @@ public final class GroupedLinear {
     private Products.GroupedLora lora;
     private AdapterDropout dropout;
 
+    /** A part of the base beside its weights, or null. */
+    private FrozenExpertUpdates baseUpdates;
+
     /** dropout(x) . a^T of the last forward pass, [rows, maxRank]. */
     private Tensor u;
 
@@ -25,6 +28,11 @@ public final class GroupedLinear {
     public void adapt(Products.GroupedLora adapters, AdapterDropout adapterDropout) {
         this.lora = adapters;
         this.dropout = adapterDropout;
+    }
+
+    /** Makes low-rank updates a part of the base, which the adapters stand beside. */
+    public void addToBase(FrozenExpertUpdates updates) {
+        this.baseUpdates = updates;
     }
 
     public long in() {
@@ -59,6 +67,9 @@ public final class GroupedLinear {
         u = slab.floats(x.dimension(0), lora.maxRank());
         long temporary = slab.mark();
         products.groupedLinearForward(x, dropout.apply(pass, x), offsets, weights, lora, u, y);
+        if (baseUpdates != null) {
+            baseUpdates.addForward(pass, x, offsets, y);
+        }
         slab.release(pass.saving() ? temporary : start);
     }
 
@@ -80,6 +91,9 @@ public final class GroupedLinear {
         products.groupedLinearBackward(dy, x, loraX, offsets, weights, lora, u, v, dx, dLoraX, accumulate);
         if (dLoraX != null) {
             dropout.backward(pass, dLoraX, dx);
+        }
+        if (baseUpdates != null && dx != null) {
+            baseUpdates.addBackward(pass, dy, offsets, dx);
         }
         slab.release(start);
     }

@@ -1,5 +1,6 @@
 package dev.loranative.train;
 
+import dev.loranative.config.EvaSettings;
 import dev.loranative.config.InitLoraWeights;
 import dev.loranative.config.Key;
 import dev.loranative.config.LoraConfig;
@@ -19,7 +20,9 @@ import dev.loranative.device.Devices;
 import dev.loranative.errors.UserException;
 import dev.loranative.lora.Adapter;
 import dev.loranative.lora.AdapterFiles;
+import dev.loranative.lora.AdapterStart;
 import dev.loranative.lora.Adapters;
+import dev.loranative.lora.EvaSearch;
 import dev.loranative.lora.TargetMatcher;
 import dev.loranative.lora.Targets;
 import dev.loranative.model.LoadedModel;
@@ -63,7 +66,8 @@ final class TrainPreparation {
             output.requireFree();
         }
         try (Opened opened = new Opened(
-                ModelFiles.open(config.model().path()), config.model().path())) {
+                ModelFiles.open(config.model().path(), config.model().quantization()),
+                config.model().path())) {
             TrainSetup setup = prepare(opened, resumed);
             opened.keep();
             return setup;
@@ -93,8 +97,10 @@ final class TrainPreparation {
 
         Device device = opened.open(config);
         Ops ops = new Ops(device);
-        LoadedModel model = files.load(device);
-        Adapters adapters = planned.attach().apply(model);
+        requireRoomForWeights(files);
+        LoadedModel model = files.load(ops, listener::quantizing);
+        Attached attached = planned.attach().apply(new Loaded(ops, model, data));
+        Adapters adapters = attached.adapters();
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
         Optional<SampleText> sample =
@@ -116,7 +122,7 @@ final class TrainPreparation {
         describe(files, model, adapters, data, totalSteps, plan);
         return new TrainSetup(
                 config,
-                planned.lora(),
+                attached.lora(),
                 device,
                 model,
                 opened.tokenizer,
@@ -136,6 +142,20 @@ final class TrainPreparation {
                 plan);
     }
 
+    /** Quantising a large model takes minutes: that there is no room for it is said before. */
+    private void requireRoomForWeights(ModelFiles files) {
+        if (files.quantizes()) {
+            new MemoryPlan(Map.of("weights", files.weightBytes()))
+                    .requireFits(
+                            config.machine().maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
+        }
+        String compute = config.model().quantization().computeDtype().orElse("float32");
+        if (files.isQuantized() && !compute.equals("float32")) {
+            listener.prepared(
+                    "note     bnb_4bit_compute_dtype is " + compute + "; arithmetic here is float32 all the same");
+        }
+    }
+
     private void requireRouters(ModelFiles files) {
         if (config.model().routerAuxLossCoef() > 0 && files.config().moe().isEmpty()) {
             throw UserException.badInput(
@@ -145,12 +165,14 @@ final class TrainPreparation {
         }
     }
 
-    /**
-     * What will be trained, found before weights are loaded.
-     *
-     * @param lora as the adapter file will say it
-     */
-    private record Planned(LoraConfig lora, Function<LoadedModel, Adapters> attach) {}
+    /** What adapters may be made from. */
+    private record Loaded(Ops ops, LoadedModel model, DataSet data) {}
+
+    /** @param lora as the adapter file will say it */
+    private record Attached(Adapters adapters, LoraConfig lora) {}
+
+    /** What will be trained, found before weights are loaded. */
+    private record Planned(Function<Loaded, Attached> attach) {}
 
     private Planned planAdapters(ModelFiles files, Optional<Path> resumed) {
         Optional<Path> source = resumed.or(run::initAdapter);
@@ -158,17 +180,46 @@ final class TrainPreparation {
             Adapter adapter = AdapterFiles.read(source.get(), files.tree());
             adapter.warnings().forEach(listener::warning);
             LoraConfig lora = adapter.config().lora();
-            requireSame(LoraKeys.R, config.lora().r(), lora.r(), source.get());
-            requireSame(LoraKeys.LORA_ALPHA, config.lora().loraAlpha(), lora.loraAlpha(), source.get());
-            requireSame(LoraKeys.USE_RSLORA, config.lora().useRslora(), lora.useRslora(), source.get());
-            requireSameTargets(files, adapter, source.get());
-            return new Planned(
-                    lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), groupRule()));
+            boolean started =
+                    resumed.isPresent() && config.lora().initLoraWeights().subtractsStart();
+            LoraConfig asked = started ? config.lora().doubled() : config.lora();
+            requireSame(LoraKeys.R, asked.r(), lora.r(), source.get());
+            requireSame(LoraKeys.LORA_ALPHA, asked.loraAlpha(), lora.loraAlpha(), source.get());
+            requireSame(LoraKeys.USE_RSLORA, asked.useRslora(), lora.useRslora(), source.get());
+            boolean sharedOut = resumed.isPresent() && config.lora().initLoraWeights() instanceof InitLoraWeights.Eva;
+            if (!sharedOut) {
+                requireSameTargets(files, adapter, source.get());
+            }
+            return new Planned(loaded -> new Attached(
+                    started
+                            ? Adapters.resume(loaded.model(), adapter, config.lora(), groupRule())
+                            : Adapters.load(
+                                    loaded.model(), adapter, config.lora().loraDropout(), groupRule()),
+                    lora));
         }
         Targets targets = TargetMatcher.match(config.lora(), files.tree());
         targets.warnings().forEach(listener::warning);
-        InitLoraWeights init = config.lora().initLoraWeights();
-        return new Planned(config.lora(), model -> Adapters.create(model, targets, init, run.seed(), groupRule()));
+        if (config.lora().initLoraWeights() instanceof InitLoraWeights.Eva eva) {
+            return new Planned(loaded -> afterLook(loaded, targets, eva.settings()));
+        }
+        boolean subtracts = config.lora().initLoraWeights().subtractsStart();
+        return new Planned(loaded -> new Attached(
+                Adapters.create(loaded.model(), targets, new AdapterStart(config.lora(), run.seed()), groupRule()),
+                subtracts ? config.lora().doubled() : config.lora()));
+    }
+
+    /** EVA looks at the data before there are adapters. */
+    private Attached afterLook(Loaded loaded, Targets targets, EvaSettings settings) {
+        EvaSearch.Found found;
+        try (EvaBatches batches = new EvaBatches(
+                loaded.ops(), loaded.model(), loaded.data().samples(), run.batchSize(), settings.useLabelMask())) {
+            found = EvaSearch.search(loaded.model(), targets, config.lora(), batches, run.seed());
+        }
+        found.targets().warnings().stream()
+                .filter(warning -> !targets.warnings().contains(warning))
+                .forEach(listener::warning);
+        AdapterStart start = new AdapterStart(config.lora(), run.seed(), found.directions());
+        return new Attached(Adapters.create(loaded.model(), found.targets(), start, groupRule()), found.lora());
     }
 
     private GroupRule groupRule() {

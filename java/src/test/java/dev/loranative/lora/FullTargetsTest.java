@@ -108,6 +108,13 @@ class FullTargetsTest {
         assertThat(match(moe, "--target-modules", "all-linear", "--modules-to-save", "gate")
                         .warnings())
                 .isEmpty();
+        assertRefused(
+                moe,
+                "modules_to_save [gate] leaves nothing of target_modules [gate]",
+                "--target-modules",
+                "gate",
+                "--modules-to-save",
+                "gate");
     }
 
     @Test

@@ -189,6 +189,97 @@ class TargetMatcherTest {
     }
 
     @Test
+    void whatNamesMoreThanItSeemsToIsAWarning() {
+        assertWarning(
+                TestTrees.qwen2Moe(2),
+                "'gate_proj' names 8 projections of routed experts and 2 of shared experts",
+                "shared_expert.gate_proj",
+                "--target-modules",
+                "gate_proj");
+        assertWarning(
+                TestTrees.qwen3MoeWithDenseLayer(3),
+                "'up_proj' names 8 projections of experts and 1 of plain MLPs (layer 0)",
+                "mlp.up_proj",
+                "--target-modules",
+                "up_proj");
+        assertWarning(moe, "also names model.embed_tokens, lm_head", "exclude_modules", "--target-modules", ".*");
+        assertWarning(moe, "'2.up_proj' names expert 2 of layers 0, 1, 2", "mlp", "--target-modules", "2.up_proj");
+        assertThat(match(TestTrees.qwen2Moe(2), "--target-modules", "shared_expert.gate_proj,experts")
+                        .warnings())
+                .isEmpty();
+        assertThat(match(TestTrees.qwen3MoeWithDenseLayer(3), "--target-modules", "mlp,experts,gate")
+                        .warnings())
+                .isEmpty();
+    }
+
+    @Test
+    void whatNamesLessThanItSeemsToIsAWarning() {
+        assertWarning(
+                TestTrees.qwen3MoeWithDenseLayer(3),
+                "'mlp.up_proj' names no experts, which layers 1, 2 have",
+                "add experts",
+                "--target-modules",
+                "mlp.up_proj");
+        assertWarning(TestTrees.qwen2Moe(1), "'mlp' names no experts", "add experts", "--target-modules", "mlp");
+        assertWarning(
+                TestTrees.qwen3MoeWithDenseLayer(3),
+                "'gate' names nothing in layer 0",
+                "",
+                "--target-modules",
+                "gate",
+                "--layers-to-transform",
+                "0,1");
+        assertWarning(
+                moe,
+                "target_modules: 'gate' has no effect",
+                "exclude_modules leaves out",
+                "--target-modules",
+                "gate,q_proj",
+                "--exclude-modules",
+                "router");
+    }
+
+    @Test
+    void theRoutersOfTheLastLayers() {
+        assertThat(names(moe, "--target-modules", "router", "--layers-to-transform", "last:2"))
+                .containsExactly("model.layers.1.mlp.gate", "model.layers.2.mlp.gate");
+        assertThat(names(moe, "--target-modules", "router", "--layers-to-transform", "-1"))
+                .containsExactly("model.layers.2.mlp.gate");
+        assertRefused(moe, "no layer -4", "-1", "--target-modules", "router", "--layers-to-transform", "last:4");
+    }
+
+    /** PEFT applies neither to parameters, and so to no router and no expert. */
+    @Test
+    void layersAndExclusionsHoldForWeightsToo() {
+        assertThat(names(moe, "--target-parameters", "mlp.gate.weight", "--layers-to-transform", "1"))
+                .containsExactly("model.layers.1.mlp.gate");
+        assertThat(names(moe, "--target-parameters", "mlp.gate.weight", "--exclude-modules", "layers.0.mlp.gate"))
+                .containsExactly("model.layers.1.mlp.gate", "model.layers.2.mlp.gate");
+        assertThat(names(moe, "--target-modules", ".*\\.mlp\\.gate", "--exclude-modules", ".*layers\\.[01]\\..*"))
+                .containsExactly("model.layers.2.mlp.gate");
+        assertRefused(
+                TestTrees.qwen3MoeWithDenseLayer(2),
+                "target_parameters: 'mlp.gate.weight' names modules of other layers",
+                "change the layers",
+                "--target-parameters",
+                "mlp.gate.weight",
+                "--layers-to-transform",
+                "0");
+    }
+
+    @Test
+    void whatCannotBeMeantIsExplained() {
+        assertRefused(TestTrees.llama(2), "no routers", "gate_proj is a projection", "--target-modules", "gate");
+        assertRefused(TestTrees.llama(2), "no routers", "mixtures of experts", "--target-modules", "q_proj,router");
+        assertRefused(moe, "gate_up_proj is what", "[gate_proj, up_proj]", "--target-modules", "gate_up_proj");
+        assertRefused(moe, "has no low rank", "modules_to_save: [norm]", "--target-modules", "norm");
+    }
+
+    private static void assertWarning(ModuleTree tree, String problem, String more, String... flags) {
+        assertThat(match(tree, flags).warnings()).singleElement().asString().contains(problem, more);
+    }
+
+    @Test
     void anExclusionWithoutEffectIsAWarning() {
         assertThat(match(moe, "--target-modules", "q_proj", "--exclude-modules", "k_prj")
                         .warnings())

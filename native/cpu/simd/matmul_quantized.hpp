@@ -1,0 +1,214 @@
+// Products with 4-bit weights: dequantisation in the packers and in the kernels of few rows. These overload the
+// functions of the same names for the formats that are read element by element, and take over where lines are
+// multiples of kWidth, so that codes start at a byte and a register never straddles two blocks.
+#pragma once
+
+#include "matmul_pack.hpp"
+#include "matmul_rows.hpp"
+
+namespace ln::cpu::LN_TIER {
+
+// As kDirectGroup and kDotColumns; the tables of scaled values take registers too: one, two, or four in NEON. A look-up
+// costs more than a load, so more rows share it. kQuantizedLines is the number of lines that add to c at a time.
+#if LN_WIDTH == 16
+constexpr int kQuantizedGroup = 8, kQuantizedColumns = 4, kQuantizedTotals = 16, kQuantizedLines = 8;
+#elif defined(__aarch64__)
+constexpr int kQuantizedGroup = 4, kQuantizedColumns = 2, kQuantizedTotals = 8, kQuantizedLines = 4;
+#else
+constexpr int kQuantizedGroup = 4, kQuantizedColumns = 2, kQuantizedTotals = 4, kQuantizedLines = 4;
+#endif
+
+// A task's columns of a line are one or two cache lines, far from those of the next line.
+constexpr int64_t kPrefetchLines = 16;
+
+/// Elements of a line that share a block wherever they start at a multiple of it: a power of two.
+template <int Type>
+LN_INLINE int64_t run_length(const QuantizedReader<Type>& source) {
+  const int64_t block = (int64_t)1 << source.scales.shift, line = source.ld & -source.ld;
+  return block < line ? block : line;
+}
+
+// ---- panels ---------------------------------------------------------------------------------------------------------
+
+/// Codes are transposed, not values: kWidth lines of words of eight codes become words that hold one line per lane, and
+/// each shift of such a word is a step of k, ready to be stored after a look-up. Lines that are missing repeat the
+/// last.
+template <int Type>
+LN_INLINE void pack_words(const QuantizedReader<Type>& source, int64_t line, int64_t lines, int64_t at, int64_t words,
+                          float* panel, int64_t stride) {
+  const Table table = table_of<Type>();
+  const int64_t run = run_length(source);
+  int64_t start[LN_WIDTH];
+  for (int i = 0; i < LN_WIDTH; ++i) start[i] = (line + (i < lines ? i : lines - 1)) * source.ld + at;
+  vf scale = {};
+  for (int64_t first = 0; first < words; first += kWidth) {
+    const int64_t count = words - first < kWidth ? words - first : kWidth;
+    vf word[LN_WIDTH];
+#pragma GCC unroll 16
+    for (int i = 0; i < LN_WIDTH; ++i) {
+      word[i] = load_some((const float*)(source.codes + (start[i] + 8 * first) / 2), count);
+    }
+    transpose(word);
+    for (int64_t w = 0; w < count; ++w) {
+      const int64_t k = 8 * (first + w);
+      if (k == 0 || (at + k) % run == 0) {
+        for (int i = 0; i < LN_WIDTH; ++i) scale[i] = source.scales.at(start[i] + k);
+      }
+      const vu codes = (vu)word[w];
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) store(panel + (k + i) * stride, table.look_up(codes >> kCodeShifts[i]) * scale);
+    }
+  }
+}
+
+template <int Type>
+void pack_b_from(const QuantizedReader<Type>& b, bool transposed, int64_t k, int64_t count, int64_t column,
+                 int64_t columns, float* panels, int64_t panel_step) {
+  const auto target = [&](int64_t j) { return panels + j / kTileColumns * panel_step + j % kTileColumns; };
+  if (transposed) {
+    const int64_t words = b.ld % 8 == 0 && k % 8 == 0 ? count / 8 : 0;
+    for (int64_t j = 0; j < columns; j += kWidth) {
+      const int64_t lines = columns - j < kWidth ? columns - j : kWidth;
+      pack_words(b, column + j, lines, k, words, target(j), kTileColumns);
+      pack_lines(b, column + j, lines, k + 8 * words, count - 8 * words, broadcast(1.0f),
+                 target(j) + 8 * words * kTileColumns, kTileColumns);
+    }
+    return;
+  }
+  const Table values = table_of<Type>();
+  for (int64_t p = 0; p < count; ++p) {
+    int64_t j = 0;
+    if (b.aligned()) {
+      Table table = values;
+      b.prefetch(k + p + kPrefetchLines, column);
+      for (; j + kWidth <= columns; j += kWidth) {
+        const int64_t at = (k + p) * b.ld + column + j;
+        if (j == 0 || b.scales.starts(at)) table = values.scaled(b.scales.at(at));
+        store(target(j) + p * kTileColumns, table.look_up(codes_at(b.codes + at / 2)));
+      }
+    }
+    for (; j < columns; j += kWidth) store(target(j) + p * kTileColumns, b.read_some(k + p, column + j, columns - j));
+  }
+}
+
+// ---- few rows -------------------------------------------------------------------------------------------------------
+
+/// As dots: k is a multiple of kWidth. A run of a line shares a scale, so the table takes it.
+template <int R, int C, int Type>
+LN_INLINE void quantized_dots(const float* a, int64_t lda, const QuantizedReader<Type>& b, int64_t column, int64_t k,
+                              float scale, float* c, int64_t ldc) {
+  const Table values = table_of<Type>();
+  const int64_t run = run_length(b);
+  vf total[R][C] = {};
+  for (int64_t first = 0; first < k; first += run) {
+    Table table[C];
+    const uint8_t* codes[C];
+#pragma GCC unroll 4
+    for (int j = 0; j < C; ++j) {
+      const int64_t at = (column + j) * b.ld + first;
+      table[j] = values.scaled(b.scales.at(at));
+      codes[j] = b.codes + at / 2;
+    }
+    const int64_t count = k - first < run ? k - first : run;
+    for (int64_t p = 0; p < count; p += kWidth) {
+      vf y[C];
+#pragma GCC unroll 4
+      for (int j = 0; j < C; ++j) y[j] = table[j].look_up(codes_at(codes[j] + p / 2));
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) {
+        const vf x = load(a + i * lda + first + p);
+#pragma GCC unroll 4
+        for (int j = 0; j < C; ++j) total[i][j] = fma(x, y[j], total[i][j]);
+      }
+    }
+  }
+  for (int i = 0; i < R; ++i) {
+    for (int j = 0; j < C; ++j) c[i * ldc + j] += scale * sum(total[i][j]);
+  }
+}
+
+template <int R, int Type>
+void dot_rows(const float* a, int64_t lda, const QuantizedReader<Type>& b, int64_t first, int64_t last, int64_t k,
+              float scale, float* c, int64_t ldc) {
+  int64_t j = first;
+  if (!b.aligned()) {
+    for (; j < last; ++j) dots<R, 1>(a, lda, b, j, k, scale, c + j, ldc);
+    return;
+  }
+  constexpr int C = kQuantizedTotals / R < kQuantizedColumns ? kQuantizedTotals / R : kQuantizedColumns;
+  for (; j + C <= last; j += C) quantized_dots<R, C>(a, lda, b, j, k, scale, c + j, ldc);
+  for (; j < last; ++j) quantized_dots<R, 1>(a, lda, b, j, k, scale, c + j, ldc);
+}
+
+/// As axpy_rows, for L lines of b: c[i, j] += sum_q x[i][q] * b[line + q, j] over whole registers of columns.
+template <int R, int L, int Type>
+LN_INLINE void quantized_axpy(const float (&x)[R][L], const QuantizedReader<Type>& b, int64_t line, int64_t first,
+                              int64_t last, float* c, int64_t ldc) {
+  const Table values = table_of<Type>();
+  const int64_t run = run_length(b);
+  for (int64_t start = first; start < last;) {
+    const int64_t end = (start / run + 1) * run < last ? (start / run + 1) * run : last;
+    Table table[L];
+    const uint8_t* codes[L];
+#pragma GCC unroll 8
+    for (int q = 0; q < L; ++q) {
+      const int64_t at = (line + q) * b.ld + start;
+      table[q] = values.scaled(b.scales.at(at));
+      codes[q] = b.codes + at / 2;
+    }
+    for (int64_t j = start; j < end; j += kWidth) {
+      vf y[L];
+#pragma GCC unroll 8
+      for (int q = 0; q < L; ++q) y[q] = table[q].look_up(codes_at(codes[q] + (j - start) / 2));
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) {
+        vf total = load(c + i * ldc + j);
+#pragma GCC unroll 8
+        for (int q = 0; q < L; ++q) total = fma(broadcast(x[i][q]), y[q], total);
+        store(c + i * ldc + j, total);
+      }
+    }
+    start = end;
+  }
+}
+
+template <int R, int L, int Type>
+LN_INLINE int64_t axpy_lines(const float* a, int64_t row_step, int64_t k_step, const QuantizedReader<Type>& b,
+                             int64_t line, int64_t first_k, int64_t last_k, int64_t first, int64_t last, float scale,
+                             float* c, int64_t ldc) {
+  for (; line + L <= last_k; line += L) {
+    float x[R][L];
+    for (int i = 0; i < R; ++i) {
+      for (int q = 0; q < L; ++q) x[i][q] = scale * a[i * row_step + (line - first_k + q) * k_step];
+    }
+    quantized_axpy<R, L>(x, b, line, first, last, c, ldc);
+  }
+  return line;
+}
+
+template <int R, int Type>
+void axpy_rows(const float* a, int64_t row_step, int64_t k_step, const QuantizedReader<Type>& b, int64_t first_k,
+               int64_t last_k, int64_t first, int64_t last, float scale, float* c, int64_t ldc) {
+  if (!b.aligned()) {
+    return axpy_rows<R, QuantizedReader<Type>>(a, row_step, k_step, b, first_k, last_k, first, last, scale, c, ldc);
+  }
+  const int64_t line =
+      axpy_lines<R, kQuantizedLines>(a, row_step, k_step, b, first_k, first_k, last_k, first, last, scale, c, ldc);
+  axpy_lines<R, 1>(a, row_step, k_step, b, line, first_k, last_k, first, last, scale, c, ldc);
+}
+
+/// Rows of a that share one reading of b.
+template <typename Source>
+constexpr int group_of() {
+  return kDirectGroup;
+}
+template <>
+constexpr int group_of<QuantizedReader<LN_NF4>>() {
+  return kQuantizedGroup;
+}
+template <>
+constexpr int group_of<QuantizedReader<LN_FP4>>() {
+  return kQuantizedGroup;
+}
+
+}  // namespace ln::cpu::LN_TIER
