@@ -158,6 +158,23 @@ public final class Checkpoint implements AutoCloseable {
         return owner(name).data(name);
     }
 
+    /**
+     * Lets the system take the memory of a part of a tensor that has been read and is not needed soon; reading it again
+     * is slower, nothing else.
+     *
+     * @param data a slice of what {@link #data} gave
+     */
+    public static void release(MemorySegment data) {
+        if (data.isMapped()) {
+            data.unload();
+        }
+    }
+
+    /** As {@link SafetensorsFile#release}. */
+    public void release(String name) {
+        owner(name).release(name);
+    }
+
     /** Bytes of all tensors together. */
     public long totalBytes() {
         return files.stream()

@@ -16,6 +16,17 @@ final class CommandKeys {
 
     static final Key<Path> ADAPTER = required(MODEL_GROUP, "adapter", Scalars.path(), "folder of a PEFT adapter");
 
+    static final Key<Path> OUTPUT = required(
+                    MODEL_GROUP, "output_dir", Scalars.path(), "folder to write, which must not be there yet")
+            .alias("output");
+
+    static final Key<Long> MAX_SHARD_SIZE = Key.of(
+            MODEL_GROUP,
+            "max_shard_size",
+            Scalars.bytes(),
+            null,
+            "largest file of weights, for example 5GB; by default divided as the input");
+
     static final Key<List<Path>> EVALUATED = required(
                     MODEL_GROUP, "dataset", Lists.paths(), "what to evaluate on: a file or several")
             .alias("data");

@@ -34,6 +34,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             EvalCommand.class,
             GenerateCommand.class,
             InspectCommand.class,
+            QuantizeCommand.class,
             DoctorCommand.class
         })
 public final class Main {

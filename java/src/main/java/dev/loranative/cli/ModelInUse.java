@@ -2,6 +2,8 @@ package dev.loranative.cli;
 
 import dev.loranative.config.ConfigValues;
 import dev.loranative.config.MachineOptions;
+import dev.loranative.config.QuantizationKeys;
+import dev.loranative.config.QuantizationOptions;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.config.TrainKeys;
 import dev.loranative.data.LazyTokenizer;
@@ -22,6 +24,7 @@ import java.util.Optional;
 /** A model with or without an adapter, for commands that do not train: first read and checked, then loaded. */
 final class ModelInUse implements AutoCloseable {
 
+    private final Console console;
     private final MachineOptions machine;
     private final ModelFiles files;
     private final LazyTokenizer tokenizer;
@@ -29,7 +32,9 @@ final class ModelInUse implements AutoCloseable {
     private Device device;
     private LoadedModel model;
 
-    private ModelInUse(MachineOptions machine, Path folder, ModelFiles files, Optional<Adapter> adapter) {
+    private ModelInUse(
+            Console console, MachineOptions machine, Path folder, ModelFiles files, Optional<Adapter> adapter) {
+        this.console = console;
         this.machine = machine;
         this.files = files;
         this.tokenizer = new LazyTokenizer(folder);
@@ -40,12 +45,15 @@ final class ModelInUse implements AutoCloseable {
     static ModelInUse open(ConfigValues values, Console console) {
         TrainConfig.require(values, TrainKeys.MODEL, "--model DIR");
         Path folder = values.get(TrainKeys.MODEL);
-        ModelFiles files = ModelFiles.open(folder);
+        QuantizationOptions quantization = values.keys().contains(QuantizationKeys.LOAD_IN_4BIT)
+                ? QuantizationOptions.from(values)
+                : QuantizationOptions.NONE;
+        ModelFiles files = ModelFiles.open(folder, quantization);
         try {
             Optional<Adapter> adapter = Optional.ofNullable(values.get(CommandKeys.ADAPTER))
                     .map(path -> AdapterFiles.read(path, files.tree()));
             adapter.ifPresent(read -> read.warnings().forEach(console::warning));
-            return new ModelInUse(MachineOptions.from(values), folder, files, adapter);
+            return new ModelInUse(console, MachineOptions.from(values), folder, files, adapter);
         } catch (RuntimeException e) {
             files.close();
             throw e;
@@ -63,7 +71,13 @@ final class ModelInUse implements AutoCloseable {
     /** Puts the weights on the device, adapter attached. */
     LoadedModel load() {
         device = Devices.open(machine.device(), machine.threads());
-        model = files.load(device);
+        StatusLine status = new StatusLine(console, System::nanoTime);
+        try {
+            model = files.load(
+                    new Ops(device), (done, total) -> status.draw("quantising " + done + "/" + total + " weights"));
+        } finally {
+            status.clear();
+        }
         adapter.ifPresent(read -> Adapters.load(model, read, 0, false));
         return model;
     }

@@ -3,6 +3,7 @@ package dev.loranative.model;
 import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.device.Device;
 import dev.loranative.nn.LinearSlot;
+import dev.loranative.tensor.Tensor;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -17,25 +18,31 @@ public final class LoadedModel implements AutoCloseable {
     private final Device device;
     private final CausalLm lm;
     private final Checkpoint checkpoint;
-    private final Map<String, LinearSlot> slots;
-    private final Map<String, ExpertPlace> experts;
+    private final Parts parts;
     private final Map<String, Integer> numbers = new HashMap<>();
 
-    LoadedModel(
-            ModelConfig config,
-            ModuleTree tree,
-            Device device,
-            CausalLm lm,
-            Checkpoint checkpoint,
-            Map<String, LinearSlot> slots,
-            Map<String, ExpertPlace> experts) {
+    /**
+     * Parts by module name.
+     *
+     * @param weights of all linear modules and norms
+     * @param slots of linear modules that are no expert's
+     */
+    record Parts(Map<String, Tensor> weights, Map<String, LinearSlot> slots, Map<String, ExpertPlace> experts) {
+
+        Parts {
+            weights = Map.copyOf(weights);
+            slots = Map.copyOf(slots);
+            experts = Map.copyOf(experts);
+        }
+    }
+
+    LoadedModel(ModelConfig config, ModuleTree tree, Device device, CausalLm lm, Checkpoint checkpoint, Parts parts) {
         this.config = config;
         this.tree = tree;
         this.device = device;
         this.lm = lm;
         this.checkpoint = checkpoint;
-        this.slots = Map.copyOf(slots);
-        this.experts = Map.copyOf(experts);
+        this.parts = parts;
         for (LinearModule module : tree.modules()) {
             numbers.put(module.name(), numbers.size());
         }
@@ -62,14 +69,19 @@ public final class LoadedModel implements AutoCloseable {
         return numbers.get(module.name());
     }
 
+    /** The frozen weight of a module, an expert's too. */
+    public WeightRows weight(LinearModule module) {
+        return new WeightRows(require(parts.weights().get(module.name()), module));
+    }
+
     /** Where a module that is no expert's sits. */
     public LinearSlot slot(LinearModule module) {
-        return require(slots.get(module.name()), module);
+        return require(parts.slots().get(module.name()), module);
     }
 
     /** Where an expert's module sits. */
     public ExpertPlace expert(LinearModule module) {
-        return require(experts.get(module.name()), module);
+        return require(parts.experts().get(module.name()), module);
     }
 
     private static <T> T require(T part, LinearModule module) {

@@ -62,7 +62,8 @@ final class TrainPreparation {
             output.requireFree();
         }
         try (Opened opened = new Opened(
-                ModelFiles.open(config.model().path()), config.model().path())) {
+                ModelFiles.open(config.model().path(), config.model().quantization()),
+                config.model().path())) {
             TrainSetup setup = prepare(opened, resumed);
             opened.keep();
             return setup;
@@ -92,7 +93,8 @@ final class TrainPreparation {
 
         Device device = opened.open(config);
         Ops ops = new Ops(device);
-        LoadedModel model = files.load(device);
+        requireRoomForWeights(files);
+        LoadedModel model = files.load(ops, listener::quantizing);
         Adapters adapters = planned.attach().apply(model);
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
@@ -133,6 +135,20 @@ final class TrainPreparation {
                 data.report(),
                 files.parameters(),
                 plan);
+    }
+
+    /** Quantising a large model takes minutes: that there is no room for it is said before. */
+    private void requireRoomForWeights(ModelFiles files) {
+        if (files.quantizes()) {
+            new MemoryPlan(Map.of("weights", files.weightBytes()))
+                    .requireFits(
+                            config.machine().maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
+        }
+        String compute = config.model().quantization().computeDtype().orElse("float32");
+        if (files.isQuantized() && !compute.equals("float32")) {
+            listener.prepared(
+                    "note     bnb_4bit_compute_dtype is " + compute + "; arithmetic here is float32 all the same");
+        }
     }
 
     private void requireRouters(ModelFiles files) {

@@ -188,7 +188,6 @@ class TrainConfigTest {
     @ParameterizedTest
     @ValueSource(
             strings = {
-                "load_in_4bit: true",
                 "packing: true",
                 "assistant_only_loss: true",
                 "optim: adafactor",

@@ -75,6 +75,7 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
                     .get("router_aux_loss_coef")
                     .toString());
         }
+        flags.addAll(List.of("--load-in-4bit", run.get("load_in_4bit").toString()));
         flags.addAll(List.of(more));
         return TrainConfig.parse(Optional.empty(), flags);
     }
