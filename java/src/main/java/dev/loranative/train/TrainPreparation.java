@@ -1,6 +1,7 @@
 package dev.loranative.train;
 
 import dev.loranative.config.InitLoraWeights;
+import dev.loranative.config.Key;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
