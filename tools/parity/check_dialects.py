@@ -216,7 +216,8 @@ def cases_of(bench, options):
             return saved[0]
 
         yield Case(family, "read " + name, save)
-        for dialect in ("auto", "v5") if tiny_models.is_moe(family) else ("auto",):
+        experts = tiny_models.is_moe(family) and ("target_parameters" in settings or name in ("all-linear", "names"))
+        for dialect in ("auto", "v5") if experts else ("auto",):
             yield Case(family, f"rewritten {dialect} {name}", lambda d=dialect, saved=saved: bench.rewrite(saved[0], d))
 
 
