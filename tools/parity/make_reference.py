@@ -10,8 +10,8 @@ A case is a folder:
   expected/logits.safetensors   'logits' [batch, time, vocabulary] of the first micro-batch with adapter_init; rows are
                                 padded at the right, what stands beyond a sequence's end means nothing
   expected/grads.safetensors    gradient of the first optimizer step's loss before clipping, by the adapter's names
-  expected/trajectory.json      for each step loss, grad_norm, learning_rate (and aux_loss, the load-balancing loss's
-                                share of loss); each sequence's mean loss, alone in its batch, with adapter_init
+  expected/trajectory.json      for each step loss, grad_norm, learning_rate (and aux_loss and z_loss, the shares of
+                                the routers' losses in loss); each sequence's mean loss, alone in its batch, with adapter_init
                                 (before) and adapter_final (after)
   adapter_final/                the adapter after the last step
 
@@ -125,7 +125,7 @@ def attach(case, model):
     random = torch.Generator().manual_seed(case["seed"] + 3)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "lora_B" in name:
+            if "lora_B" in name or "lora_embedding_A" in name:
                 weight.copy_(torch.randn(weight.shape, generator=random) * 0.05)
     return model
 
@@ -133,12 +133,17 @@ def attach(case, model):
 def adapter_tensors(model, of):
     if isinstance(model, LoraByName):
         return model.tensors(of)
-    trainable = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    trainable = [(plain_name(name), weight) for name, weight in model.named_parameters() if weight.requires_grad]
     # As in the adapter's file: there the magnitude of DoRA has no .weight.
     return {
         name.replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector"): of(weight)
         for name, weight in trainable
     }
+
+
+def plain_name(name):
+    """What is trained in full has the name that it has in the checkpoint."""
+    return name.replace(".modules_to_save.default", "").replace(".base_layer.bias", ".bias")
 
 
 def save_adapter(model, folder):
@@ -152,6 +157,8 @@ def save_adapter(model, folder):
     config["base_model_name_or_path"] = "../model"  # not the place where it was made
     if isinstance(config["target_modules"], list):
         config["target_modules"].sort()  # PEFT keeps a set: another order in every process
+    if isinstance(config["modules_to_save"], list):
+        config["modules_to_save"].sort()
     with open(path, "w") as file:
         json.dump(config, file, indent=1)
 
@@ -197,6 +204,12 @@ def load_balancing_loss(model, outputs, mask):
     return loss(outputs.router_logits, experts, config.num_experts_per_tok, mask)
 
 
+def z_loss(outputs, mask):
+    """ST-MoE: the mean of the squared log-sum-exp of the routers' logits, over the tokens of all layers together."""
+    squares = [logits.logsumexp(-1)[mask.flatten() == 1] ** 2 for logits in outputs.router_logits]
+    return torch.cat(squares).mean()
+
+
 def train(case, rows, folder, dtype):
     base = transformers.AutoModelForCausalLM.from_pretrained(
         os.path.join(folder, "model"), dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
@@ -218,20 +231,25 @@ def train(case, rows, folder, dtype):
     schedule = transformers.get_scheduler(
         settings["lr_scheduler_type"], optimizer, warmup, steps, settings.get("lr_scheduler_kwargs")
     )
-    coefficient = case.get("router_aux_loss_coef", 0)
+    coefficient, z_coefficient = case.get("router_aux_loss_coef", 0), case.get("router_z_loss_coef", 0)
+    router_logits = {"output_router_logits": True} if coefficient or z_coefficient else {}
     trajectory, first_gradients = [], None
     for window in windows(rows, batch, accumulation, steps):
         tokens = sum((targets != IGNORED).sum() for _, targets in window)
-        total, total_auxiliary = 0.0, 0.0
+        total, total_auxiliary, total_z = 0.0, 0.0, 0.0
         for inputs, targets in window:
             margin.mask = inputs["attention_mask"]
-            outputs = model(**inputs, **({"output_router_logits": True} if coefficient else {}))
+            outputs = model(**inputs, **router_logits)
             loss = token_losses(outputs.logits, targets) / tokens
             if coefficient:
                 auxiliary = load_balancing_loss(base, outputs, inputs["attention_mask"])
                 auxiliary = coefficient * auxiliary / len(window)
                 loss = loss + auxiliary
                 total_auxiliary += auxiliary.item()
+            if z_coefficient:
+                z = z_coefficient * z_loss(outputs, inputs["attention_mask"]) / len(window)
+                loss = loss + z
+                total_z += z.item()
             loss.backward()
             total += loss.item()
         if first_gradients is None:
@@ -243,7 +261,8 @@ def train(case, rows, folder, dtype):
         schedule.step()
         optimizer.zero_grad()
         step = dict(step=len(trajectory) + 1, loss=total, grad_norm=norm, learning_rate=rate)
-        trajectory.append(step | (dict(aux_loss=total_auxiliary) if coefficient else {}))
+        step |= dict(aux_loss=total_auxiliary) if coefficient else {}
+        trajectory.append(step | (dict(z_loss=total_z) if z_coefficient else {}))
     margin.mask = None
     if dtype == torch.float32:
         save_adapter(model, os.path.join(folder, "adapter_final"))
@@ -274,6 +293,8 @@ def make_case(case, out):
     run.update(load_in_4bit=False, router_aux_loss=coefficient > 0, shuffle=False, dtype="float32")
     if coefficient:
         run["router_aux_loss_coef"] = coefficient
+    if "router_z_loss_coef" in case:
+        run["router_z_loss_coef"] = case["router_z_loss_coef"]
     for name, content in (("expected/trajectory.json", result["trajectory"]), ("run.json", run)):
         with open(os.path.join(folder, name), "w") as file:
             json.dump(content, file, indent=1)

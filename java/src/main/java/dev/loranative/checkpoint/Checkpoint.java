@@ -202,6 +202,11 @@ public final class Checkpoint implements AutoCloseable {
                 .sum();
     }
 
+    /** What tells this model from others, config.json included. */
+    public ContentHash contentHash() {
+        return ContentHash.of(this);
+    }
+
     private SafetensorsFile owner(String name) {
         SafetensorsFile owner = owners.get(name);
         if (owner == null) {

@@ -21,7 +21,7 @@ final class InspectionText {
         }
     }
 
-    private record Settings(int r, double alpha, Shape shape) {}
+    private record Settings(int r, double alpha, String extra, Shape shape) {}
 
     private final Inspection inspection;
     private final List<String> lines = new ArrayList<>();
@@ -81,7 +81,7 @@ final class InspectionText {
                         trainable.modules(),
                         target -> Place.of(target.module()),
                         Trainable.LowRank::name,
-                        target -> new Settings(target.r(), target.alpha(), Shape.of(target.module())))
+                        target -> new Settings(target.r(), target.alpha(), target.extra(), Shape.of(target.module())))
                 .forEach(pattern -> {
                     Trainable.LowRank first = pattern.members().getFirst();
                     int count = pattern.members().size();
@@ -89,7 +89,7 @@ final class InspectionText {
                             pattern.text(),
                             String.valueOf(count),
                             "r " + first.r(),
-                            "alpha " + plain(first.alpha()),
+                            "alpha " + plain(first.alpha()) + (first.extra().isEmpty() ? "" : ", " + first.extra()),
                             Quantities.count(count * first.parameters()));
                 });
         NamePattern.of(

@@ -30,9 +30,10 @@ record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolea
      * A module with a low-rank update.
      *
      * @param name as in the checkpoint; of an adapter, as in its file
+     * @param extra what is trained beside A and B, for people: {@code DoRA}, {@code bias}, or nothing
      * @param parameters with those of DoRA and of a bias
      */
-    record LowRank(LinearModule module, String name, int r, double alpha, long parameters) {
+    record LowRank(LinearModule module, String name, int r, double alpha, String extra, long parameters) {
 
         private Object projection() {
             return module.layer() + module.name().substring(module.name().lastIndexOf('.'));
@@ -77,7 +78,14 @@ record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolea
         return new Trainable(
                 adapter.modules().stream()
                         .map(module -> new LowRank(
-                                module.module(), module.name(), module.r(), module.alpha(), module.parameters()))
+                                module.module(),
+                                module.name(),
+                                module.r(),
+                                module.alpha(),
+                                extra(
+                                        module.magnitude().isPresent(),
+                                        module.bias().isPresent()),
+                                module.parameters()))
                         .toList(),
                 adapter.tensors().full().stream().map(Trainable::full).toList(),
                 adapter.tensors().tokens().stream().map(Trainable::rows).toList(),
@@ -85,7 +93,17 @@ record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolea
     }
 
     private static LowRank lowRank(Target target) {
-        return new LowRank(target.module(), target.module().name(), target.r(), target.alpha(), target.parameters());
+        return new LowRank(
+                target.module(),
+                target.module().name(),
+                target.r(),
+                target.alpha(),
+                extra(target.dora(), target.bias()),
+                target.parameters());
+    }
+
+    private static String extra(boolean dora, boolean bias) {
+        return dora ? "DoRA" : bias ? "bias" : "";
     }
 
     private static Full full(FullTarget target) {

@@ -144,6 +144,32 @@ public record LoraConfig(
                 taskType);
     }
 
+    /** The same but for the layout of the adapter file. */
+    public LoraConfig withDialect(AdapterDialect layout) {
+        return new LoraConfig(
+                r,
+                loraAlpha,
+                loraDropout,
+                targetModules,
+                excludeModules,
+                layersToTransform,
+                layersPattern,
+                rankPattern,
+                alphaPattern,
+                targetParameters,
+                useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                ensureWeightTying,
+                trainableTokens,
+                shareExpertAdapters,
+                layout,
+                initLoraWeights,
+                taskType);
+    }
+
     /** The same but for the ranks. */
     public LoraConfig withRanks(
             int newR, double newAlpha, Map<String, Integer> ranks, Map<String, Double> alphas, InitLoraWeights init) {

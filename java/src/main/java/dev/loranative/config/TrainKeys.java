@@ -139,6 +139,9 @@ public final class TrainKeys {
     /** SFTConfig's default is 0.001; here nothing is added that was not asked for. */
     public static final Key<Double> ROUTER_AUX_LOSS_COEF =
             training("router_aux_loss_coef", notNegative(), null, "weight of the load-balancing loss; 0 or null = off");
+    /** Not a key of SFTConfig. ST-MoE (Zoph et al. 2022) uses 0.001. */
+    public static final Key<Double> ROUTER_Z_LOSS_COEF =
+            training("router_z_loss_coef", notNegative(), null, "weight of the routers' z-loss; 0 or null = off");
 
     public static final Key<Integer> LOGGING_STEPS =
             training("logging_steps", Scalars.count(1), 10, "steps between lines of progress");
@@ -224,6 +227,7 @@ public final class TrainKeys {
                 GRADIENT_CHECKPOINTING,
                 DTYPE,
                 ROUTER_AUX_LOSS_COEF,
+                ROUTER_Z_LOSS_COEF,
                 LOGGING_STEPS,
                 EVAL_STEPS,
                 SAVE_STEPS,

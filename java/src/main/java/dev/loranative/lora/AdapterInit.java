@@ -177,6 +177,41 @@ final class AdapterInit {
         return new CounterRandom(seed, stream + model.number(module));
     }
 
+    /** [r, vocabulary] and [width, r] of an embedding: zeros and normal; both normal with init false, as in PEFT. */
+    Values ofEmbedding(Target target) {
+        LinearModule module = target.module();
+        if (init.subtractsStart() || init instanceof InitLoraWeights.Loftq) {
+            throw UserException.badInput(
+                    "init_lora_weights " + name() + " cannot be used on " + module.name() + ", an embedding",
+                    "leave it out of the targets, or use another init_lora_weights");
+        }
+        float[] a = new float[Math.toIntExact(target.r() * module.out())];
+        float[] b = new float[Math.toIntExact(module.in() * target.r())];
+        if (init == Plain.RANDOM) {
+            fillNormal(a, random(STREAM_A, module));
+        }
+        fillNormal(b, random(STREAM_B, module));
+        return new Values(a, b, null);
+    }
+
+    /** What all experts of a projection have in common: nothing that comes from one of their weights. */
+    Values ofShared(Target first) {
+        if (init.subtractsStart() || init instanceof InitLoraWeights.Loftq) {
+            throw UserException.badInput(
+                    "init_lora_weights " + name()
+                            + " cannot be used with share_expert_adapters: every expert's weight gives"
+                            + " another start",
+                    "leave one of the two out");
+        }
+        return of(first);
+    }
+
+    private static void fillNormal(float[] values, CounterRandom random) {
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) normal(random, i);
+        }
+    }
+
     /** Box-Muller on two uniform numbers. */
     private static double normal(CounterRandom random, int element) {
         double radius = Math.sqrt(-2 * Math.log(1 - random.uniform(2L * element)));

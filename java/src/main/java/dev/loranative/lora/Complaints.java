@@ -73,16 +73,13 @@ final class Complaints {
     }
 
     UserException noParameter(String text) {
-        boolean fused = text.endsWith("gate_up_proj") || text.endsWith("experts.down_proj");
         return UserException.badInput(
                 "target_parameters: '" + text + "' matches no weight of the " + modules.size() + " linear modules",
-                fused
-                        ? "name the experts' own projections in target_modules: [gate_proj, up_proj, down_proj]"
-                        : "did you mean "
-                                + list(nearestNames(text.replaceFirst("\\.weight$", "")).stream()
-                                        .map(name -> name + ".weight")
-                                        .toList())
-                                + "?");
+                "did you mean "
+                        + list(nearestNames(text.replaceFirst("\\.weight$", "")).stream()
+                                .map(name -> name + ".weight")
+                                .toList())
+                        + "?");
     }
 
     /** The names most like this one, for a message. */

@@ -62,7 +62,12 @@ final class FullMatcher {
         this.excluding = excluding(config);
         this.owners = texts.isEmpty() ? List.of() : owners(tree);
         texts.forEach(this::choose);
-        tree.modules().stream().filter(module -> chosen.contains(module.name())).forEach(linear::add);
+        boolean embedding = tree.modules().stream()
+                .anyMatch(module -> module.kind() == Kind.EMBEDDING && chosen.contains(module.name()));
+        tree.modules().stream()
+                .filter(module ->
+                        chosen.contains(module.name()) || embedding && tree.tiedHead() && module.kind() == Kind.HEAD)
+                .forEach(linear::add);
     }
 
     private static List<Owner> owners(ModuleTree tree) {

@@ -34,6 +34,10 @@ final class LowRankMatcher {
     private final Complaints complaints;
     private final PartialMatches partial;
     private final Set<LinearModule> excluded = new LinkedHashSet<>();
+
+    /** Experts that {@code target_parameters} names by the weight of all of them. */
+    private final Set<LinearModule> together = new LinkedHashSet<>();
+
     private final List<String> warnings = new ArrayList<>();
 
     LowRankMatcher(LoraConfig config, List<LinearModule> modules, Predicate<LinearModule> trainedInFull) {
@@ -136,6 +140,12 @@ final class LowRankMatcher {
                     ? otherLayers("target_parameters", rule)
                     : complaints.noParameter(text);
         }
+        // PEFT's patterns name what was targeted, here the weight of all experts.
+        named.stream().filter(module -> module.kind() == Kind.EXPERT).forEach(together::add);
+        if (text.endsWith("gate_up_proj")) {
+            warnings.add("target_parameters: '" + text + "' stands for gate_proj and up_proj of every expert, each with"
+                    + " its own A; in PEFT they share one");
+        }
         addAllowed("target_parameters: '" + text + "'", named, chosen);
     }
 
@@ -161,8 +171,13 @@ final class LowRankMatcher {
             if (!chosen.contains(module)) {
                 continue;
             }
-            int r = ranks.find(module).orElse(config.r());
-            double alpha = alphas.find(module).orElse(config.loraAlpha());
+            List<String> names = new ArrayList<>(NameRule.names(module));
+            NameRule.names(module).forEach(name -> names.add(name + ".weight"));
+            if (together.contains(module)) {
+                names.addAll(NameRule.weights(module));
+            }
+            int r = ranks.find(names).orElse(config.r());
+            double alpha = alphas.find(names).orElse(config.loraAlpha());
             if (r <= 0) {
                 throw UserException.badInput(
                         "r must be a whole number of at least 1, not " + r + " (" + module.name() + ")",

@@ -7,7 +7,7 @@ import dev.loranative.tensor.Tensor;
 
 /**
  * One projection of all experts of a layer, each applied to the rows that were routed to it. Experts may have adapters
- * of their own.
+ * of their own, or share one.
  */
 public final class GroupedLinear {
 
@@ -17,6 +17,9 @@ public final class GroupedLinear {
 
     /** A part of the base beside its weights, or null. */
     private FrozenExpertUpdates baseUpdates;
+
+    /** The adapter that all experts share, or null. */
+    private Products.Lora shared;
 
     /** dropout(x) . a^T of the last forward pass, [rows, maxRank]. */
     private Tensor u;
@@ -28,6 +31,17 @@ public final class GroupedLinear {
     public void adapt(Products.GroupedLora adapters, AdapterDropout adapterDropout) {
         this.lora = adapters;
         this.dropout = adapterDropout;
+        this.shared = null;
+    }
+
+    /**
+     * One adapter for all experts.
+     *
+     * @param tables the same adapter for every expert, without gradients
+     */
+    public void share(Products.Lora adapter, Products.GroupedLora tables, AdapterDropout adapterDropout) {
+        adapt(tables, adapterDropout);
+        this.shared = adapter;
     }
 
     /** Makes low-rank updates a part of the base, which the adapters stand beside. */
@@ -48,7 +62,7 @@ public final class GroupedLinear {
     }
 
     public boolean isTrainable() {
-        return lora != null && lora.gradA() != null;
+        return lora != null && (lora.gradA() != null || (shared != null && shared.gradA() != null));
     }
 
     /**
@@ -94,6 +108,11 @@ public final class GroupedLinear {
         }
         if (baseUpdates != null && dx != null) {
             baseUpdates.addBackward(pass, dy, offsets, dx);
+        }
+        if (shared != null && shared.gradA() != null) {
+            // Rows of all experts in one product each: the order of the sum does not depend on threads.
+            products.matmul(dy, true, u, false, shared.gradB(), shared.scale(), 1);
+            products.matmul(v, true, loraX == null ? x : loraX, false, shared.gradA(), 1, 1);
         }
         slab.release(start);
     }

@@ -87,6 +87,7 @@ public final class LoraLinear implements Linear {
         if (dx == null && !isTrainable()) {
             return;
         }
+        base.parameterGradients(pass, dy, x);
         Slab slab = pass.slab();
         long start = slab.mark();
         Tensor v = slab.floats(x.dimension(0), lora.rank());
@@ -110,6 +111,6 @@ public final class LoraLinear implements Linear {
 
     @Override
     public boolean isTrainable() {
-        return lora.gradA() != null;
+        return lora.gradA() != null || base.isTrainable();
     }
 }

@@ -1,13 +1,10 @@
 package dev.loranative.train;
 
-import dev.loranative.config.EvaSettings;
-import dev.loranative.config.InitLoraWeights;
 import dev.loranative.config.Key;
-import dev.loranative.config.LoraConfig;
-import dev.loranative.config.LoraKeys;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
 import dev.loranative.config.TrainConfig;
+import dev.loranative.config.TrainKeys;
 import dev.loranative.data.Batch;
 import dev.loranative.data.Batcher;
 import dev.loranative.data.DataReport;
@@ -18,29 +15,19 @@ import dev.loranative.data.SamplingStrategy;
 import dev.loranative.device.Device;
 import dev.loranative.device.Devices;
 import dev.loranative.errors.UserException;
-import dev.loranative.lora.Adapter;
-import dev.loranative.lora.AdapterFiles;
-import dev.loranative.lora.AdapterStart;
 import dev.loranative.lora.Adapters;
-import dev.loranative.lora.EvaSearch;
-import dev.loranative.lora.TargetMatcher;
-import dev.loranative.lora.Targets;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.optim.AdamW;
-import dev.loranative.optim.GroupRule;
 import dev.loranative.optim.Schedule;
 import dev.loranative.optim.Schedules;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
-import java.util.function.Function;
 
 /**
  * Puts a run together, cheapest checks first, and plans its memory by running the largest micro-batch without computing.
@@ -78,7 +65,7 @@ final class TrainPreparation {
         ModelFiles files = opened.files;
         requireRouters(files);
         Optional<RunState> reached = resumed.map(Checkpoints::readState);
-        Planned planned = planAdapters(files, resumed);
+        AdapterPlan planned = new AdapterPlan(config, listener, files, resumed);
         Optional<SampleText.Prompt> prompt = SampleText.Prompt.of(run, opened.tokenizer, files.config());
         DataSet data = load(config.data().dataset(), opened.tokenizer, files);
         Batcher batcher = new Batcher(
@@ -99,7 +86,7 @@ final class TrainPreparation {
         Ops ops = new Ops(device);
         requireRoomForWeights(files);
         LoadedModel model = files.load(ops, listener::quantizing);
-        Attached attached = planned.attach().apply(new Loaded(ops, model, data));
+        AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
         Adapters adapters = attached.adapters();
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
@@ -157,110 +144,17 @@ final class TrainPreparation {
     }
 
     private void requireRouters(ModelFiles files) {
-        if (config.model().routerAuxLossCoef() > 0 && files.config().moe().isEmpty()) {
+        requireRouters(files, TrainKeys.ROUTER_AUX_LOSS_COEF, config.model().routerAuxLossCoef());
+        requireRouters(files, TrainKeys.ROUTER_Z_LOSS_COEF, config.model().routerZLossCoef());
+    }
+
+    private static void requireRouters(ModelFiles files, Key<Double> key, double coefficient) {
+        if (coefficient > 0 && files.config().moe().isEmpty()) {
             throw UserException.badInput(
-                    "router_aux_loss_coef is " + config.model().routerAuxLossCoef() + ", but "
+                    key.name() + " is " + coefficient + ", but "
                             + files.config().modelType() + " has no router",
-                    "leave router_aux_loss_coef out for dense models");
+                    "leave " + key.name() + " out for dense models");
         }
-    }
-
-    /** What adapters may be made from. */
-    private record Loaded(Ops ops, LoadedModel model, DataSet data) {}
-
-    /** @param lora as the adapter file will say it */
-    private record Attached(Adapters adapters, LoraConfig lora) {}
-
-    /** What will be trained, found before weights are loaded. */
-    private record Planned(Function<Loaded, Attached> attach) {}
-
-    private Planned planAdapters(ModelFiles files, Optional<Path> resumed) {
-        Optional<Path> source = resumed.or(run::initAdapter);
-        if (source.isPresent()) {
-            Adapter adapter = AdapterFiles.read(source.get(), files.tree());
-            adapter.warnings().forEach(listener::warning);
-            LoraConfig lora = adapter.config().lora();
-            boolean started =
-                    resumed.isPresent() && config.lora().initLoraWeights().subtractsStart();
-            LoraConfig asked = started ? config.lora().doubled() : config.lora();
-            requireSame(LoraKeys.R, asked.r(), lora.r(), source.get());
-            requireSame(LoraKeys.LORA_ALPHA, asked.loraAlpha(), lora.loraAlpha(), source.get());
-            requireSame(LoraKeys.USE_RSLORA, asked.useRslora(), lora.useRslora(), source.get());
-            boolean sharedOut = resumed.isPresent() && config.lora().initLoraWeights() instanceof InitLoraWeights.Eva;
-            if (!sharedOut) {
-                requireSameTargets(files, adapter, source.get());
-            }
-            return new Planned(loaded -> new Attached(
-                    started
-                            ? Adapters.resume(loaded.model(), adapter, config.lora(), groupRule())
-                            : Adapters.load(
-                                    loaded.model(), adapter, config.lora().loraDropout(), groupRule()),
-                    lora));
-        }
-        Targets targets = TargetMatcher.match(config.lora(), files.tree());
-        targets.warnings().forEach(listener::warning);
-        if (config.lora().initLoraWeights() instanceof InitLoraWeights.Eva eva) {
-            return new Planned(loaded -> afterLook(loaded, targets, eva.settings()));
-        }
-        boolean subtracts = config.lora().initLoraWeights().subtractsStart();
-        return new Planned(loaded -> new Attached(
-                Adapters.create(loaded.model(), targets, new AdapterStart(config.lora(), run.seed()), groupRule()),
-                subtracts ? config.lora().doubled() : config.lora()));
-    }
-
-    /** EVA looks at the data before there are adapters. */
-    private Attached afterLook(Loaded loaded, Targets targets, EvaSettings settings) {
-        EvaSearch.Found found;
-        try (EvaBatches batches = new EvaBatches(
-                loaded.ops(), loaded.model(), loaded.data().samples(), run.batchSize(), settings.useLabelMask())) {
-            found = EvaSearch.search(loaded.model(), targets, config.lora(), batches, run.seed());
-        }
-        found.targets().warnings().stream()
-                .filter(warning -> !targets.warnings().contains(warning))
-                .forEach(listener::warning);
-        AdapterStart start = new AdapterStart(config.lora(), run.seed(), found.directions());
-        return new Attached(Adapters.create(loaded.model(), found.targets(), start, groupRule()), found.lora());
-    }
-
-    private GroupRule groupRule() {
-        return config.optimizer().loraplusLrRatio().isPresent() ? GroupRule.LORA_PLUS : GroupRule.PLAIN;
-    }
-
-    /** An adapter's own settings hold; a setting that says otherwise is a mistake, not a wish. */
-    private <T> void requireSame(Key<T> key, T asked, T adapter, Path source) {
-        if (config.values().isSet(key) && !asked.equals(adapter)) {
-            throw UserException.badInput(
-                    key.name() + " is " + asked + ", but the adapter " + source + " has " + adapter,
-                    "leave " + key.name() + " out, or start without init_adapter");
-        }
-    }
-
-    /** Targets that were named beside an adapter must be the adapter's own. */
-    private void requireSameTargets(ModelFiles files, Adapter adapter, Path source) {
-        if (!config.values().isSet(LoraKeys.TARGET_MODULES)) {
-            return;
-        }
-        Set<String> named = new LinkedHashSet<>();
-        TargetMatcher.match(config.lora(), files.tree())
-                .list()
-                .forEach(target -> named.add(target.module().name()));
-        Set<String> held = new LinkedHashSet<>();
-        adapter.modules().forEach(module -> held.add(module.module().name()));
-        if (named.equals(held)) {
-            return;
-        }
-        Set<String> different = new LinkedHashSet<>(named);
-        different.removeAll(held);
-        boolean lacks = !different.isEmpty();
-        if (!lacks) {
-            different.addAll(held);
-            different.removeAll(named);
-        }
-        throw UserException.badInput(
-                "target_modules names " + named.size() + " modules, but the adapter " + source + " holds " + held.size()
-                        + (lacks ? "; it lacks " : "; it also holds ")
-                        + different.iterator().next(),
-                "leave target_modules out to train what the adapter holds, or start without init_adapter");
     }
 
     private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {
@@ -301,8 +195,8 @@ final class TrainPreparation {
         model.lm().reservePositions(ops.device(), longest);
         Slab slab = Slab.planning();
         MicroBatches microBatches = new MicroBatches(ops, model, config, 0);
-        ops.plan(() -> microBatches.run(
-                microBatches.begin(slab, largest, config.model().routerAuxLossCoef()), largest, 1));
+        ops.plan(() ->
+                microBatches.run(microBatches.begin(slab, largest, RouterCoefficients.of(config.model())), largest, 1));
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }
 
@@ -344,10 +238,13 @@ final class TrainPreparation {
                 model.device().description()));
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
-                "adapters %,d modules, %,d parameters (%.2f %% of the model)",
+                "adapters %,d modules%s, %,d parameters (%.2f %% of the model); the backward pass goes through %d of %d layers",
                 adapters.count(),
+                inFull(adapters),
                 trained,
-                100.0 * trained / all));
+                100.0 * trained / all,
+                model.lm().layersOfBackwardPass(),
+                model.lm().layers()));
         DataReport report = data.report();
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
@@ -357,6 +254,11 @@ final class TrainPreparation {
                 report.targets(),
                 totalSteps));
         listener.prepared("memory   " + plan);
+    }
+
+    private static String inFull(Adapters adapters) {
+        String tensors = adapters.fullCount() == 0 ? "" : ", " + adapters.fullCount() + " tensors in full";
+        return adapters.tokenCount() == 0 ? tensors : tensors + ", " + adapters.tokenCount() + " rows of tokens";
     }
 
     /** What must be closed again if the run cannot start. */

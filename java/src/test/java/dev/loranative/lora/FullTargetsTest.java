@@ -148,6 +148,7 @@ class FullTargetsTest {
             assertThat(targets.full()).extracting(FullTarget::name).containsExactly("model.embed_tokens.weight");
             assertThat(targets.warnings()).singleElement().asString().contains("one tensor");
         }
+        assertRefused(tied, "leaves nothing", "--target-modules", "lm_head", "--modules-to-save", "embed_tokens");
     }
 
     @Test

@@ -96,16 +96,35 @@ class TargetMatcherTest {
                         "model.layers.1.mlp.gate",
                         "model.layers.2.self_attn.q_proj");
         assertRefused(
-                moe,
-                "target_parameters: 'mlp.experts.gate_up_proj'",
-                "[gate_proj, up_proj, down_proj]",
-                "--target-parameters",
-                "mlp.experts.gate_up_proj");
+                moe, "target_parameters: 'mlp.gat.weight'", "mlp.gate.weight", "--target-parameters", "mlp.gat.weight");
     }
 
     @Test
-    void defaultsAreThoseThatPeftReaches() {
+    void theExpertsTogetherStandForEachOfThem() {
+        for (ModuleTree tree : List.of(moe, TestTrees.mixtral(3))) {
+            Targets targets = match(
+                    tree,
+                    "--target-parameters",
+                    "mlp.experts.gate_up_proj,mlp.experts.down_proj",
+                    "--rank-pattern",
+                    "{experts.gate_up_proj: 4}",
+                    "--layers-to-transform",
+                    "1");
+            assertThat(targets.list()).hasSize(3 * TestTrees.EXPERTS);
+            assertThat(targets.list().stream().filter(target -> target.r() == 4))
+                    .hasSize(2 * TestTrees.EXPERTS);
+            assertThat(targets.warnings()).singleElement().asString().contains("gate_proj and up_proj of every expert");
+        }
+        assertThat(names(moe, "--target-parameters", "experts.down_proj"))
+                .hasSize(12)
+                .allMatch(name -> name.endsWith("down_proj"));
+    }
+
+    @Test
+    void defaultsAreThoseOfPeftsTable() {
         assertThat(names(TestTrees.llama(1)))
+                .containsExactly("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj");
+        assertThat(names(TestTrees.mixtral(1)))
                 .containsExactly("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj");
         assertRefused(moe, "qwen3_moe", "target_modules");
     }

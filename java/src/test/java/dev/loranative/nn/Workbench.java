@@ -167,7 +167,42 @@ public final class Workbench implements AutoCloseable {
         return new FrozenExpertUpdates(new ExpertWeights(device(), a), new ExpertWeights(device(), b));
     }
 
-    private Parameter parameter(String name, int rows, int columns) {
+    /** A trained copy of a tensor, in its shape. */
+    public Parameter trained(String name, Tensor own) {
+        Parameter parameter = new Parameter(
+                name, bench.floats(bench.read(own), own.shape()), Tensor.allocate(device(), DType.F32, own.shape()));
+        parameters.add(parameter);
+        return parameter;
+    }
+
+    /** One adapter for all of these experts. */
+    public GroupedLinear shared(String name, int in, int out, float dropout, int experts) {
+        GroupedLinear linear = grouped(name, in, out, dropout, new int[experts]);
+        int rank = 2;
+        Parameter a = parameter(name + ".shared.a", rank, in);
+        Parameter b = parameter(name + ".shared.b", out, rank);
+        Products.Lora lora = new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), 0.6f);
+        Tensor[] allA = new Tensor[experts];
+        Tensor[] allB = new Tensor[experts];
+        int[] ranks = new int[experts];
+        float[] scales = new float[experts];
+        Arrays.fill(allA, a.value());
+        Arrays.fill(allB, b.value());
+        Arrays.fill(ranks, rank);
+        Arrays.fill(scales, lora.scale());
+        Products.GroupedLora tables = new Products.GroupedLora(
+                Tensor.addresses(device(), allA),
+                Tensor.addresses(device(), allB),
+                null,
+                null,
+                bench.ints(ranks, experts),
+                bench.floats(scales, experts),
+                rank);
+        linear.share(lora, tables, new AdapterDropout(dropout, parameters.size()));
+        return linear;
+    }
+
+    public Parameter parameter(String name, int rows, int columns) {
         float[] values = new float[rows * columns];
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) (adapterRandom.nextGaussian() / Math.sqrt(columns));
