@@ -189,6 +189,11 @@ public final class Adapters {
         lora.reattach();
     }
 
+    /** Device memory besides the arena. */
+    public long bytesBesideArena() {
+        return lora.bytesBesideArena();
+    }
+
     public ParameterArena arena() {
         return arena;
     }

@@ -205,7 +205,7 @@ final class TrainPreparation {
         long adapterBytes = adapters.arena().size() * Float.BYTES;
         Map<String, Long> parts = new LinkedHashMap<>();
         parts.put("weights", files.weightBytes());
-        parts.put("adapters", adapterBytes);
+        parts.put("adapters", adapterBytes + adapters.bytesBesideArena());
         parts.put("gradients", adapterBytes);
         parts.put("optimizer", 2 * adapterBytes);
         parts.put("activations", activations);

@@ -86,11 +86,6 @@ class PeftFixturesTest {
                 "router",
                 "router_full_modules_to_save",
                 "router_layer1",
-                "router_full_modules_to_save",
-                "experts",
-                "experts_down_only",
-                "experts_peft018_layout",
-                "all_linear",
                 "v4_per_expert"
             })
     void outputsLossesAndGradients(String name) {
