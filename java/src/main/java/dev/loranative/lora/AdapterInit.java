@@ -9,9 +9,12 @@ import dev.loranative.lora.init.LinearMap;
 import dev.loranative.lora.init.LowRank;
 import dev.loranative.lora.init.WeightMap;
 import dev.loranative.model.LinearModule;
+import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.LoadedModel;
+import dev.loranative.model.WeightRows;
 import dev.loranative.random.CounterRandom;
 import dev.loranative.tensor.Ops;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -75,7 +78,9 @@ final class AdapterInit {
                                 pissa.iterations(),
                                 random(STREAM_A, module)),
                         true);
-            case InitLoraWeights.Loftq _ -> values(loftq(target), false);
+            // What is not quantised, such as a router, has lost nothing.
+            case InitLoraWeights.Loftq _ ->
+                isQuantized(target) ? values(loftq(target), false) : drawn(Plain.KAIMING, target);
             case Plain plain -> drawn(plain, target);
             case InitLoraWeights.Eva _ ->
                 new Values(directions.get(module.name()), new float[Math.toIntExact(module.out() * target.r())], null);
@@ -131,19 +136,30 @@ final class AdapterInit {
         return new WeightMap(model.weight(module), ops);
     }
 
+    /** @throws UserException if the start that was asked for means none of the targets */
+    void requireUse(List<Target> targets) {
+        if (init instanceof InitLoraWeights.Loftq && targets.stream().noneMatch(this::isQuantized)) {
+            throw UserException.badInput(
+                    "init_lora_weights loftq makes good what 4-bit quantisation loses, but no target is quantised",
+                    "set load_in_4bit, name targets that are quantised, or use another init_lora_weights");
+        }
+    }
+
+    private boolean isQuantized(Target target) {
+        return target.module().kind() != Kind.EMBEDDING
+                && model.weight(target.module()).weight().dtype().isQuantized();
+    }
+
     /** What quantising the weight lost, as far as the rank goes; with one iteration the base stays what it is. */
     private LowRank loftq(Target target) {
         LinearModule module = target.module();
-        LinearMap original = new WeightMap(
-                model.original(module)
-                        .orElseThrow(
-                                () -> UserException.badInput(
-                                        "init_lora_weights loftq needs the weights before quantisation, and the checkpoint holds "
-                                                + module.name() + " in 4 bits or does not quantise it",
-                                        "give the model in 16 or 32 bits with load_in_4bit, and name targets that are quantised")),
-                ops);
+        WeightRows original = model.original(module)
+                .orElseThrow(() -> UserException.badInput(
+                        "init_lora_weights loftq needs the weights before quantisation, and the checkpoint holds "
+                                + module.name() + " in 4 bits",
+                        "give the model in 16 or 32 bits with load_in_4bit"));
         return LowRank.loftq(
-                        original.whole(),
+                        new WeightMap(original, ops).whole(),
                         _ -> weight(target).whole(),
                         target.r(),
                         target.scaling(),

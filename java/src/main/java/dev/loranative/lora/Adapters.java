@@ -68,6 +68,7 @@ public final class Adapters {
         targets.full().forEach(adapters.full::add);
         targets.tokens().forEach(adapters.tokens::add);
         AdapterInit init = new AdapterInit(start, model);
+        init.requireUse(targets.list());
         double dropout = 0;
         for (Target target : alone) {
             if (target.module().kind() == Kind.EMBEDDING) {

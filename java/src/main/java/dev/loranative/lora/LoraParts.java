@@ -252,7 +252,9 @@ final class LoraParts {
     long bytesBesideArena() {
         long numbers = 0;
         for (Attached adapter : attached) {
-            numbers += adapter.start() == null ? 0 : adapter.start().a().length + adapter.start().b().length;
+            numbers += adapter.start() == null
+                    ? 0
+                    : adapter.start().a().length + adapter.start().b().length;
             numbers += adapter.magnitude() == null ? 0 : adapter.module().out();
         }
         return numbers * Float.BYTES;
