@@ -65,7 +65,7 @@ final class TrainPreparation {
         ModelFiles files = opened.files;
         requireRouters(files);
         Optional<RunState> reached = resumed.map(Checkpoints::readState);
-        AdapterPlanning planned = AdapterPlanning.of(config, files.tree(), resumed, listener);
+        AdapterPlan planned = new AdapterPlan(config, listener, files, resumed);
         Optional<SampleText.Prompt> prompt = SampleText.Prompt.of(run, opened.tokenizer, files.config());
         DataSet data = load(config.data().dataset(), opened.tokenizer, files);
         Batcher batcher = new Batcher(
@@ -86,7 +86,7 @@ final class TrainPreparation {
         Ops ops = new Ops(device);
         requireRoomForWeights(files);
         LoadedModel model = files.load(ops, listener::quantizing);
-        AdapterPlanning.Attached attached = planned.attach(ops, model, data);
+        AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
         Adapters adapters = attached.adapters();
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
@@ -205,7 +205,7 @@ final class TrainPreparation {
         long adapterBytes = adapters.arena().size() * Float.BYTES;
         Map<String, Long> parts = new LinkedHashMap<>();
         parts.put("weights", files.weightBytes());
-        parts.put("adapters", adapterBytes);
+        parts.put("adapters", adapterBytes + adapters.bytesBesideArena());
         parts.put("gradients", adapterBytes);
         parts.put("optimizer", 2 * adapterBytes);
         parts.put("activations", activations);
