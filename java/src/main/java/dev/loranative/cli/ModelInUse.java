@@ -49,6 +49,7 @@ final class ModelInUse implements AutoCloseable {
                 ? QuantizationOptions.from(values)
                 : QuantizationOptions.NONE;
         ModelFiles files = ModelFiles.open(folder, quantization);
+        files.notes().forEach(note -> console.note("note: " + note));
         try {
             Optional<Adapter> adapter = Optional.ofNullable(values.get(CommandKeys.ADAPTER))
                     .map(path -> AdapterFiles.read(path, files.tree()));

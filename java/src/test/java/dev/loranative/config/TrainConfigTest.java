@@ -174,6 +174,9 @@ class TrainConfigTest {
             rank_pattern                | 7         | a map
             init_lora_weights           | pissa     | not supported yet
             save_total_limit            | 0         | at least 1
+            bnb_4bit_blocksize          | 48        | power of two from 32 to 4096
+            bnb_4bit_blocksize          | 8192      | power of two from 32 to 4096
+            bnb_4bit_quant_type         | int4      | one of nf4, fp4
             """)
     void valuesOutOfRangeAreRefusedWithKeyValueAndLine(String key, String value, String expectation) throws Exception {
         Files.writeString(yaml, "# a run\n" + key + ": " + value + "\n");
