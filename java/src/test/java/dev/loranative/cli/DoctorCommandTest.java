@@ -25,7 +25,7 @@ class DoctorCommandTest {
     void where_training_works_it_says_what_is_there() {
         assertThat(CommandRun.of("doctor").result())
                 .containsPattern("ok +Java +25")
-                .containsPattern("ok +native library +.*liblora_native_cpu.*ABI version 1")
+                .containsPattern("ok +native library +.*liblora_native_cpu.*ABI version " + NativeLibrary.ABI_VERSION)
                 .containsPattern("ok +kernels +compute, with \\d+ threads?")
                 .containsPattern("SIMD +(reference|generic|avx2|avx512|neon) in use")
                 .containsPattern("ok +tokenizer")
