@@ -123,7 +123,9 @@ public record StoredWeight(Checkpoint checkpoint, String name, String stateName,
 
     /** Codes and scales. */
     public long bytes() {
-        long nested = state.nested().isPresent() ? checkpoint.entry(Part.NESTED_ABSMAX.of(name)).bytes() : 0;
+        long nested = state.nested().isPresent()
+                ? checkpoint.entry(Part.NESTED_ABSMAX.of(name)).bytes()
+                : 0;
         return state.codeBytes() + checkpoint.entry(Part.ABSMAX.of(name)).bytes() + nested;
     }
 

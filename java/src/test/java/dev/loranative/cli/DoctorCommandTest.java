@@ -2,6 +2,7 @@ package dev.loranative.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.loranative.ffi.NativeLibrary;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
