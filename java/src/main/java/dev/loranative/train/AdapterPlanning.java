@@ -83,7 +83,10 @@ final class AdapterPlanning {
         boolean subtracts = lora.initLoraWeights().subtractsStart();
         return loaded -> new Attached(
                 Adapters.create(
-                        loaded.model(), targets, new AdapterStart(lora, config.run().seed()), groupRule()),
+                        loaded.model(),
+                        targets,
+                        new AdapterStart(lora, config.run().seed()),
+                        groupRule()),
                 subtracts ? lora.doubled() : lora);
     }
 

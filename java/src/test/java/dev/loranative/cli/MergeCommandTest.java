@@ -67,6 +67,19 @@ class MergeCommandTest {
                 "llama-patterns",
                 "qwen2-yarn-tied",
                 "qwen3-tied-regex",
+                "qwen2-dora-rslora",
+                "qwen2-lora-bias",
+                "llama-dora",
+                "bias-all",
+                "bias-lora-only",
+                "embedding-lora",
+                "full-head-embedding",
+                "full-norms",
+                "full-router",
+                "full-tied",
+                "shared-experts",
+                "tokens-tied",
+                "tokens-untied",
                 "qwen3moe-everything",
                 "qwen2moe-everything",
                 "mixtral-everything",
@@ -189,6 +202,44 @@ class MergeCommandTest {
                 output());
 
         assertThat(run.result()).contains("merged", "logits");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"llama-all-linear-nf4", "qwen3moe-everything-nf4"})
+    void aBaseIn4BitsIsDequantised(String reference) {
+        Path folder = CommandRun.reference(reference);
+        JsonNode quantised = merge(reference, "--load-in-4bit", "--dtype", "float32", "--json")
+                .json();
+
+        JsonNode logits = quantised.get("logits");
+        assertThat(logits.get("max_difference").doubleValue())
+                .isLessThan(1e-5 * logits.get("scale").doubleValue());
+        assertThat(greedy(output()))
+                .isEqualTo(greedy(
+                        folder.resolve("model"), "--load-in-4bit", "--adapter", folder.resolve("adapter_final")));
+
+        Path stored = temporary.resolve("stored");
+        assertThat(CommandRun.of("quantize", "--model", folder.resolve("model"), "--output", stored)
+                        .exitCode())
+                .isZero();
+        Path second = temporary.resolve("second");
+        JsonNode json = CommandRun.of(
+                        "merge",
+                        "--model",
+                        stored,
+                        "--adapter",
+                        folder.resolve("adapter_final"),
+                        "--output",
+                        second,
+                        "--json")
+                .json();
+        assertThat(json.get("dtype").stringValue()).isEqualTo("bfloat16");
+        assertThat(json.get("logits").get("max_difference").doubleValue())
+                .isLessThan(json.get("logits").get("bound").doubleValue());
+        try (Checkpoint base = Checkpoint.open(folder.resolve("model"));
+                Checkpoint merged = Checkpoint.open(second)) {
+            assertThat(merged.names()).containsExactlyInAnyOrderElementsOf(base.names());
+        }
     }
 
     @Test
