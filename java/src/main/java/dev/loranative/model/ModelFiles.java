@@ -45,7 +45,12 @@ public final class ModelFiles implements AutoCloseable {
 
     /** As {@link #open}, but tensors that the model does not use are no error: what copies a model must keep them. */
     public static ModelFiles openWithExtras(Path folder) {
-        return open(folder, QuantizationOptions.NONE, true);
+        return openWithExtras(folder, QuantizationOptions.NONE);
+    }
+
+    /** As {@link #openWithExtras(Path)}, with weights that are to be held in 4 bits. */
+    public static ModelFiles openWithExtras(Path folder, QuantizationOptions options) {
+        return open(folder, options, true);
     }
 
     private static ModelFiles open(Path folder, QuantizationOptions options, boolean extras) {
@@ -73,6 +78,11 @@ public final class ModelFiles implements AutoCloseable {
     /** The tensors of the files; closed with this object, or with the model that was loaded. */
     public Checkpoint checkpoint() {
         return checkpoint;
+    }
+
+    /** Whether a tensor of the files only describes a 4-bit weight beside it. */
+    public boolean isQuantizationPart(String name) {
+        return plan.stored().isPart(name);
     }
 
     /** Parameters of the model, whatever they are held in; a tied head counts once. */

@@ -46,7 +46,8 @@ class AdapterCombinationTest {
     private static Adapter adapter(AdapterTensors tensors, int r) {
         LoraConfig config = LoraConfig.from(
                 new ConfigParser(LoraKeys.ALL).parse(Map.of("r", r, "target_modules", List.of("q")), "test"));
-        return new Adapter(new AdapterConfig(config, Optional.of("base"), Optional.empty(), List.of()), tensors, List.of());
+        return new Adapter(
+                new AdapterConfig(config, Optional.of("base"), Optional.empty(), List.of()), tensors, List.of());
     }
 
     private float[] random(int count) {
