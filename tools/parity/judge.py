@@ -59,6 +59,16 @@ def engine_losses(engine, model_dir, adapter_dir, data):
     return [example["loss"] for example in json.loads(printed)["examples"]]
 
 
+def changed_model(model_dir, adapter_dir, folder):
+    """The model with the adapter's changes in its tensors, made without PEFT; written into ``folder``."""
+    manual = ManualAdapter(model_dir, adapter_dir).apply()
+    manual.write(folder)
+    model = load(folder)
+    for name, bias in manual.biases.items():
+        model.get_submodule(name.replace(".block_sparse_moe.", ".mlp.")).bias = torch.nn.Parameter(bias)
+    return model
+
+
 def judge(model_dir, adapter_dir, data, rows, engine):
     """``engine``: lora-native, see engine.py."""
     base = logits_of(load(model_dir), rows)
@@ -66,12 +76,7 @@ def judge(model_dir, adapter_dir, data, rows, engine):
     peft = logits_of(model, rows)
     losses = sequence_losses(model, rows)
     with tempfile.TemporaryDirectory() as folder:
-        manual = ManualAdapter(model_dir, adapter_dir).apply()
-        manual.write(folder)
-        changed = load(folder)
-        for name, bias in manual.biases.items():
-            changed.get_submodule(name.replace(".block_sparse_moe.", ".mlp.")).bias = torch.nn.Parameter(bias)
-        expected = logits_of(changed, rows)
+        expected = logits_of(changed_model(model_dir, adapter_dir, folder), rows)
     ours = engine_losses(engine, model_dir, adapter_dir, data)
     difference = max(abs(a - b) / abs(b) for a, b in zip(ours, losses, strict=True))
     return Verdict(largest_difference(peft, base), largest_difference(peft, expected), difference, messages)
