@@ -64,14 +64,13 @@ public final class Adapters {
         List<Target> alone = targets.list().stream()
                 .filter(target -> !shareExperts || target.module().kind() != Kind.EXPERT)
                 .toList();
-        List<FullTarget> full = FullParts.distinct(targets.full(), model);
-        List<TokenTarget> tokens = TokenParts.distinct(targets.tokens(), model);
         List<Target> stored = new ArrayList<>(alone);
         projections.forEach(projection -> stored.add(projection.getFirst()));
-        Map<ParameterGroup, Long> sizes = ParameterNames.sizes(new Targets(stored, full, tokens, List.of()), groups);
+        Map<ParameterGroup, Long> sizes =
+                ParameterNames.sizes(new Targets(stored, targets.full(), targets.tokens(), List.of()), groups);
         Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
-        full.forEach(adapters.full::add);
-        tokens.forEach(adapters.tokens::add);
+        targets.full().forEach(adapters.full::add);
+        targets.tokens().forEach(adapters.tokens::add);
         AdapterInit values = new AdapterInit(init, seed);
         double dropout = 0;
         for (Target target : alone) {
@@ -137,14 +136,12 @@ public final class Adapters {
         List<AdapterModule> alone = adapter.modules().stream()
                 .filter(module -> !shareExperts || module.module().kind() != Kind.EXPERT)
                 .toList();
-        List<FullTensor> full = FullParts.distinctTensors(tensors.full(), model);
-        boolean tied = full.size() < tensors.full().size();
         List<AdapterModule> stored = new ArrayList<>(alone);
         projections.forEach(projection -> stored.add(projection.getFirst()));
         Map<ParameterGroup, Long> sizes =
-                ParameterNames.sizes(new AdapterTensors(stored, full, tensors.tokens()), groups);
+                ParameterNames.sizes(new AdapterTensors(stored, tensors.full(), tensors.tokens()), groups);
         Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, trainable));
-        full.forEach(tensor -> adapters.full.add(tensor, tied));
+        tensors.full().forEach(adapters.full::add);
         tensors.tokens().forEach(adapters.tokens::add);
         for (AdapterModule module : alone) {
             if (module.module().kind() == Kind.EMBEDDING) {

@@ -12,7 +12,6 @@ import dev.loranative.nn.RmsNorm;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -20,17 +19,14 @@ import java.util.Optional;
  * The tensors among the {@link Adapters} of a model that are trained as they are: float32 copies in the arena stand in
  * the places of the model's own.
  *
- * <p>Embedding and head of a model that ties them are trained as one tensor: naming either one means both. In a file they
- * are two equal tensors, as PEFT writes them with {@code ensure_weight_tying}; a file with one of them, or two that
- * differ, unties them, as PEFT does.
+ * <p>Embedding and head of a model that ties them are one tensor under the embedding's name.
  */
 final class FullParts {
 
     private static final String WEIGHT = ".weight";
     private static final String BIAS = ".bias";
 
-    /** @param names of the tensors in the checkpoint that share the parameter */
-    private record Trained(List<String> names, List<Long> shape, Parameter parameter) {
+    private record Trained(String name, List<Long> shape, Parameter parameter) {
 
         /** In the tensor's own shape: the arena has rows and columns. */
         Tensor value() {
@@ -60,66 +56,20 @@ final class FullParts {
         this.ops = ops;
     }
 
-    /** Targets without those that tying makes one with another. */
-    static List<FullTarget> distinct(List<FullTarget> targets, LoadedModel model) {
-        if (!model.isTied()) {
-            return targets;
-        }
-        String embedding = model.embeddingName() + WEIGHT;
-        String head = model.headName() + WEIGHT;
-        List<FullTarget> distinct = new ArrayList<>();
-        boolean taken = false;
-        for (FullTarget target : targets) {
-            boolean either = target.name().equals(embedding) || target.name().equals(head);
-            if (!either) {
-                distinct.add(target);
-            } else if (!taken) {
-                distinct.add(new FullTarget(embedding, target.shape(), target.origin()));
-                taken = true;
-            }
-        }
-        return distinct;
-    }
-
-    /** Tensors of a file without those that tying makes one with another. */
-    static List<FullTensor> distinctTensors(List<FullTensor> tensors, LoadedModel model) {
-        Optional<FullTensor> embedding = find(tensors, model.embeddingName() + WEIGHT);
-        Optional<FullTensor> head = find(tensors, model.headName() + WEIGHT);
-        boolean one = model.isTied()
-                && embedding.isPresent()
-                && head.isPresent()
-                && Arrays.equals(embedding.get().values(), head.get().values());
-        return one ? tensors.stream().filter(tensor -> tensor != head.get()).toList() : tensors;
-    }
-
-    private static Optional<FullTensor> find(List<FullTensor> tensors, String name) {
-        return tensors.stream().filter(tensor -> tensor.name().equals(name)).findFirst();
-    }
-
     /** Starts from the model's own values. */
     void add(FullTarget target) {
         Tensor own = own(target.name());
-        Trained added = add(names(target.name(), model.isTied()), target.shape());
-        ops.elementwise().cast(own, added.value());
+        ops.elementwise().cast(own, add(target.name(), target.shape()).value());
     }
 
-    /** @param shared whether the tensor stands for a tied one that the file holds, too */
-    void add(FullTensor tensor, boolean shared) {
+    void add(FullTensor tensor) {
         own(tensor.name());
-        Trained added = add(names(tensor.name(), shared), tensor.shape());
-        added.value().copyFrom(device, tensor.values());
+        add(tensor.name(), tensor.shape()).value().copyFrom(device, tensor.values());
     }
 
-    private List<String> names(String name, boolean tied) {
-        return tied && name.equals(model.embeddingName() + WEIGHT)
-                ? List.of(name, model.headName() + WEIGHT)
-                : List.of(name);
-    }
-
-    private Trained add(List<String> names, List<Long> shape) {
+    private Trained add(String name, List<Long> shape) {
         long rows = shape.size() == 1 ? 1 : shape.getFirst();
-        long columns = shape.getLast();
-        Trained added = new Trained(names, shape, arena.add(names.getFirst(), rows, columns));
+        Trained added = new Trained(name, shape, arena.add(name, rows, shape.getLast()));
         trained.add(added);
         return added;
     }
@@ -127,8 +77,9 @@ final class FullParts {
     /** Puts everything that was added into the model; low-rank updates come after it. */
     void attach(Changes changes) {
         for (Trained tensor : trained) {
-            for (String name : tensor.names()) {
-                attach(name, tensor.value(), tensor.gradient(), changes);
+            attach(tensor.name(), tensor.value(), tensor.gradient(), changes);
+            if (model.isTied() && module(tensor.name()).equals(model.embeddingName())) {
+                attach(model.headName() + WEIGHT, tensor.value(), tensor.gradient(), changes);
             }
         }
     }
@@ -194,13 +145,13 @@ final class FullParts {
         return trained.size();
     }
 
-    /** The current values, copied from the device; a tied tensor under both its names. */
+    /** The current values, copied from the device. */
     List<FullTensor> values() {
-        List<FullTensor> values = new ArrayList<>();
-        for (Trained tensor : trained) {
-            float[] numbers = tensor.parameter().value().toFloats(device);
-            tensor.names().forEach(name -> values.add(new FullTensor(name, tensor.shape(), numbers)));
-        }
-        return values;
+        return trained.stream()
+                .map(tensor -> new FullTensor(
+                        tensor.name(),
+                        tensor.shape(),
+                        tensor.parameter().value().toFloats(device)))
+                .toList();
     }
 }

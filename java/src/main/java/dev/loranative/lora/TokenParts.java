@@ -16,7 +16,7 @@ import java.util.List;
 
 /**
  * The rows of the embedding, or of the head, among the {@link Adapters} of a model that are trained as they are. The
- * head of a model that ties it to the embedding follows the embedding's rows, unless it has rows of its own.
+ * head of a model that ties it to the embedding follows the embedding's rows.
  */
 final class TokenParts {
 
@@ -33,17 +33,6 @@ final class TokenParts {
         this.device = model.device();
         this.arena = arena;
         this.ops = ops;
-    }
-
-    /** Targets without rows of a tied head that are those of the embedding. */
-    static List<TokenTarget> distinct(List<TokenTarget> targets, LoadedModel model) {
-        return targets.stream()
-                .filter(target -> !(model.isTied()
-                        && target.module().equals(model.headName())
-                        && targets.stream()
-                                .anyMatch(other -> other.module().equals(model.embeddingName())
-                                        && other.indices().equals(target.indices()))))
-                .toList();
     }
 
     /** Starts from the model's own rows. */
@@ -99,7 +88,7 @@ final class TokenParts {
                         () -> model.lm().embedding().replaceRows(rows),
                         () -> model.lm().embedding().replaceRows(null));
             }
-            if (!embedding || (model.isTied() && !headHasItsOwn)) {
+            if (!embedding || model.isTied()) {
                 changes.make(
                         () -> model.lm().head().replaceRows(rows),
                         () -> model.lm().head().replaceRows(null));

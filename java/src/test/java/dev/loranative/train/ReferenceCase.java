@@ -61,7 +61,9 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
                 "--data", folder.resolve("data.jsonl").toString(),
                 "--output", output.toString(),
                 "--init-adapter", folder.resolve("adapter_init").toString(),
-                "--train-sampling-strategy", "sequential"));
+                "--train-sampling-strategy", "sequential",
+                // The references hold every expert under its own name.
+                "--adapter-dialect", "v4"));
         run.get("train").properties().forEach(entry -> {
             flags.add("--" + entry.getKey().replace('_', '-'));
             flags.add(
