@@ -34,12 +34,13 @@ import picocli.CommandLine.UnmatchedArgumentException;
             EvalCommand.class,
             GenerateCommand.class,
             InspectCommand.class,
+            BenchCommand.class,
             DoctorCommand.class
         })
 public final class Main {
 
     /** Commands that later versions have. */
-    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "merge", "quantize", "export", "bench");
+    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "merge", "quantize", "export");
 
     @Option(names = "--json", scope = ScopeType.INHERIT, description = "the result as one JSON document")
     private boolean json;

@@ -64,7 +64,8 @@ public record MachinePeaks(
             return parse(output);
         } catch (IOException | JacksonException e) {
             throw UserException.failed(
-                    "cannot measure the machine's peaks: " + e.getMessage(), "check that programs may run from " + command.getFirst());
+                    "cannot measure the machine's peaks: " + e.getMessage(),
+                    "check that programs may run from " + command.getFirst());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw UserException.failed("interrupted while measuring the machine's peaks", "run it again");
