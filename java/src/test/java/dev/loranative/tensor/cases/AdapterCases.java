@@ -54,7 +54,7 @@ final class AdapterCases {
             return new Work(
                     2.0 * rows * in * out + 2.0 * rows * rank * (in + out),
                     4.0 * rows * (in + out + rank + (ownInput ? in : 0))
-                            + (double) dtype.bytes() * in * out
+                            + Work.weightBytes(dtype, (double) in * out)
                             + 4.0 * rank * (in + out));
         }
 
@@ -63,7 +63,7 @@ final class AdapterCases {
             return new Work(
                     2.0 * rows * in * out + 4.0 * rows * rank * (in + out),
                     4.0 * rows * (2.0 * in + out + 2.0 * rank + (ownInput ? 2 * in : 0))
-                            + (double) dtype.bytes() * in * out
+                            + Work.weightBytes(dtype, (double) in * out)
                             + 12.0 * rank * (in + out));
         }
     }

@@ -152,7 +152,7 @@ final class NormCases {
         double elements = (double) rows * width;
         Work work = new Work(
                 (withResidual ? 5 : 4) * elements,
-                4 * elements * (withResidual ? 4 : 2) + 4.0 * rows + dtype.bytes() * width);
+                4 * elements * (withResidual ? 4 : 2) + 4.0 * rows + Work.weightBytes(dtype, width));
         String shape = shape(rows, width, withResidual);
         return new OpCase(Family.NORMS, "rmsnorm_fwd", shape, dtype, use, work, bench -> {
             Rows data = new Rows(bench, rows, width, dtype, withResidual);
@@ -164,7 +164,7 @@ final class NormCases {
         double elements = (double) rows * width;
         Work work = new Work(
                 (withResidual ? 9 : 8) * elements,
-                4 * elements * (withResidual ? 4 : 3) + 4.0 * rows + (8.0 + dtype.bytes()) * width);
+                4 * elements * (withResidual ? 4 : 3) + 4.0 * rows + 8.0 * width + Work.weightBytes(dtype, width));
         String shape = shape(rows, width, withResidual);
         return new OpCase(Family.NORMS, "rmsnorm_bwd", shape, dtype, use, work, bench -> {
             Rows data = new Rows(bench, rows, width, dtype, withResidual);

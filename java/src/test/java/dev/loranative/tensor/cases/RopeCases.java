@@ -85,7 +85,7 @@ final class RopeCases {
 
     private static OpCase embeddingForward(Use use, int[] ids, int vocabulary, int width, DType dtype) {
         double elements = (double) ids.length * width;
-        Work work = new Work(0, elements * (4 + dtype.bytes()) + 4.0 * ids.length);
+        Work work = new Work(0, 4 * elements + Work.weightBytes(dtype, elements) + 4.0 * ids.length);
         String shape = ids.length + "x" + width + " of " + vocabulary;
         return new OpCase(Family.NORMS, "embedding_fwd", shape, dtype, use, work, bench -> {
             float[] table = bench.normal((long) vocabulary * width);

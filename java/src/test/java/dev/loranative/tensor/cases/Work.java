@@ -1,5 +1,7 @@
 package dev.loranative.tensor.cases;
 
+import dev.loranative.tensor.DType;
+
 /**
  * What a formula needs at least, whatever a kernel does.
  *
@@ -12,6 +14,11 @@ public record Work(double flops, double bytes) {
         if (!(flops >= 0) || !(bytes > 0)) {
             throw new IllegalArgumentException(flops + " operations on " + bytes + " bytes");
         }
+    }
+
+    /** Bytes of a weight as it lies in memory; a type whose elements share bytes says here how many it takes. */
+    static double weightBytes(DType dtype, double elements) {
+        return elements * dtype.bytes();
     }
 
     /** The shortest possible time on a machine, by its roofline (Williams et al. 2009). */
