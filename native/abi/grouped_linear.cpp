@@ -11,7 +11,7 @@ void check_sizes(const Args& args, const ln::Checker& check) {
   check.at_least("experts", args.experts, 1);
   check.at_least("max_rank", args.max_rank, 0);
   check.at_most("max_rank", args.max_rank, INT32_MAX);
-  check.dtype("weight_dtype", args.weight_dtype);
+  check.weight_dtype("weight_dtype", args.weight_dtype);
 }
 
 /// The tables that both passes read; their entries are the backend's to check, as they lie in its memory.

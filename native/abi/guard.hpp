@@ -31,6 +31,9 @@ struct ln_context {
 
 namespace ln {
 
+/// Whether weights of this type lie behind an ln_quantized.
+inline bool is_quantized(int32_t dtype) { return dtype == LN_NF4 || dtype == LN_FP4; }
+
 /// Names the function and the argument in every refusal: "ln_rope: heads is -1, must be at least 1".
 class Checker {
  public:
@@ -61,9 +64,28 @@ class Checker {
     if (value != 0 && value != 1)
       fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be 0 or 1");
   }
+  /// One of the types whose elements lie side by side.
   void dtype(const char* name, int32_t value) const {
-    if (value < LN_F32 || value > LN_F16)
+    weight_dtype(name, value);
+    if (is_quantized(value))
+      fail(LN_INVALID_ARGUMENT,
+           std::string(name) + " is " + std::to_string(value) + ", a 4-bit type; only weights are");
+  }
+  void weight_dtype(const char* name, int32_t value) const {
+    if (value < LN_F32 || value > LN_FP4)
       fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", not an ln_dtype");
+  }
+  void quantized_type(const char* name, int32_t value) const {
+    if (!is_quantized(value)) {
+      fail(LN_INVALID_ARGUMENT,
+           std::string(name) + " is " + std::to_string(value) + ", must be LN_NF4 (3) or LN_FP4 (4)");
+    }
+  }
+  void power_of_two(const char* name, int64_t value, int64_t least, int64_t most) const {
+    if (value < least || value > most || (value & (value - 1)) != 0) {
+      fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be a power of two from " +
+                                    std::to_string(least) + " to " + std::to_string(most));
+    }
   }
   void finite(const char* name, double value) const {
     if (!(value - value == 0)) fail(LN_INVALID_ARGUMENT, std::string(name) + " is not finite");
@@ -76,7 +98,11 @@ class Checker {
   const char* function_;
 };
 
+/// Bytes of an element, of the types that have whole bytes.
 inline int64_t dtype_bytes(int32_t dtype) { return dtype == LN_F32 ? 4 : 2; }
+
+/// What the pointer to a weight of this type must be aligned to.
+inline int64_t weight_alignment(int32_t dtype) { return is_quantized(dtype) ? 8 : dtype_bytes(dtype); }
 
 template <typename Body>
 int32_t guarded(ln_context* context, const char* function, Body body) noexcept {

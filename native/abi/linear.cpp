@@ -8,7 +8,7 @@ void check_sizes(const Args& args, const ln::Checker& check) {
   check.at_least("in", args.in, 1);
   check.at_least("out", args.out, 1);
   check.at_least("rank", args.rank, 0);
-  check.dtype("weight_dtype", args.weight_dtype);
+  check.weight_dtype("weight_dtype", args.weight_dtype);
 }
 
 /// What both passes read of the adapter.
@@ -28,7 +28,7 @@ int32_t ln_linear_fwd(ln_context* context, const ln_linear_fwd_args* args) {
     if (args->bias != nullptr) check.dtype("bias_dtype", args->bias_dtype);
     if (args->rows == 0) return;
     check.pointer("x", args->x);
-    check.pointer("weight", args->weight, ln::dtype_bytes(args->weight_dtype));
+    check.pointer("weight", args->weight, ln::weight_alignment(args->weight_dtype));
     if (args->bias != nullptr) check.pointer("bias", args->bias, ln::dtype_bytes(args->bias_dtype));
     if (args->rank > 0) {
       check_adapter(*args, check);
@@ -51,7 +51,7 @@ int32_t ln_linear_bwd(ln_context* context, const ln_linear_bwd_args* args) {
     }
     if (args->rows == 0) return;
     check.pointer("dy", args->dy);
-    if (args->dx != nullptr) check.pointer("weight", args->weight, ln::dtype_bytes(args->weight_dtype));
+    if (args->dx != nullptr) check.pointer("weight", args->weight, ln::weight_alignment(args->weight_dtype));
     if (args->rank > 0) {
       check_adapter(*args, check);
       check.pointer("v", args->v);

@@ -3,6 +3,7 @@
 
 #include "linear_products.hpp"
 #include "products.hpp"
+#include "quantized_check.hpp"
 #include "scratch.hpp"
 
 namespace ln::backend {
@@ -61,13 +62,21 @@ void check_entry(const Checker& check, const char* table, int64_t e, const void*
   check.pointer(name.c_str(), entry, alignment);
 }
 
+template <typename Args>
+void check_weight(const Args& args, int64_t e, const Checker& check) {
+  check_entry(check, "weights", e, args.weights[e], weight_alignment(args.weight_dtype));
+  if (!is_quantized(args.weight_dtype)) return;
+  const std::string name = "weights[" + std::to_string(e) + "]";
+  cpu::require_quantized(check, name.c_str(), args.weights[e], args.weight_dtype, args.in * args.out);
+}
+
 /// Everything about the experts with rows that both passes read.
 template <typename Args>
 void check_experts(const Args& args, bool weights_are_read, const Checker& check) {
   check_offsets(args, check);
   for (int64_t e = 0; e < args.experts; ++e) {
     if (args.offsets[e + 1] == args.offsets[e]) continue;
-    if (weights_are_read) check_entry(check, "weights", e, args.weights[e], dtype_bytes(args.weight_dtype));
+    if (weights_are_read) check_weight(args, e, check);
     if (args.max_rank == 0) continue;
     if (args.ranks[e] < 0 || args.ranks[e] > args.max_rank) {
       check.fail(LN_INVALID_ARGUMENT, "ranks[" + std::to_string(e) + "] is " + std::to_string(args.ranks[e]) +

@@ -1,5 +1,6 @@
 #include "linear_products.hpp"
 #include "products.hpp"
+#include "quantized_check.hpp"
 #include "scratch.hpp"
 
 namespace ln::backend {
@@ -18,6 +19,7 @@ LinearLayer layer_of(const Args& args) {
 }  // namespace
 
 void linear_fwd(ln_context& context, const ln_linear_fwd_args& args, const Checker& check) {
+  cpu::require_quantized(check, "weight", args.weight, args.weight_dtype, args.in * args.out);
   const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_LINEAR_FWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
   const LinearLayer layer = layer_of(args);
@@ -29,6 +31,9 @@ void linear_fwd(ln_context& context, const ln_linear_fwd_args& args, const Check
 }
 
 void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Checker& check) {
+  if (args.dx != nullptr) {
+    cpu::require_quantized(check, "weight", args.weight, args.weight_dtype, args.in * args.out);
+  }
   const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_LINEAR_BWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
   const LinearLayer layer = layer_of(args);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "products.hpp"
+#include "quantized_check.hpp"
 #include "scratch.hpp"
 
 namespace ln {
@@ -58,6 +59,7 @@ int64_t matmul_scratch_bytes(const ln_context& context, int32_t op, const void* 
 namespace backend {
 
 void matmul(ln_context& context, const ln_matmul_args& args, const Checker& check) {
+  if (args.k > 0) cpu::require_quantized(check, "b", args.b, args.b_dtype, args.k * args.n);
   const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_MATMUL, &args);
   void* const scratch = require_scratch(context, check, bytes);
   const auto product = [&](int64_t) {

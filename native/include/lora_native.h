@@ -11,8 +11,8 @@
  * its value. Arguments are checked before anything is written.
  *  - All matrices are row-major. Shapes are written [rows, columns]. Sizes are counts of elements, leading dimensions
  * (ld...) too.
- *  - Arithmetic is float32. Weights may be float32, bfloat16 or float16 (ln_dtype); activations, adapters, gradients
- * are float32.
+ *  - Arithmetic is float32. Weights may be of any ln_dtype, those of 4 bits through ln_quantized; norm weights, biases
+ * and what is cast are float32, bfloat16 or float16; activations, adapters, gradients are float32.
  *  - Gradients of parameters (grad_...) accumulate (+=). Gradients of activations (d...) are written (=) unless an
  * argument `accumulate` is 1.
  *  - Results depend on arguments and on the SIMD tier, never on the number of threads or on timing.
@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a prototype or a struct changes. */
-#define LN_ABI_VERSION 1
+#define LN_ABI_VERSION 2
 
 enum ln_status {
   LN_OK = 0,
@@ -49,7 +49,10 @@ enum ln_status {
   LN_INTERNAL = 5           /* a defect of the library */
 };
 
-enum ln_dtype { LN_F32 = 0, LN_BF16 = 1, LN_F16 = 2 };
+/* LN_NF4 and LN_FP4: frozen weights of 4 bits (QLoRA, Dettmers et al. 2023). Only weight_dtype of the linear layers,
+ * b_dtype of ln_matmul and table_dtype of ln_embedding_fwd take them; the weight's pointer, and every entry of
+ * weights[] of a grouped layer, is then the address of an ln_quantized. */
+enum ln_dtype { LN_F32 = 0, LN_BF16 = 1, LN_F16 = 2, LN_NF4 = 3, LN_FP4 = 4 };
 
 /* SIMD tier of the CPU library. REFERENCE is the plain scalar specification; the others are the fast versions. */
 enum ln_simd {
@@ -110,12 +113,59 @@ enum ln_op {
 };
 LN_API int32_t ln_scratch_bytes(ln_context* context, int32_t op, const void* args, int64_t* bytes);
 
+/* ---- 4-bit weights
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* A weight of LN_NF4 or LN_FP4 as bitsandbytes stores it; the struct lies in device memory as the arrays do.
+ * Elements are numbered row-major over the whole [out,in]. Byte i of codes holds element 2i in its high and 2i+1 in its
+ * low four bits. Element e belongs to block e / block, also where a block runs on into the next row:
+ *   value(e) = table[code(e)] * scale(e / block)                     (one float32 multiplication)
+ *   scale(b) = absmax[b], or with double quantisation
+ *   scale(b) = nested_code[absmax[b]] * nested_absmax[b / nested_block] + offset    (product rounded, then the sum)
+ * LN_NF4's table holds, rising, the values that split the normal distribution into 16 equal parts (0 is code 7);
+ * LN_FP4's 0, 1/192, 2/3, 1, 1/3, 1/2, 1/6, 1/4 and from code 8 on their negatives (code 8 is -0). */
+typedef struct ln_quantized {
+  const uint8_t* codes; /* [(elements + 1) / 2] */
+  const void* absmax;   /* float [blocks], or uint8_t [blocks] with nested_absmax; blocks = ceil(elements/block) */
+  const float* nested_absmax; /* [ceil(blocks / nested_block)], NULL: no double quantisation */
+  const float* nested_code;   /* [256]; read with nested_absmax only, as nested_block and offset are */
+  int64_t elements;           /* out * in */
+  int64_t block;              /* a power of two, 32 to 4096 */
+  int64_t nested_block;       /* a power of two; 256 in every known checkpoint */
+  float offset;
+  int32_t reserved;
+} ln_quantized;
+
+/* codes [(n + 1) / 2] and absmax [ceil(n / block)] of src[n] (LN_F32, LN_BF16 or LN_F16), type LN_NF4 or LN_FP4:
+ *   absmax[b] = max |x| over block b;   r = x * (1 / max(absmax[b], 1e-38)) in float32;   code = that of r
+ * LN_NF4: the number of midpoints between neighbours of the table that are below r, so a tie takes the lower code.
+ * LN_FP4: by |r| against the midpoints 0.00260417, 0.0859375, 0.20833333, 0.29166667, 0.4166667, 0.583333, 0.8333333
+ * (a tie takes the smaller magnitude), and 8 more where x < 0. A block of zeros gets codes of 0; so does the unused
+ * half of the last byte. NaN or infinity is LN_INVALID_ARGUMENT that names its first place; what was written is
+ * undefined then. */
+LN_API int32_t ln_quantize(ln_context* context, const void* src, int32_t src_dtype, int64_t n, int32_t type,
+                           int64_t block, uint8_t* codes, float* absmax);
+
+/* Double quantisation of absmax[n], with `codes` becoming ln_quantized.absmax:
+ *   *offset = mean(absmax);   d = absmax - *offset;   nested_absmax[i] = max |d| over nested block i
+ *   codes[b] = the number of the entry of nested_code[256] (rising) nearest to d * (1 / nested_absmax[b /
+ * nested_block]), the even number where two are as near; 0 where nested_absmax is 0. The mean is summed in float32 in
+ * the order that torch has on x86 with one thread. absmax that is not finite is LN_INVALID_ARGUMENT. */
+LN_API int32_t ln_quantize_absmax(ln_context* context, const float* absmax, int64_t n, int64_t nested_block,
+                                  const float* nested_code, uint8_t* codes, float* nested_absmax, float* offset);
+
+/* dst = elements [first, first + count) of the weight, of type LN_NF4 or LN_FP4, as dst_dtype (LN_F32, LN_BF16 or
+ * LN_F16; rounded once, to nearest even). */
+LN_API int32_t ln_dequantize(ln_context* context, const ln_quantized* weight, int32_t type, int64_t first,
+                             int64_t count, void* dst, int32_t dst_dtype);
+
 /* ---- matrix products
  * ------------------------------------------------------------------------------------------------------ */
 
 /* c[m,n] = alpha * op(a)[m,k] . op(b)[k,n] + beta * c + bias[n]
  * op(x) is x or its transpose: with transpose_a, a is stored [k,m]; with transpose_b, b is stored [n,k].
- * beta == 0 does not read c. a and b may have any ln_dtype. */
+ * beta == 0 does not read c. b may have any ln_dtype, a all but the 4-bit ones; a 4-bit b has no gaps between its rows.
+ */
 typedef struct ln_matmul_args {
   const void* a;
   const void* b;
@@ -223,16 +273,60 @@ typedef struct ln_grouped_linear_bwd_args {
 } ln_grouped_linear_bwd_args;
 LN_API int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linear_bwd_args* args);
 
+/* ---- weight-decomposed adapters (DoRA, Liu et al. 2024)
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* norms[o] = || weight[o,:] + scale * lora_b[o,:] . lora_a ||_2, the lengths of the rows of the adapted weight, without
+ * that matrix: weight [out,in] of weight_dtype, lora_a [rank,in], lora_b [out,rank], norms [out]. rank 0: of the weight
+ * alone, lora_a and lora_b are not read. */
+LN_API int32_t ln_dora_norms(ln_context* context, const void* weight, int32_t weight_dtype, const float* lora_a,
+                             const float* lora_b, float scale, float* norms, int64_t out, int64_t in, int64_t rank);
+/* y[r,o] (+)= factor[o] * z[r,o] + bias[o];  factor[o] = magnitude[o] / norms[o], 0 where norms[o] is 0 (z is 0 there).
+ * z = x . (weight + scale * lora_b . lora_a)^T as ln_linear_fwd gives it without a bias. y may be z. */
+typedef struct ln_dora_fwd_args {
+  const float* z; /* [rows,out] */
+  const float* magnitude;
+  const float* norms;
+  const void* bias; /* or NULL */
+  float* y;
+  int64_t rows, out;
+  int32_t bias_dtype;
+  int32_t accumulate;
+} ln_dora_fwd_args;
+LN_API int32_t ln_dora_fwd(ln_context* context, const ln_dora_fwd_args* args);
+/* Backward of ln_dora_fwd with norms held constant, as DoRA does:
+ *   dz[r,o] = factor[o] * dy[r,o];   grad_magnitude[o] += sum_r dy[r,o] * z[r,o] / norms[o]
+ * dz may be dy or z. grad_magnitude NULL: frozen, z is not read. */
+typedef struct ln_dora_bwd_args {
+  const float* dy;
+  const float* z;
+  const float* magnitude;
+  const float* norms;
+  float* dz;
+  float* grad_magnitude; /* or NULL */
+  int64_t rows, out;
+} ln_dora_bwd_args;
+LN_API int32_t ln_dora_bwd(ln_context* context, const ln_dora_bwd_args* args);
+
 /* ---- embedding
  * ------------------------------------------------------------------------------------------------------------ */
 
-/* y[t,:] = table[ids[t],:]; table [vocabulary,width] of table_dtype. An id outside the vocabulary is
+/* y[t,:] = table[ids[t],:]; table [vocabulary,width] of table_dtype (any ln_dtype). An id outside the vocabulary is
  * LN_INVALID_ARGUMENT on the CPU (nothing is written then) and undefined on CUDA. */
 LN_API int32_t ln_embedding_fwd(ln_context* context, const void* table, int32_t table_dtype, const int32_t* ids,
                                 float* y, int64_t tokens, int64_t vocabulary, int64_t width);
 /* grad_table[ids[t],:] += dy[t,:], in the order of t. */
 LN_API int32_t ln_embedding_bwd(ln_context* context, const float* dy, const int32_t* ids, float* grad_table,
                                 int64_t tokens, int64_t vocabulary, int64_t width);
+/* Some rows of a table are replaced: slots [vocabulary] holds the row of `rows` [count,width] that stands for an id, -1
+ * for none.  y[t,:] = rows[slots[ids[t]],:]; where there is none y[t,:] stays. An id outside the vocabulary, or a slot
+ * of an id in use outside [-1, count), is LN_INVALID_ARGUMENT on the CPU (nothing is written then). */
+LN_API int32_t ln_embedding_rows_fwd(ln_context* context, const float* rows, const int32_t* slots, const int32_t* ids,
+                                     float* y, int64_t tokens, int64_t vocabulary, int64_t count, int64_t width);
+/* grad_rows[slots[ids[t]],:] += dy[t,:], in the order of t, for the tokens that have a row. */
+LN_API int32_t ln_embedding_rows_bwd(ln_context* context, const float* dy, const int32_t* slots, const int32_t* ids,
+                                     float* grad_rows, int64_t tokens, int64_t vocabulary, int64_t count,
+                                     int64_t width);
 
 /* ---- RMSNorm (Zhang & Sennrich 2019)
  * --------------------------------------------------------------------------------------- */
@@ -337,7 +431,7 @@ LN_API int32_t ln_sigmoid_gate_bwd(ln_context* context, const float* dy, const f
                                    float* dgate, int64_t rows, int64_t width);
 /* y = alpha * x + beta * y; beta == 0 does not read y. */
 LN_API int32_t ln_axpby(ln_context* context, float alpha, const float* x, float beta, float* y, int64_t n);
-/* dst = src converted (round to nearest even). Either may be any ln_dtype. */
+/* dst = src converted (round to nearest even). Either may be any ln_dtype but the 4-bit ones. */
 LN_API int32_t ln_cast(ln_context* context, const void* src, int32_t src_dtype, void* dst, int32_t dst_dtype,
                        int64_t n);
 /* Forward: x clamped to [-limit, limit] in place. */
@@ -356,7 +450,9 @@ LN_API int32_t ln_dropout(ln_context* context, const float* x, float* y, int64_t
 
 /* probabilities[t,:] = softmax(logits[t,:]);  ids[t,:] = the top_k largest, largest first, the lower number first among
  * equals; weights[t,j] = probabilities[t, ids[t,j]], divided by their sum with renormalise. counts[e] += number of
- * (t,j) with ids[t,j] = e;  probability_sums[e] += sum_t probabilities[t,e]   (both or neither NULL). */
+ * (t,j) with ids[t,j] = e;  probability_sums[e] += sum_t probabilities[t,e]   (both or neither NULL).
+ * For the z-loss (ST-MoE, Zoph et al. 2022):  log_sum_exp[t] = log(sum_e exp(logits[t,e]));
+ * *square_sum += sum_t log_sum_exp[t]^2, in the order of t. */
 typedef struct ln_router_fwd_args {
   const float* logits;      /* [tokens,experts] */
   float* probabilities;     /* [tokens,experts]; may be logits */
@@ -364,6 +460,8 @@ typedef struct ln_router_fwd_args {
   float* weights;           /* [tokens,top_k] */
   int64_t* counts;          /* [experts] or NULL */
   double* probability_sums; /* [experts] or NULL */
+  float* log_sum_exp;       /* [tokens] or NULL */
+  double* square_sum;       /* [1] or NULL; needs log_sum_exp */
   int64_t tokens, experts, top_k;
   int32_t renormalise;
   int32_t reserved;
@@ -372,17 +470,20 @@ LN_API int32_t ln_router_fwd(ln_context* context, const ln_router_fwd_args* args
 
 /* dlogits from dweights (top_k is not differentiated) and, if given, from dprobabilities[e], the same for every token:
  *   dlogits[t,e] = p[t,e] * (dp[t,e] - sum_j p[t,j] dp[t,j]),   dp[t,e] = dprobabilities[e] + (gradient through
- * weights) With renormalise the gradient through weights is that of w_j = p_j / sum(p of the chosen). */
+ * weights) With renormalise the gradient through weights is that of w_j = p_j / sum(p of the chosen).
+ * With log_sum_exp also from the z-loss:  dlogits[t,e] += z_scale * log_sum_exp[t] * p[t,e], z_scale being
+ * 2 * coefficient / number of rows of all routers. */
 typedef struct ln_router_bwd_args {
   const float* probabilities;
   const int32_t* ids;
   const float* weights;
   const float* dweights;       /* [tokens,top_k] */
   const float* dprobabilities; /* [experts] or NULL */
+  const float* log_sum_exp;    /* [tokens] or NULL */
   float* dlogits;              /* [tokens,experts] */
   int64_t tokens, experts, top_k;
   int32_t renormalise;
-  int32_t reserved;
+  float z_scale; /* not read without log_sum_exp */
 } ln_router_bwd_args;
 LN_API int32_t ln_router_bwd(ln_context* context, const ln_router_bwd_args* args);
 
@@ -412,6 +513,12 @@ LN_API int32_t ln_gather_rows(ln_context* context, const float* x, const int32_t
 /* y[index[r],:] = x[r,:] for distinct indices; other rows of y stay. */
 LN_API int32_t ln_scatter_rows(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
                                int64_t target_rows, int64_t width);
+/* y[r,j] = x[r,index[j]]; x [rows,width], y [rows,count]. An index outside is LN_INVALID_ARGUMENT on the CPU. */
+LN_API int32_t ln_gather_columns(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
+                                 int64_t width, int64_t count);
+/* y[r,index[j]] += x[r,j] for distinct indices; x [rows,count], y [rows,width]. */
+LN_API int32_t ln_add_columns(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
+                              int64_t width, int64_t count);
 /* y[t,:] (+)= sum_j weights[t,j] * x[rows_of_pairs[t*top_k+j],:]; weights NULL: 1 (the backward pass of the gather). */
 LN_API int32_t ln_moe_combine_fwd(ln_context* context, const float* x, const int32_t* rows_of_pairs,
                                   const float* weights, float* y, int64_t tokens, int64_t top_k, int64_t width,
@@ -434,6 +541,8 @@ LN_API int32_t ln_cross_entropy(ln_context* context, float* logits, const int32_
 LN_API int32_t ln_sum(ln_context* context, const float* x, int64_t n, double* result);
 /* *result = sum of x[i]^2 in float64, in an order that depends on n alone. */
 LN_API int32_t ln_sum_of_squares(ln_context* context, const float* x, int64_t n, double* result);
+/* result[c] += sum_r x[r,c], x [rows,columns], in an order that depends on rows alone: the gradient of a bias. */
+LN_API int32_t ln_column_sums(ln_context* context, const float* x, float* result, int64_t rows, int64_t columns);
 
 /* AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW, with g = gradient * gradient_scale and t = step >= 1:
  *   p -= lr * weight_decay * p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2

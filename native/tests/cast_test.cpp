@@ -178,7 +178,7 @@ TEST(Cast, RefusesBadArguments) {
   float x[2] = {};
   uint16_t y[2] = {};
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_cast(context, x, 3, y, LN_BF16, 1));
-  EXPECT_EQ("ln_cast: src_dtype is 3, not an ln_dtype", context.error());
+  EXPECT_EQ("ln_cast: src_dtype is 3, a 4-bit type; only weights are", context.error());
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_cast(context, x, LN_F32, y, -1, 1));
   EXPECT_EQ("ln_cast: dst_dtype is -1, not an ln_dtype", context.error());
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_cast(context, nullptr, LN_F32, y, LN_F16, 1));

@@ -173,7 +173,7 @@ std::vector<Case> cases() {
       constexpr int64_t kWidths[][2] = {{1, 3}, {17, 63}, {257, 31}, {33, 100}, {64, 64}};
       for (const auto& [in, out] : kWidths) {
         Case x = {rows, in, out, rank};
-        x.weight_dtype = number % 3;
+        x.weight_dtype = (number + number / 5) % 5;
         x.bias_dtype = number / 2 % 4 - 1;
         x.dropout = number / 3 % 2 != 0;
         x.accumulate = number / 5 % 2;

@@ -100,13 +100,13 @@ TEST(Matmul, EveryFormatAndOrientationOnEveryTier) {
   for (int32_t simd : tiers()) {
     Context context(simd, 2);
     Random random(5);
-    for (int32_t flags = 0; flags < 36 && !HasFailure(); ++flags) {
+    for (int32_t flags = 0; flags < 60 && !HasFailure(); ++flags) {
       for (int repeat = 0; repeat < 8; ++repeat) {
         Case x = {any_size(random), any_size(random), any_size(random)};
         x.a_dtype = flags % 3;
-        x.b_dtype = flags / 3 % 3;
-        x.transpose_a = flags / 9 % 2;
-        x.transpose_b = flags / 18;
+        x.b_dtype = flags / 3 % 5;
+        x.transpose_a = flags / 15 % 2;
+        x.transpose_b = flags / 30;
         x.gap = repeat % 3 == 0 ? 3 : 0;
         x.bias_dtype = static_cast<int32_t>(random.below(4)) - 1;
         x.alpha = repeat % 2 == 0 ? 1.0f : -0.75f;
@@ -256,7 +256,8 @@ TEST(Matmul, RefusesBadArguments) {
   refuses("ldb is 5, must be at least 6", [](auto& args) { args.ldb = 5; });
   refuses("ldb is 4, must be at least 5", [](auto& args) { args.transpose_b = 0, args.ldb = 4; });
   refuses("ldc is 4, must be at least 5", [](auto& args) { args.ldc = 4; });
-  refuses("a_dtype is 3, not an ln_dtype", [](auto& args) { args.a_dtype = 3; });
+  refuses("a_dtype is 3, a 4-bit type; only weights are", [](auto& args) { args.a_dtype = 3; });
+  refuses("a_dtype is 5, not an ln_dtype", [](auto& args) { args.a_dtype = 5; });
   refuses("b_dtype is -1, not an ln_dtype", [](auto& args) { args.b_dtype = -1; });
   refuses("bias_dtype is 9, not an ln_dtype", [](auto& args) { args.bias = args.a, args.bias_dtype = 9; });
   refuses("transpose_a is 2, must be 0 or 1", [](auto& args) { args.transpose_a = 2; });

@@ -156,16 +156,7 @@ static void direct(const Product& product, int64_t first, int64_t last) {
   }
   for (int t = 0; t < product.term_count; ++t) {
     const Term& term = product.terms[t];
-    switch (term.b.dtype) {
-      case LN_BF16:
-        add_term(term, Reader<LN_BF16>{term.b.data, term.b.ld}, product.m, first, last, product.c, product.ldc);
-        break;
-      case LN_F16:
-        add_term(term, Reader<LN_F16>{term.b.data, term.b.ld}, product.m, first, last, product.c, product.ldc);
-        break;
-      default:
-        add_term(term, Reader<LN_F32>{term.b.data, term.b.ld}, product.m, first, last, product.c, product.ldc);
-    }
+    with_reader(term.b, [&](const auto& b) { add_term(term, b, product.m, first, last, product.c, product.ldc); });
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../matmul.hpp"
+#include "quantized.hpp"
 #include "transpose.hpp"
 
 namespace ln::cpu::LN_TIER {
@@ -39,6 +40,44 @@ struct Reader {
     return count >= kWidth ? read(line, at) : count > 0 ? read_part(line, at, count) : (vf){};
   }
 };
+
+template <int Type>
+struct QuantizedReader {
+  const void* data;
+  int64_t ld;
+
+  vf read(int64_t line, int64_t at) const { return read_part(line, at, kWidth); }
+  vf read_part(int64_t line, int64_t at, int64_t count) const {
+    vf x = {};
+    for (int64_t i = 0; i < count; ++i) x[i] = quantized_element<Type>(*(const ln_quantized*)data, line * ld + at + i);
+    return x;
+  }
+  void prefetch(int64_t, int64_t) const {}
+  vf read_some(int64_t line, int64_t at, int64_t count) const {
+    return count >= kWidth ? read(line, at) : count > 0 ? read_part(line, at, count) : (vf){};
+  }
+};
+template <>
+struct Reader<LN_NF4> : QuantizedReader<LN_NF4> {};
+template <>
+struct Reader<LN_FP4> : QuantizedReader<LN_FP4> {};
+
+/// Calls body with the Reader of a matrix.
+template <typename Body>
+LN_INLINE void with_reader(const Matrix& x, const Body& body) {
+  switch (x.dtype) {
+    case LN_BF16:
+      return body(Reader<LN_BF16>{x.data, x.ld});
+    case LN_F16:
+      return body(Reader<LN_F16>{x.data, x.ld});
+    case LN_NF4:
+      return body(Reader<LN_NF4>{{x.data, x.ld}});
+    case LN_FP4:
+      return body(Reader<LN_FP4>{{x.data, x.ld}});
+    default:
+      return body(Reader<LN_F32>{x.data, x.ld});
+  }
+}
 
 // ---- panels
 // ----------------------------------------------------------------------------------------------------------------
@@ -118,26 +157,13 @@ void pack_b_from(const Source& b, bool transposed, int64_t k, int64_t count, int
 
 static void pack_a(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale,
                    float* panel) {
-  switch (a.dtype) {
-    case LN_BF16:
-      return pack_a_from(Reader<LN_BF16>{a.data, a.ld}, a.transposed, m, row, rows, k, count, scale, panel);
-    case LN_F16:
-      return pack_a_from(Reader<LN_F16>{a.data, a.ld}, a.transposed, m, row, rows, k, count, scale, panel);
-    default:
-      return pack_a_from(Reader<LN_F32>{a.data, a.ld}, a.transposed, m, row, rows, k, count, scale, panel);
-  }
+  with_reader(a, [&](const auto& source) { pack_a_from(source, a.transposed, m, row, rows, k, count, scale, panel); });
 }
 
 static void pack_b(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels,
                    int64_t panel_step) {
-  switch (b.dtype) {
-    case LN_BF16:
-      return pack_b_from(Reader<LN_BF16>{b.data, b.ld}, b.transposed, k, count, column, columns, panels, panel_step);
-    case LN_F16:
-      return pack_b_from(Reader<LN_F16>{b.data, b.ld}, b.transposed, k, count, column, columns, panels, panel_step);
-    default:
-      return pack_b_from(Reader<LN_F32>{b.data, b.ld}, b.transposed, k, count, column, columns, panels, panel_step);
-  }
+  with_reader(
+      b, [&](const auto& source) { pack_b_from(source, b.transposed, k, count, column, columns, panels, panel_step); });
 }
 
 }  // namespace ln::cpu::LN_TIER

@@ -158,6 +158,25 @@ public final class Checkpoint implements AutoCloseable {
         return owner(name).data(name);
     }
 
+    /** Whether a tensor holds floats that {@link #read} can give. */
+    public boolean isFloat(String name) {
+        return FloatCodec.supports(entry(name).type());
+    }
+
+    /**
+     * Elements [first, first + count) of a tensor of floats, row major; F16 and BF16 are widened without loss.
+     *
+     * @param into filled from its start
+     */
+    public void read(String name, long first, float[] into, int count) {
+        FloatCodec.decode(data(name), entry(name).type(), first, into, count);
+    }
+
+    /** The files that hold the tensors, in their order. */
+    public List<SafetensorsFile> files() {
+        return files;
+    }
+
     /** Bytes of all tensors together. */
     public long totalBytes() {
         return files.stream()

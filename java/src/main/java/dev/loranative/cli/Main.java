@@ -34,13 +34,15 @@ import picocli.CommandLine.UnmatchedArgumentException;
             EvalCommand.class,
             GenerateCommand.class,
             InspectCommand.class,
+            MergeCommand.class,
+            CombineCommand.class,
             BenchCommand.class,
             DoctorCommand.class
         })
 public final class Main {
 
     /** Commands that later versions have. */
-    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "merge", "quantize", "export");
+    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "quantize", "export");
 
     @Option(names = "--json", scope = ScopeType.INHERIT, description = "the result as one JSON document")
     private boolean json;

@@ -14,7 +14,7 @@ import java.util.Optional;
  * @param loraAlpha numerator of the scaling of targets that no {@code alphaPattern} names
  * @param loraDropout in [0, 1)
  * @param targetModules empty: the family's default
- * @param layersToTransform empty: every layer
+ * @param layersToTransform numbers of layers, negative ones counted from behind: -1 is the last; empty: every layer
  * @param layersPattern empty: the first number in a name is the layer
  * @param rankPattern in the order given; the first match holds
  * @param alphaPattern as {@code rankPattern}
@@ -24,6 +24,7 @@ import java.util.Optional;
  * @param loraBias whether B has a bias
  * @param bias which biases of the base model are trained
  * @param modulesToSave ends of names of modules that are trained in full
+ * @param ensureWeightTying PEFT's key for embeddings and heads that are one tensor
  * @param trainableTokens rows of embeddings that are trained in full
  * @param shareExpertAdapters one adapter for all experts of a layer's projection instead of one each
  * @param dialect how the adapter file names routers and experts
@@ -44,6 +45,7 @@ public record LoraConfig(
         boolean loraBias,
         BiasTraining bias,
         List<String> modulesToSave,
+        boolean ensureWeightTying,
         TrainableTokens trainableTokens,
         boolean shareExpertAdapters,
         AdapterDialect dialect,
@@ -79,30 +81,15 @@ public record LoraConfig(
                 values.get(LoraKeys.LORA_BIAS),
                 values.get(LoraKeys.BIAS),
                 orEmpty(values.get(LoraKeys.MODULES_TO_SAVE)),
+                values.get(LoraKeys.ENSURE_WEIGHT_TYING),
                 Optional.ofNullable(values.get(LoraKeys.TRAINABLE_TOKEN_INDICES))
                         .orElse(TrainableTokens.NONE),
                 values.get(LoraKeys.SHARE_EXPERT_ADAPTERS),
                 values.get(LoraKeys.ADAPTER_DIALECT),
                 values.get(LoraKeys.INIT_LORA_WEIGHTS),
                 Optional.ofNullable(values.get(LoraKeys.TASK_TYPE)));
-        config.checkLayers(values);
+        LoraRules.check(config, values);
         return config;
-    }
-
-    private void checkLayers(ConfigValues values) {
-        boolean pattern = targetModules.orElse(null) instanceof ModuleNames.Pattern;
-        if (pattern && !layersToTransform.isEmpty()) {
-            throw UserException.badInput(
-                    "layers_to_transform " + layersToTransform + " (" + values.origin(LoraKeys.LAYERS_TO_TRANSFORM)
-                            + ") cannot be used when target_modules is a text (" + targetModules.get() + ")",
-                    "name the modules in a list, for example [attention, mlp, experts], or the layers in the expression");
-        }
-        if (!layersPattern.isEmpty() && (pattern || layersToTransform.isEmpty())) {
-            throw UserException.badInput(
-                    "layers_pattern " + layersPattern + " (" + values.origin(LoraKeys.LAYERS_PATTERN)
-                            + ") needs layers_to_transform, and target_modules as a list",
-                    "set layers_to_transform, or leave layers_pattern out");
-        }
     }
 
     /** The same but for the targets. */
@@ -123,6 +110,7 @@ public record LoraConfig(
                 loraBias,
                 bias,
                 modulesToSave,
+                ensureWeightTying,
                 trainableTokens,
                 shareExpertAdapters,
                 dialect,
@@ -148,6 +136,7 @@ public record LoraConfig(
                 loraBias,
                 bias,
                 modulesToSave,
+                ensureWeightTying,
                 trainableTokens,
                 shareExpertAdapters,
                 dialect,

@@ -109,6 +109,14 @@ public final class TrainKeys {
     public static final Key<Double> ADAM_EPSILON = training("adam_epsilon", notNegative(), 1e-8, "AdamW's epsilon");
     public static final Key<Double> MAX_GRAD_NORM =
             training("max_grad_norm", notNegative(), 1.0, "gradients are scaled down to this norm; 0 = off");
+    public static final Key<Double> LORAPLUS_LR_RATIO = training(
+                    "loraplus_lr_ratio",
+                    Scalars.number("a number above 0", value -> value > 0),
+                    null,
+                    "LoRA+: matrices B learn so many times as fast as matrices A, for example 16")
+            .orNull();
+    public static final Key<Double> LORAPLUS_LR_EMBEDDING =
+            training("loraplus_lr_embedding", notNegative(), 1e-6, "LoRA+: learning rate of LoRA on embeddings");
     /** TrainingArguments' default is adamw_torch_fused; the arithmetic is the same. */
     public static final Key<String> OPTIM = training("optim", Scalars.text(), "adamw_torch", "the optimizer")
             .supportedIf(Set.of("adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf")::contains);
@@ -202,6 +210,7 @@ public final class TrainKeys {
     private static List<Key<?>> all() {
         List<Key<?>> keys = new ArrayList<>(List.of(MODEL, DATASET, EVAL_DATASET, OUTPUT_DIR, INIT_ADAPTER, RESUME));
         keys.addAll(LoraKeys.ALL);
+        keys.addAll(LoraKeys.INHERITED);
         keys.addAll(List.of(LOAD_IN_4BIT, BNB_4BIT_QUANT_TYPE, BNB_4BIT_USE_DOUBLE_QUANT, BNB_4BIT_COMPUTE_DTYPE));
         keys.addAll(List.of(
                 BATCH_SIZE,
@@ -219,6 +228,8 @@ public final class TrainKeys {
                 ADAM_BETA2,
                 ADAM_EPSILON,
                 MAX_GRAD_NORM,
+                LORAPLUS_LR_RATIO,
+                LORAPLUS_LR_EMBEDDING,
                 OPTIM,
                 SEED,
                 TRAIN_SAMPLING_STRATEGY,

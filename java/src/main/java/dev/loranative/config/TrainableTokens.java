@@ -41,7 +41,7 @@ public record TrainableTokens(Map<String, List<Integer>> rows) {
         @Override
         public TrainableTokens read(Object raw) throws BadValue {
             if (!(raw instanceof Map<?, ?>) && !(raw instanceof String text && text.startsWith("{"))) {
-                return of(Map.of(INPUT_EMBEDDING, numbers.read(raw)));
+                return ofNumbers(numbers.read(raw));
             }
             Map<String, List<Integer>> rows = new LinkedHashMap<>();
             for (Map.Entry<String, Object> entry : map.read(raw).entrySet()) {
@@ -68,7 +68,11 @@ public record TrainableTokens(Map<String, List<Integer>> rows) {
         public TrainableTokens readFlag(List<String> words) throws BadValue {
             return words.size() == 1 && words.getFirst().startsWith("{")
                     ? read(words.getFirst())
-                    : of(Map.of(INPUT_EMBEDDING, numbers.readFlag(words)));
+                    : ofNumbers(numbers.readFlag(words));
+        }
+
+        private TrainableTokens ofNumbers(List<Integer> list) throws BadValue {
+            return list.isEmpty() ? NONE : of(Map.of(INPUT_EMBEDDING, list));
         }
 
         @Override

@@ -56,6 +56,21 @@ public record Kernels(
         MethodHandle scratchBytes,
 
         @Symbol(
+                value = "ln_quantize",
+                takes = {POINTER, POINTER, INT32, INT64, INT32, INT64, POINTER, POINTER})
+        MethodHandle quantize,
+
+        @Symbol(
+                value = "ln_quantize_absmax",
+                takes = {POINTER, POINTER, INT64, INT64, POINTER, POINTER, POINTER, POINTER})
+        MethodHandle quantizeAbsmax,
+
+        @Symbol(
+                value = "ln_dequantize",
+                takes = {POINTER, POINTER, INT32, INT64, INT64, POINTER, INT32})
+        MethodHandle dequantize,
+
+        @Symbol(
                 value = "ln_matmul",
                 takes = {POINTER, POINTER})
         MethodHandle matmul,
@@ -79,6 +94,21 @@ public record Kernels(
                 value = "ln_grouped_linear_bwd",
                 takes = {POINTER, POINTER})
         MethodHandle groupedLinearBackward,
+
+        @Symbol(
+                value = "ln_dora_norms",
+                takes = {POINTER, POINTER, INT32, POINTER, POINTER, FLOAT, POINTER, INT64, INT64, INT64})
+        MethodHandle doraNorms,
+
+        @Symbol(
+                value = "ln_dora_fwd",
+                takes = {POINTER, POINTER})
+        MethodHandle doraForward,
+
+        @Symbol(
+                value = "ln_dora_bwd",
+                takes = {POINTER, POINTER})
+        MethodHandle doraBackward,
 
         @Symbol(
                 value = "ln_embedding_fwd",
@@ -214,6 +244,11 @@ public record Kernels(
                 value = "ln_sum_of_squares",
                 takes = {POINTER, POINTER, INT64, POINTER})
         MethodHandle sumOfSquares,
+
+        @Symbol(
+                value = "ln_column_sums",
+                takes = {POINTER, POINTER, POINTER, INT64, INT64})
+        MethodHandle columnSums,
 
         @Symbol(
                 value = "ln_adamw",

@@ -8,6 +8,10 @@ public final class Structs {
     public static final NativeStruct CONTEXT_OPTIONS = NativeStruct.of(
             "ln_context_options", "int32 device, int32 threads, int32 simd, int32 reserved, pointer stream");
 
+    public static final NativeStruct QUANTIZED = NativeStruct.of("ln_quantized", """
+            pointer codes, pointer absmax, pointer nested_absmax, pointer nested_code, int64 elements, int64 block,
+            int64 nested_block, float offset, int32 reserved""");
+
     public static final NativeStruct MATMUL = NativeStruct.of("ln_matmul_args", """
             pointer a, pointer b, pointer bias, pointer c, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc,
             int32 a_dtype, int32 b_dtype, int32 bias_dtype, int32 transpose_a, int32 transpose_b,
@@ -33,6 +37,14 @@ public final class Structs {
             pointer ranks, pointer scales, pointer u, pointer v, pointer grad_a, pointer grad_b, pointer dx,
             pointer dlora_x, int64 rows, int64 in, int64 out, int64 experts, int64 max_rank, int32 weight_dtype,
             int32 accumulate""");
+
+    public static final NativeStruct DORA_FORWARD = NativeStruct.of("ln_dora_fwd_args", """
+            pointer z, pointer magnitude, pointer norms, pointer bias, pointer y, int64 rows, int64 out,
+            int32 bias_dtype, int32 accumulate""");
+
+    public static final NativeStruct DORA_BACKWARD = NativeStruct.of("ln_dora_bwd_args", """
+            pointer dy, pointer z, pointer magnitude, pointer norms, pointer dz, pointer grad_magnitude, int64 rows,
+            int64 out""");
 
     public static final NativeStruct RMSNORM_FORWARD = NativeStruct.of("ln_rmsnorm_fwd_args", """
             pointer x, pointer residual, pointer weight, pointer sum, pointer y, pointer rstd, int64 rows, int64 width,
@@ -71,11 +83,14 @@ public final class Structs {
 
     static final List<NativeStruct> ALL = List.of(
             CONTEXT_OPTIONS,
+            QUANTIZED,
             MATMUL,
             LINEAR_FORWARD,
             LINEAR_BACKWARD,
             GROUPED_LINEAR_FORWARD,
             GROUPED_LINEAR_BACKWARD,
+            DORA_FORWARD,
+            DORA_BACKWARD,
             RMSNORM_FORWARD,
             RMSNORM_BACKWARD,
             ROPE,

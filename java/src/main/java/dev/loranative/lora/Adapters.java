@@ -6,9 +6,11 @@ import dev.loranative.model.LinearModule;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
+import dev.loranative.nn.ParameterGroup;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 /** What an adapter trains inside a model: its values in one arena, attached to the modules that they change. */
 public final class Adapters {
@@ -23,17 +25,26 @@ public final class Adapters {
         this.lora = new LoraParts(device, arena);
     }
 
-    /** New adapters for these targets, to be trained. */
-    public static Adapters create(LoadedModel model, Targets targets, InitLoraWeights init, long seed) {
+    /**
+     * New adapters for these targets, to be trained.
+     *
+     * @param groups the optimizer's group of a tensor by its name
+     */
+    public static Adapters create(
+            LoadedModel model,
+            Targets targets,
+            InitLoraWeights init,
+            long seed,
+            Function<String, ParameterGroup> groups) {
         AdapterInit values = new AdapterInit(init, seed);
-        Adapters adapters =
-                new Adapters(model.device(), new ParameterArena(model.device(), targets.parameters(), true));
+        Map<ParameterGroup, Long> sizes = ParameterNames.sizes(targets, groups);
+        Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), groups, sizes, true));
         double dropout = 0;
         for (Target target : targets.list()) {
             LinearModule module = target.module();
             int number = model.number(module);
-            adapters.lora.add(AdapterModule.of(
-                    target, values.a(number, target.r(), module.in()), values.b(number, target.r(), module.out())));
+            adapters.lora.add(
+                    target, values.a(number, target.r(), module.in()), values.b(number, target.r(), module.out()));
             dropout = target.dropout();
         }
         adapters.lora.attach(model, dropout);
@@ -41,18 +52,47 @@ public final class Adapters {
     }
 
     /**
-     * Adapters with the values of a file.
+     * The values of a file.
      *
      * @param dropout used in training
      * @param trainable whether gradients are wanted
      */
     public static Adapters load(LoadedModel model, Adapter adapter, double dropout, boolean trainable) {
-        Adapters adapters = new Adapters(
-                model.device(),
-                new ParameterArena(model.device(), adapter.tensors().parameters(), trainable));
+        return load(model, adapter, dropout, trainable, _ -> ParameterGroup.ALL);
+    }
+
+    /**
+     * The values of a file, to be trained.
+     *
+     * @param dropout used in training
+     * @param groups the optimizer's group of a tensor by its name
+     */
+    public static Adapters load(
+            LoadedModel model, Adapter adapter, double dropout, Function<String, ParameterGroup> groups) {
+        return load(model, adapter, dropout, true, groups);
+    }
+
+    private static Adapters load(
+            LoadedModel model,
+            Adapter adapter,
+            double dropout,
+            boolean trainable,
+            Function<String, ParameterGroup> groups) {
+        Map<ParameterGroup, Long> sizes = ParameterNames.sizes(adapter.tensors(), groups);
+        Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), groups, sizes, trainable));
         adapter.modules().forEach(adapters.lora::add);
         adapters.lora.attach(model, dropout);
         return adapters;
+    }
+
+    /** Takes the adapters out of their model, which is then the base model again; their values stay on the device. */
+    void detach() {
+        lora.detach();
+    }
+
+    /** Puts detached adapters back. */
+    void reattach() {
+        lora.reattach();
     }
 
     public ParameterArena arena() {

@@ -74,19 +74,31 @@ final class Complaints {
         return list(nearestNames(text));
     }
 
+    /** Of the known names those most like this one, for a message. */
+    static String nearest(String text, Set<String> known) {
+        return list(nearestNames(text, known));
+    }
+
     private List<String> nearestNames(String text) {
-        String wanted = text.substring(text.lastIndexOf('.', text.length() - 2) + 1);
         Set<String> known = new LinkedHashSet<>(ModuleNames.GROUPS);
         for (LinearModule module : modules) {
-            for (String name : NameRule.names(module)) {
-                String[] parts = name.split("\\.");
-                known.add(parts[parts.length - 1]);
-                if (text.contains(".") && parts.length > 1) {
-                    known.add(parts[parts.length - 2] + "." + parts[parts.length - 1]);
-                }
-            }
+            NameRule.names(module).forEach(name -> addEnds(known, name, text.contains(".")));
         }
+        return nearestNames(text, known);
+    }
+
+    private static List<String> nearestNames(String text, Set<String> known) {
+        String wanted = text.substring(text.lastIndexOf('.', text.length() - 2) + 1);
         return Nearest.to(text.contains(".") ? text : wanted, known, SUGGESTIONS);
+    }
+
+    /** Adds the last word of a name, and its last two. */
+    static void addEnds(Set<String> ends, String name, boolean two) {
+        int last = name.lastIndexOf('.');
+        ends.add(name.substring(last + 1));
+        if (two && last > 0) {
+            ends.add(name.substring(name.lastIndexOf('.', last - 1) + 1));
+        }
     }
 
     /** Ends of the names of modules inside the container that the text names. */

@@ -1,48 +1,113 @@
 package dev.loranative.lora;
 
 import dev.loranative.device.Device;
+import dev.loranative.errors.UserException;
 import dev.loranative.model.ExpertPlace;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.nn.AdapterDropout;
 import dev.loranative.nn.DenseLinear;
+import dev.loranative.nn.DoraLinear;
 import dev.loranative.nn.GroupedLinear;
+import dev.loranative.nn.Linear;
 import dev.loranative.nn.LinearSlot;
 import dev.loranative.nn.LoraLinear;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
 import dev.loranative.tensor.DType;
+import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Products;
 import dev.loranative.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 
 /** The low-rank updates among the {@link Adapters} of a model: parameters in the arena, attached to its linear layers. */
 final class LoraParts {
 
-    /** What is attached: a module, its settings, its two tensors. */
+    /**
+     * What is attached: a module, its settings, its tensors.
+     *
+     * @param bias [1, out], or null
+     * @param magnitude [1, out], or null
+     * @param measured whether the magnitude has a value; otherwise it begins as the length of the rows
+     */
     private record Attached(
-            LinearModule module, String name, int r, double alpha, double scaling, Parameter a, Parameter b) {}
+            LinearModule module,
+            String name,
+            int r,
+            double alpha,
+            double scaling,
+            Parameter a,
+            Parameter b,
+            Parameter bias,
+            Parameter magnitude,
+            boolean measured) {
+
+        Products.Lora lora() {
+            return new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), (float) scaling);
+        }
+    }
+
+    /** What attaching does to one place of the model, and how it is taken back. */
+    private record Change(Runnable apply, Runnable revert) {}
 
     private final Device device;
     private final ParameterArena arena;
     private final List<Attached> attached = new ArrayList<>();
+    private final List<Change> changes = new ArrayList<>();
 
     LoraParts(Device device, ParameterArena arena) {
         this.device = device;
         this.arena = arena;
     }
 
+    /** An update with all its values. */
     void add(AdapterModule module) {
-        Parameter a = arena.add(
-                module.name() + ".lora_A.weight", module.r(), module.module().in());
-        Parameter b =
-                arena.add(module.name() + ".lora_B.weight", module.module().out(), module.r());
+        add(module, module.bias().isPresent(), module.magnitude().isPresent());
+        Attached added = attached.getLast();
+        module.bias().ifPresent(values -> added.bias().value().copyFrom(device, values));
+        module.magnitude().ifPresent(values -> added.magnitude().value().copyFrom(device, values));
+    }
+
+    /** A new update: its bias begins at zero, its magnitude so that the layer is unchanged. */
+    void add(Target target, float[] a, float[] b) {
+        add(AdapterModule.of(target, a, b), target.bias(), target.dora());
+    }
+
+    private void add(AdapterModule module, boolean bias, boolean magnitude) {
+        LinearModule linear = module.module();
+        boolean inRow = linear.kind() == LinearModule.Kind.EXPERT || linear.kind() == LinearModule.Kind.ROUTER;
+        if ((bias || magnitude) && inRow) {
+            throw UserException.badInput(
+                    (magnitude ? "use_dora" : "lora_bias") + " cannot be used on " + module.name() + ", a "
+                            + linear.kind().name().toLowerCase(Locale.ROOT),
+                    "PEFT has it for ordinary linear layers alone: leave experts and routers out of the targets");
+        }
+        if (bias && magnitude) {
+            throw UserException.badInput(
+                    module.name() + " has both a bias of lora_B and a magnitude vector",
+                    "use_dora and lora_bias cannot be used together");
+        }
+        String name = module.name();
+        Parameter a = arena.add(ParameterNames.a(name), module.r(), linear.in());
+        Parameter b = arena.add(ParameterNames.b(name), linear.out(), module.r());
         a.value().copyFrom(device, module.a());
         b.value().copyFrom(device, module.b());
-        attached.add(new Attached(module.module(), module.name(), module.r(), module.alpha(), module.scaling(), a, b));
+        attached.add(new Attached(
+                linear,
+                name,
+                module.r(),
+                module.alpha(),
+                module.scaling(),
+                a,
+                b,
+                bias ? arena.add(ParameterNames.bias(name), 1, linear.out()) : null,
+                magnitude ? arena.add(ParameterNames.magnitude(name), 1, linear.out()) : null,
+                module.magnitude().isPresent()));
     }
 
     /** Puts everything that was added into the model. */
@@ -58,19 +123,41 @@ final class LoraParts {
                         .put(place.expert(), adapter);
             } else {
                 LinearSlot slot = model.slot(module);
-                Products.Lora lora = new Products.Lora(
-                        adapter.a().value(),
-                        adapter.b().value(),
-                        adapter.a().gradient(),
-                        adapter.b().gradient(),
-                        (float) adapter.scaling());
-                slot.set(new LoraLinear((DenseLinear) slot.get(), lora, adapterDropout));
+                DenseLinear base = (DenseLinear) slot.get();
+                Linear adapted = linear(adapter, base, adapterDropout);
+                changes.add(new Change(() -> slot.set(adapted), () -> slot.set(base)));
             }
         }
         byProjection.forEach((projection, adapters) -> {
             int module = model.number(adapters.values().iterator().next().module());
-            projection.adapt(grouped(projection, adapters), new AdapterDropout((float) dropout, module));
+            Products.GroupedLora lora = grouped(projection, adapters);
+            AdapterDropout adapterDropout = new AdapterDropout((float) dropout, module);
+            changes.add(new Change(() -> projection.adapt(lora, adapterDropout), () -> projection.adapt(null, null)));
         });
+        reattach();
+    }
+
+    /** Takes everything out of the model again; the values stay on the device. */
+    void detach() {
+        changes.forEach(change -> change.revert().run());
+    }
+
+    /** After {@link #detach}. */
+    void reattach() {
+        changes.forEach(change -> change.apply().run());
+    }
+
+    private Linear linear(Attached adapter, DenseLinear base, AdapterDropout dropout) {
+        if (adapter.magnitude() == null) {
+            return new LoraLinear(base, adapter.lora(), dropout, adapter.bias());
+        }
+        if (!adapter.measured()) {
+            new Ops(device)
+                    .dora()
+                    .norms(base.weight(), adapter.lora(), adapter.magnitude().value());
+        }
+        Tensor norms = Tensor.allocate(device, DType.F32, base.out());
+        return new DoraLinear(base, adapter.lora(), adapter.magnitude(), dropout, norms);
     }
 
     /** Device tables with an entry per expert. */
@@ -124,7 +211,13 @@ final class LoraParts {
                         adapter.alpha(),
                         adapter.scaling(),
                         adapter.a().value().toFloats(device),
-                        adapter.b().value().toFloats(device)))
+                        adapter.b().value().toFloats(device),
+                        values(adapter.bias()),
+                        values(adapter.magnitude())))
                 .toList();
+    }
+
+    private Optional<float[]> values(Parameter parameter) {
+        return Optional.ofNullable(parameter).map(present -> present.value().toFloats(device));
     }
 }

@@ -68,6 +68,7 @@ sealed interface NameRule {
         return switch (names) {
             case ModuleNames.Pattern all
             when all.isAllLinear() -> List.of(new Group(all.text(), EnumSet.of(Kind.ATTENTION, Kind.MLP, Kind.EXPERT)));
+            case ModuleNames.Pattern nothing when nothing.isNothing() -> List.of();
             case ModuleNames.Pattern one ->
                 List.of(new Expression(one.text(), PythonRegex.compile(one.text(), setting)));
             case ModuleNames.Names list -> {

@@ -5,8 +5,9 @@ import java.util.List;
 /**
  * What is trained.
  *
- * @param list modules that get a low-rank update, in the order of the module tree
- * @param full tensors that are trained as they are
+ * @param list modules that get a low-rank update, in the order of the module tree; may be empty, then an adapter file must
+ *     say {@link dev.loranative.config.ModuleNames#NOTHING} as its {@code target_modules} to be read by PEFT
+ * @param full tensors that are trained as they are, each once; the embedding also stands for a head that is tied to it
  * @param tokens rows of embeddings that are trained as they are
  * @param warnings one line each, for the user
  */

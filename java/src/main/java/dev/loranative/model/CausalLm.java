@@ -106,6 +106,14 @@ public final class CausalLm {
         return logits;
     }
 
+    /** Forward only: logits [tokens, vocabulary] after every token of the pass. */
+    public Tensor logits(Pass pass) {
+        Tensor normed = forward(pass);
+        Tensor logits = pass.slab().floats(pass.count(), vocabulary());
+        head.logits(pass, normed, logits);
+        return logits;
+    }
+
     /** Everything up to and including the final norm, nothing kept: [tokens, hidden]. */
     private Tensor forward(Pass pass) {
         ResidualStream stream = new ResidualStream(pass, pass.slab().floats(pass.count(), hidden()));

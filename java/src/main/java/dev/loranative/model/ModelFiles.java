@@ -25,11 +25,20 @@ public final class ModelFiles implements AutoCloseable {
      * @throws dev.loranative.errors.UserException for a folder that is no model, a broken file, tensors that do not fit
      */
     public static ModelFiles open(Path folder) {
+        return open(folder, false);
+    }
+
+    /** As {@link #open}, but tensors that the model does not use are no error: what copies a model must keep them. */
+    public static ModelFiles openWithExtras(Path folder) {
+        return open(folder, true);
+    }
+
+    private static ModelFiles open(Path folder, boolean extras) {
         ModelConfig config = ModelConfigReader.read(folder);
         Checkpoint checkpoint = Checkpoint.open(folder);
         try {
             WeightLayout layout = WeightLayout.of(config);
-            layout.check(checkpoint);
+            layout.check(checkpoint, extras);
             return new ModelFiles(config, layout, checkpoint);
         } catch (RuntimeException e) {
             checkpoint.close();
@@ -43,6 +52,11 @@ public final class ModelFiles implements AutoCloseable {
 
     public ModuleTree tree() {
         return tree;
+    }
+
+    /** The tensors of the files; closed with this object, or with the model that was loaded. */
+    public Checkpoint checkpoint() {
+        return checkpoint;
     }
 
     /** Parameters of the model; a tied head counts once. */

@@ -3,7 +3,7 @@ package dev.loranative.nn;
 import dev.loranative.tensor.Tensor;
 
 /** A linear layer with a frozen weight: {@code y = x . weight^T + bias}, possibly with an adapter. */
-public sealed interface Linear permits DenseLinear, LoraLinear {
+public sealed interface Linear permits DenseLinear, LoraLinear, DoraLinear {
 
     long in();
 

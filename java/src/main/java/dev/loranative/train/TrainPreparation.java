@@ -25,6 +25,7 @@ import dev.loranative.lora.Targets;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.optim.AdamW;
+import dev.loranative.optim.GroupRule;
 import dev.loranative.optim.Schedule;
 import dev.loranative.optim.Schedules;
 import dev.loranative.tensor.Ops;
@@ -162,12 +163,16 @@ final class TrainPreparation {
             requireSame(LoraKeys.USE_RSLORA, config.lora().useRslora(), lora.useRslora(), source.get());
             requireSameTargets(files, adapter, source.get());
             return new Planned(
-                    lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), true));
+                    lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), groupRule()));
         }
         Targets targets = TargetMatcher.match(config.lora(), files.tree());
         targets.warnings().forEach(listener::warning);
         InitLoraWeights init = config.lora().initLoraWeights();
-        return new Planned(config.lora(), model -> Adapters.create(model, targets, init, run.seed()));
+        return new Planned(config.lora(), model -> Adapters.create(model, targets, init, run.seed(), groupRule()));
+    }
+
+    private GroupRule groupRule() {
+        return config.optimizer().loraplusLrRatio().isPresent() ? GroupRule.LORA_PLUS : GroupRule.PLAIN;
     }
 
     /** An adapter's own settings hold; a setting that says otherwise is a mistake, not a wish. */
@@ -265,8 +270,15 @@ final class TrainPreparation {
     }
 
     private static AdamW.Settings optimizer(OptimizerOptions options) {
+        double rate = options.learningRate();
+        double ratio = options.loraplusLrRatio().orElse(1);
         return new AdamW.Settings(
-                options.beta1(), options.beta2(), options.epsilon(), options.weightDecay(), options.maxGradNorm());
+                new AdamW.LearningRates(rate, rate * ratio, options.loraplusLrEmbedding()),
+                options.beta1(),
+                options.beta2(),
+                options.epsilon(),
+                options.weightDecay(),
+                options.maxGradNorm());
     }
 
     private void describe(

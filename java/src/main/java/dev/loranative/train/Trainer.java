@@ -115,10 +115,10 @@ final class Trainer {
         }
         double loss = lossSum / targets + auxLoss;
         double gradNorm = setup.optimizer().gradientNorm(ops);
-        double learningRate =
-                setup.config().optimizer().learningRate() * setup.schedule().factor(step);
+        double factor = setup.schedule().factor(step);
+        double learningRate = factor * setup.config().optimizer().learningRate();
         requireFinite(loss, gradNorm, learningRate);
-        setup.optimizer().step(ops, learningRate, gradNorm);
+        setup.optimizer().step(ops, factor, gradNorm);
         return new StepMetrics(
                 step + 1,
                 window.epochAfter(),

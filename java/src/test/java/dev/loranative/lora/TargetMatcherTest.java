@@ -146,8 +146,6 @@ class TargetMatcherTest {
             q_proj,v_proj          | 'q_proj,v_proj' | [q_proj, v_proj]
             .*q_prj                | '.*q_prj'     | whole name
             '(q_proj'              | not a valid   | list of names
-            [embed_tokens]         | embedding     | exclude_modules
-            .*                     | embedding     | exclude_modules
             []                     | empty         | q_proj
             """)
     void whatMatchesNothingIsAnErrorWithTheNearestNames(String targets, String problem, String hint) {

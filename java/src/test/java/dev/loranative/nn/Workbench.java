@@ -92,6 +92,26 @@ public final class Workbench implements AutoCloseable {
         return new LoraLinear(base, lora, new AdapterDropout(dropout, parameters.size()));
     }
 
+    /** As {@link #adapted}, and B has a bias. */
+    public LoraLinear adaptedWithBias(String name, DenseLinear base, int rank, float dropout) {
+        LoraLinear plain = adapted(name, base, rank, dropout);
+        Parameter bias = parameter(name + ".bias", 1, (int) base.out());
+        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), bias);
+    }
+
+    /** A weight-decomposed adapter whose lengths are not those of its rows. */
+    public DoraLinear decomposed(String name, DenseLinear base, int rank, float dropout) {
+        Products.Lora lora = adapted(name, base, rank, dropout).lora();
+        Parameter magnitude = parameter(name + ".magnitude", 1, (int) base.out());
+        float[] lengths = read(magnitude.value());
+        for (int i = 0; i < lengths.length; i++) {
+            lengths[i] = 1 + 2 * lengths[i];
+        }
+        magnitude.value().copyFrom(device(), lengths);
+        Tensor norms = Tensor.allocate(device(), DType.F32, base.out());
+        return new DoraLinear(base, lora, magnitude, new AdapterDropout(dropout, parameters.size()), norms);
+    }
+
     /** Experts of one projection; an expert of rank 0 has no adapter. */
     public GroupedLinear grouped(String name, int in, int out, float dropout, int... ranks) {
         int experts = ranks.length;
