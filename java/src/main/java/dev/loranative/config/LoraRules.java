@@ -29,8 +29,7 @@ final class LoraRules {
                             + config.targetModules().get() + ")",
                     "name the modules in a list, for example [attention, mlp, experts], or the layers in the expression");
         }
-        if (!config.layersPattern().isEmpty()
-                && (pattern || config.layersToTransform().isEmpty())) {
+        if (!config.layersPattern().isEmpty() && (pattern || values.get(LoraKeys.LAYERS_TO_TRANSFORM) == null)) {
             throw UserException.badInput(
                     named(LoraKeys.LAYERS_PATTERN) + " needs layers_to_transform, and target_modules as a list",
                     "set layers_to_transform, or leave layers_pattern out");

@@ -121,6 +121,16 @@ public record Kernels(
         MethodHandle embeddingBackward,
 
         @Symbol(
+                value = "ln_embedding_rows_fwd",
+                takes = {POINTER, POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64, INT64})
+        MethodHandle embeddingRowsForward,
+
+        @Symbol(
+                value = "ln_embedding_rows_bwd",
+                takes = {POINTER, POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64, INT64})
+        MethodHandle embeddingRowsBackward,
+
+        @Symbol(
                 value = "ln_rmsnorm_fwd",
                 takes = {POINTER, POINTER})
         MethodHandle rmsNormForward,
@@ -219,6 +229,16 @@ public record Kernels(
                 value = "ln_scatter_rows",
                 takes = {POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64})
         MethodHandle scatterRows,
+
+        @Symbol(
+                value = "ln_gather_columns",
+                takes = {POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64})
+        MethodHandle gatherColumns,
+
+        @Symbol(
+                value = "ln_add_columns",
+                takes = {POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64})
+        MethodHandle addColumns,
 
         @Symbol(
                 value = "ln_moe_combine_fwd",

@@ -66,11 +66,13 @@ public final class Structs {
 
     public static final NativeStruct ROUTER_FORWARD = NativeStruct.of("ln_router_fwd_args", """
             pointer logits, pointer probabilities, pointer ids, pointer weights, pointer counts,
-            pointer probability_sums, int64 tokens, int64 experts, int64 top_k, int32 renormalise, int32 reserved""");
+            pointer probability_sums, pointer log_sum_exp, pointer square_sum, int64 tokens, int64 experts,
+            int64 top_k, int32 renormalise, int32 reserved""");
 
     public static final NativeStruct ROUTER_BACKWARD = NativeStruct.of("ln_router_bwd_args", """
             pointer probabilities, pointer ids, pointer weights, pointer dweights, pointer dprobabilities,
-            pointer dlogits, int64 tokens, int64 experts, int64 top_k, int32 renormalise, int32 reserved""");
+            pointer log_sum_exp, pointer dlogits, int64 tokens, int64 experts, int64 top_k, int32 renormalise,
+            float z_scale""");
 
     public static final NativeStruct MOE_PLAN = NativeStruct.of("ln_moe_plan_args", """
             pointer ids, pointer offsets, pointer rows_of_pairs, pointer tokens_of_rows, int64 tokens, int64 experts,

@@ -32,6 +32,11 @@ public record AdapterConfig(
 
     public static final String FILE = "adapter_config.json";
 
+    /** Of no version of PEFT. */
+    public AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<String> warnings) {
+        this(lora, baseModel, Optional.empty(), warnings);
+    }
+
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
     /** Keys of PEFT's configuration that say nothing about the weights. */
@@ -51,6 +56,17 @@ public record AdapterConfig(
             "runtime_config",
             "megatron_core",
             "qalora_group_size");
+
+    /** As {@link #read(Path, boolean)}, of an adapter whose tensors do not matter. */
+    public static AdapterConfig read(Path folder) {
+        return read(folder, false);
+    }
+
+    /** Where the configuration in a folder says that the base model is, whatever else it holds. */
+    public static Optional<String> baseModelOf(Path folder) {
+        return Optional.ofNullable(json(folder.resolve(FILE)).get("base_model_name_or_path"))
+                .map(Object::toString);
+    }
 
     /**
      * Reads the configuration in an adapter's folder. Unknown keys are ignored with a warning, as in PEFT.

@@ -2,6 +2,7 @@ package dev.loranative.lora;
 
 import dev.loranative.checkpoint.AtomicFiles;
 import dev.loranative.checkpoint.SafetensorsWriter;
+import dev.loranative.config.AdapterDialect;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.model.ModuleTree;
 import java.nio.file.Path;
@@ -51,7 +52,35 @@ public final class AdapterFiles {
             ModuleTree tree,
             AdapterTensors adapter,
             ModelCard card) {
+        return write(folder, config, baseModel, tree, adapter, card, PeftLayout.of(config, tree, adapter));
+    }
+
+    /**
+     * Writes an adapter so that {@link #read} gives back the very same numbers. {@link #write} does so too, but for experts of
+     * one layer whose scalings differ by a factor that is no power of two; they then have tensors of their own, which PEFT 0.21
+     * cannot load.
+     */
+    public static void writeExactly(
+            Path folder,
+            LoraConfig config,
+            Optional<String> baseModel,
+            ModuleTree tree,
+            AdapterTensors adapter,
+            ModelCard card) {
         PeftLayout layout = PeftLayout.of(config, tree, adapter);
+        boolean exact = layout.fused().stream().allMatch(FusedUpdate::isExact);
+        LoraConfig used = exact ? config : config.withDialect(AdapterDialect.V4);
+        write(folder, used, baseModel, tree, adapter, card, exact ? layout : PeftLayout.of(used, tree, adapter));
+    }
+
+    private static List<String> write(
+            Path folder,
+            LoraConfig config,
+            Optional<String> baseModel,
+            ModuleTree tree,
+            AdapterTensors adapter,
+            ModelCard card,
+            PeftLayout layout) {
         AdapterWriter writer = new AdapterWriter(config, tree, layout);
         SafetensorsWriter.write(folder.resolve(TENSORS), writer.tensors(adapter), writer.metadata());
         AtomicFiles.writeString(folder.resolve(AdapterConfig.FILE), AdapterConfig.text(config, baseModel, layout));

@@ -41,6 +41,11 @@ final class AdapterWriter {
                 adapter.modules().stream().map(module -> module.module().name()).collect(Collectors.toSet());
         for (FullTensor tensor : adapter.full()) {
             tensors.add(FloatTensors.of(fullName(tensor.name(), adapted), tensor.shape(), tensor.values()));
+            if (names.isTiedEmbedding(tensor.name())) {
+                // PEFT has two modules there, and finds the head's weight under its own name.
+                String head = PeftName.of(names.tiedHead().orElseThrow(), Part.PLAIN);
+                tensors.add(FloatTensors.of(head, tensor.shape(), tensor.values()));
+            }
         }
         for (TokenRows rows : adapter.tokens()) {
             long width = rows.values().length / rows.indices().size();
@@ -55,7 +60,8 @@ final class AdapterWriter {
         if (config.shareExpertAdapters()) {
             metadata.put(AdapterFiles.SHARED_EXPERTS, "true");
         }
-        if (layout.fused().stream().anyMatch(FusedUpdate::padded)) {
+        if (layout.fused().stream()
+                .anyMatch(update -> update.padded() || !update.alphas().isEmpty())) {
             Map<String, Double> alphas = new LinkedHashMap<>();
             layout.fused().forEach(update -> alphas.putAll(update.alphas()));
             metadata.put(ZeroPadding.KEY, ZeroPadding.write(alphas));

@@ -11,7 +11,8 @@ final class DefaultTargets {
 
     /**
      * Families for which the table says q_proj and v_proj; it has no entry for the other mixtures of experts. That of mixtral
-     * cannot be reached in PEFT 0.21, whose conversion for transformers 5 makes an empty set of no targets.
+     * cannot be reached in PEFT 0.21, whose conversion for transformers 5 makes an empty set of no targets; here it holds if
+     * nothing else is to be trained either.
      */
     private static final Set<String> QUERY_AND_VALUE = Set.of("llama", "mistral", "mixtral", "qwen2", "qwen3");
 
@@ -22,12 +23,13 @@ final class DefaultTargets {
         if (config.targetModules().isPresent()) {
             return config.targetModules();
         }
-        if (QUERY_AND_VALUE.contains(modelType)) {
-            return Optional.of(ModuleNames.of("q_proj", "v_proj"));
-        }
         boolean other = !config.targetParameters().isEmpty()
                 || !config.modulesToSave().isEmpty()
                 || !config.trainableTokens().isEmpty();
+        boolean mixture = modelType.equals("mixtral");
+        if (QUERY_AND_VALUE.contains(modelType) && !(mixture && other)) {
+            return Optional.of(ModuleNames.of("q_proj", "v_proj"));
+        }
         if (!other) {
             throw UserException.badInput(
                     "target_modules is missing, and models of type " + modelType + " have no default",

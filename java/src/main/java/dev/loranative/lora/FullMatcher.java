@@ -62,7 +62,12 @@ final class FullMatcher {
         this.excluding = excluding(config);
         this.owners = texts.isEmpty() ? List.of() : owners(tree);
         texts.forEach(this::choose);
-        tree.modules().stream().filter(module -> chosen.contains(module.name())).forEach(linear::add);
+        boolean embedding = tree.modules().stream()
+                .anyMatch(module -> module.kind() == Kind.EMBEDDING && chosen.contains(module.name()));
+        tree.modules().stream()
+                .filter(module ->
+                        chosen.contains(module.name()) || embedding && tree.tiedHead() && module.kind() == Kind.HEAD)
+                .forEach(linear::add);
     }
 
     private static List<Owner> owners(ModuleTree tree) {
@@ -84,7 +89,7 @@ final class FullMatcher {
     /** PEFT's second rule: modules named by such an expression never get a low rank. */
     static List<PythonRegex> excluding(LoraConfig config) {
         return config.modulesToSave().stream()
-                .map(text -> PythonRegex.compile("(?:^|.*\\.)" + text + "(?:$|\\..*)", SETTING))
+                .map(text -> PythonRegex.inside("(?:^|.*\\.)", text, "(?:$|\\..*)", SETTING))
                 .toList();
     }
 
@@ -120,13 +125,16 @@ final class FullMatcher {
     private void choose(String text) {
         Set<Owner> hit = new LinkedHashSet<>();
         Set<String> inside = new LinkedHashSet<>();
+        boolean atDot = false;
         for (Owner owner : owners) {
             for (String name : owner.names()) {
                 for (String holder = name; !holder.isEmpty(); holder = parent(holder)) {
                     if (holder.endsWith(text)) {
                         requirePossible(text, owner, holder);
                         hit.add(owner);
-                        if (!holder.equals(text) && !holder.endsWith("." + text)) {
+                        if (holder.equals(text) || holder.endsWith("." + text)) {
+                            atDot = true;
+                        } else {
                             inside.add(holder.substring(holder.lastIndexOf('.') + 1));
                         }
                     }
@@ -137,11 +145,14 @@ final class FullMatcher {
             throw nothingNamed(text);
         }
         if (!inside.isEmpty()) {
-            warnings.add(SETTING + ": '" + text + "' also names " + Complaints.list(inside) + ", together "
-                    + hit.size() + " modules, because PEFT compares the ends of names without regard to dots"
-                    + exactly(text)
-                            .map(end -> "; write '" + end + "' for that alone")
-                            .orElse(""));
+            String modules = hit.size() == 1 ? "1 module" : hit.size() + " modules";
+            warnings.add(
+                    SETTING + ": '" + text + (atDot ? "' also names " : "' names ") + Complaints.list(inside) + " ("
+                            + modules + (atDot ? " together" : "")
+                            + "): PEFT compares the ends of names without regard to dots"
+                            + exactly(text)
+                                    .map(end -> "; write '" + end + "' for that alone")
+                                    .orElse(""));
         }
         hit.forEach(owner -> chosen.add(orEmbedding(owner).name()));
     }

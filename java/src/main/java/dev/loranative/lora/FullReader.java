@@ -10,6 +10,7 @@ import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.ModuleTree;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -75,8 +76,12 @@ final class FullReader {
      * @param targets the modules that have a low-rank update
      */
     List<FullTensor> read(Set<LinearModule> targets) {
+        joinTied();
         List<FullTensor> full = new ArrayList<>();
         for (String name : tree.tensors().keySet()) {
+            if (names.isTiedHead(name)) {
+                continue;
+            }
             TensorEntry entry = found.get(name);
             boolean saved = names.isNamed(name, lora.modulesToSave());
             if (saved || isTrainedBias(name, targets)) {
@@ -100,6 +105,38 @@ final class FullReader {
             }
         }
         return full;
+    }
+
+    /**
+     * Makes one of the two weights that PEFT has where embedding and head are tied. It trains them as one only with
+     * {@code ensure_weight_tying}; else they part, and the model is no longer the one that config.json describes.
+     */
+    private void joinTied() {
+        if (names.tiedHead().isEmpty()) {
+            return;
+        }
+        String embedding = names.tiedEmbedding().orElseThrow();
+        TensorEntry ofHead = found.remove(names.tiedHead().orElseThrow());
+        TensorEntry ofEmbedding = found.get(embedding);
+        boolean saved = names.isNamed(embedding, lora.modulesToSave());
+        if (ofHead == null && ofEmbedding == null || !saved && ofHead == null) {
+            return;
+        }
+        if (ofHead != null && ofEmbedding == null) {
+            found.put(embedding, ofHead);
+        }
+        boolean alike = ofHead != null && ofEmbedding != null && haveSameValues(ofHead, ofEmbedding);
+        if (saved && !alike && (!lora.ensureWeightTying() || ofHead != null && ofEmbedding != null)) {
+            throw source.bad(
+                    "modules_to_save has " + (ofEmbedding == null ? "the head" : "the embedding")
+                            + (ofHead != null && ofEmbedding != null ? " and the head with other values" : " alone")
+                            + ", but config.json ties the two (tie_word_embeddings)",
+                    "only adapters that change both alike are supported: train with ensure_weight_tying: true");
+        }
+    }
+
+    private boolean haveSameValues(TensorEntry one, TensorEntry other) {
+        return one.shape().equals(other.shape()) && Arrays.equals(source.finite(one), source.finite(other));
     }
 
     private boolean isTrainedBias(String name, Set<LinearModule> targets) {
@@ -137,6 +174,10 @@ final class FullReader {
         Map<String, TensorEntry> left = new LinkedHashMap<>(tokens);
         lora.trainableTokens().rows().forEach((key, indices) -> {
             LinearModule module = embedding(key);
+            if (names.isTiedHead(module.name() + ".weight")) {
+                // It follows the embedding, whose rows PEFT stores alone.
+                return;
+            }
             TensorEntry entry = left.remove(module.name());
             if (entry == null) {
                 throw source.incomplete(module.name(), Part.TOKENS);
@@ -164,7 +205,8 @@ final class FullReader {
         return tree.modules().stream()
                 .filter(module -> key.equals(TrainableTokens.INPUT_EMBEDDING)
                         ? module.kind() == Kind.EMBEDDING
-                        : module.name().equals(key) || module.name().endsWith("." + key))
+                        : (module.kind() == Kind.EMBEDDING || module.kind() == Kind.HEAD)
+                                && module.name().endsWith(key))
                 .findFirst()
                 .orElseThrow(() -> source.bad(
                         "trainable_token_indices in " + AdapterConfig.FILE + " names " + key

@@ -32,6 +32,8 @@ final class FullSettings {
         settings.put(LoraKeys.BIAS.name(), LoraKeys.BIAS.write(config.bias()));
         settings.put(LoraKeys.MODULES_TO_SAVE.name(), modulesToSave(adapter));
         settings.put(LoraKeys.TRAINABLE_TOKEN_INDICES.name(), tokens(adapter.tokens()));
+        boolean tied = adapter.full().stream().anyMatch(tensor -> names.isTiedEmbedding(tensor.name()));
+        settings.put(LoraKeys.ENSURE_WEIGHT_TYING.name(), tied || config.ensureWeightTying());
         return settings;
     }
 
@@ -48,11 +50,11 @@ final class FullSettings {
         }
         Set<String> read = new LinkedHashSet<>();
         for (String tensor : tree.tensors().keySet()) {
-            if (names.isNamed(tensor, config.modulesToSave())) {
+            if (names.isNamed(tensor, config.modulesToSave()) && !names.isTiedHead(tensor)) {
                 read.add(tensor);
             }
         }
-        if (read.equals(held)) {
+        if (read.equals(held) && held.stream().noneMatch(names::isTiedEmbedding)) {
             return config.modulesToSave();
         }
         Set<String> modules = new LinkedHashSet<>();

@@ -21,7 +21,7 @@ import java.util.Map;
  * @param r rank of the whole
  * @param alpha numerator of its scaling
  * @param sameA whether gate and up share their ranks
- * @param padded whether anything was filled with zeros or scaled
+ * @param padded whether anything was filled with zeros or scaled, or the ranks or scalings differ
  * @param alphas alpha by module, where {@link ZeroPadding} must be told
  * @param updates by role and number of the expert; those that are not trained are null
  */
@@ -63,9 +63,10 @@ record FusedUpdate(
         double alpha = twice ? first.alpha() * (rslora ? Math.sqrt(2) : 2) : first.alpha();
         Map<String, Double> alphas = new LinkedHashMap<>();
         for (AdapterModule update : present) {
+            double whole = twice ? alpha / (rslora ? Math.sqrt(2) : 2) : alpha;
             double derived = update.r() == largest
-                    ? first.alpha()
-                    : first.scaling() * (rslora ? Math.sqrt(update.r()) : update.r());
+                    ? whole
+                    : LoraConfig.scaling(whole, largest, rslora) * (rslora ? Math.sqrt(update.r()) : update.r());
             if (update.alpha() != derived) {
                 alphas.put(update.module().name(), update.alpha());
             }
@@ -103,6 +104,18 @@ record FusedUpdate(
             }
         }
         return true;
+    }
+
+    /** Whether reading gives back the very same numbers: not if B had to be multiplied by a fraction. */
+    boolean isExact() {
+        return updates.stream()
+                .flatMap(List::stream)
+                .filter(update -> update != null)
+                .allMatch(update -> isPowerOfTwo((float) (update.scaling() / scaling)));
+    }
+
+    private static boolean isPowerOfTwo(float factor) {
+        return factor == Math.scalb(1f, Math.getExponent(factor));
     }
 
     private FusedLayout layout() {

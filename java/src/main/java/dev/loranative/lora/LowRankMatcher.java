@@ -1,5 +1,6 @@
 package dev.loranative.lora;
 
+import dev.loranative.config.Lists;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.ModuleNames;
 import dev.loranative.errors.UserException;
@@ -32,7 +33,12 @@ final class LowRankMatcher {
     private final Predicate<LinearModule> trainedInFull;
     private final LayerFilter layers;
     private final Complaints complaints;
+    private final PartialMatches partial;
     private final Set<LinearModule> excluded = new LinkedHashSet<>();
+
+    /** Experts that {@code target_parameters} names by the weight of all of them. */
+    private final Set<LinearModule> together = new LinkedHashSet<>();
+
     private final List<String> warnings = new ArrayList<>();
 
     LowRankMatcher(LoraConfig config, List<LinearModule> modules, Predicate<LinearModule> trainedInFull) {
@@ -41,6 +47,7 @@ final class LowRankMatcher {
         this.trainedInFull = trainedInFull;
         this.layers = LayerFilter.of(config, modules);
         this.complaints = new Complaints(modules);
+        this.partial = new PartialMatches(modules, layers);
     }
 
     List<String> warnings() {
@@ -56,23 +63,33 @@ final class LowRankMatcher {
         for (NameRule rule : rules) {
             choose(rule, chosen);
         }
+        partial.lookAtExperts(rules, chosen);
         config.targetParameters().forEach(text -> chooseParameters(text, chosen));
         List<Target> targets = targets(chosen);
+        warnings.addAll(partial.warnings());
         warnAboutRouters(targetModules, chosen);
         return targets;
     }
 
-    /** Why nothing is trained. */
+    /** Why there is no target. */
     UserException nothing(Optional<ModuleNames> targetModules) {
-        boolean asked = targetModules.isPresent() && !targetModules.get().equals(ModuleNames.of());
-        return asked && config.excludeModules().isPresent()
-                ? UserException.badInput(
-                        "exclude_modules " + config.excludeModules().get() + " leaves nothing of target_modules "
-                                + targetModules.get(),
-                        "exclude less, or target more")
-                : UserException.badInput(
-                        "target_modules is empty: nothing would be trained",
-                        "name modules, for example target_modules: [q_proj, v_proj], or all-linear");
+        boolean asked = targetModules.isPresent() && !targetModules.get().equals(ModuleNames.of())
+                || !config.targetParameters().isEmpty();
+        if (!asked) {
+            return UserException.badInput(
+                    "target_modules is empty: nothing would be trained",
+                    "name modules, for example target_modules: [q_proj, v_proj], or all-linear");
+        }
+        String taken = config.excludeModules()
+                .map(names -> "exclude_modules " + names)
+                .orElse("modules_to_save " + config.modulesToSave());
+        return UserException.badInput(
+                taken + " leaves nothing of target_modules "
+                        + targetModules.map(Object::toString).orElse("[]")
+                        + (config.targetParameters().isEmpty()
+                                ? ""
+                                : " and target_parameters " + config.targetParameters()),
+                "exclude less or target more; to train modules in full alone, write target_modules: []");
     }
 
     private void exclude() {
@@ -100,29 +117,41 @@ final class LowRankMatcher {
         }
         List<LinearModule> named = found.getOrDefault(Match.YES, List.of());
         if (named.isEmpty()) {
-            throw found.containsKey(Match.OTHER_LAYER)
-                    ? UserException.badInput(
-                            "target_modules: '" + rule.text() + "' names modules of other layers than "
-                                    + "layers_to_transform " + config.layersToTransform() + " only",
-                            "change the layers, or leave '" + rule.text() + "' out")
-                    : complaints.nothingNamed(rule);
+            throw found.containsKey(Match.OTHER_LAYER) ? otherLayers(TARGETS, rule) : complaints.nothingNamed(rule);
         }
-        addAllowed("target_modules: '" + rule.text() + "'", named, chosen);
+        if (addAllowed("target_modules: '" + rule.text() + "'", named, chosen)) {
+            partial.look(rule, named);
+        }
+    }
+
+    private UserException otherLayers(String setting, NameRule rule) {
+        return UserException.badInput(
+                setting + ": '" + rule.text() + "' names modules of other layers than layers_to_transform "
+                        + config.layersToTransform() + " only",
+                "change the layers, or leave '" + rule.text() + "' out");
     }
 
     private void chooseParameters(String text, Set<LinearModule> chosen) {
+        NameRule rule = new NameRule.Weight(text);
         List<LinearModule> named = modules.stream()
-                .filter(module -> NameRule.names(module).stream()
-                        .map(name -> name + ".weight")
-                        .anyMatch(name -> name.equals(text) || name.endsWith("." + text)))
+                .filter(module -> rule.match(module, layers) == Match.YES)
                 .toList();
         if (named.isEmpty()) {
-            throw complaints.noParameter(text);
+            throw modules.stream().anyMatch(module -> rule.match(module, layers) == Match.OTHER_LAYER)
+                    ? otherLayers("target_parameters", rule)
+                    : complaints.noParameter(text);
+        }
+        // PEFT's patterns name what was targeted, here the weight of all experts.
+        named.stream().filter(module -> module.kind() == Kind.EXPERT).forEach(together::add);
+        if (text.endsWith("gate_up_proj")) {
+            warnings.add("target_parameters: '" + text + "' stands for gate_proj and up_proj of every expert, each with"
+                    + " its own A; in PEFT they share one");
         }
         addAllowed("target_parameters: '" + text + "'", named, chosen);
     }
 
-    private void addAllowed(String entry, List<LinearModule> named, Set<LinearModule> chosen) {
+    /** Whether anything of it is trained. */
+    private boolean addAllowed(String entry, List<LinearModule> named, Set<LinearModule> chosen) {
         List<LinearModule> allowed = named.stream()
                 .filter(module -> !excluded.contains(module) && !trainedInFull.test(module))
                 .toList();
@@ -132,6 +161,7 @@ final class LowRankMatcher {
                     + " all that it names");
         }
         chosen.addAll(allowed);
+        return !allowed.isEmpty();
     }
 
     private List<Target> targets(Set<LinearModule> chosen) {
@@ -142,8 +172,13 @@ final class LowRankMatcher {
             if (!chosen.contains(module)) {
                 continue;
             }
-            int r = ranks.find(module).orElse(config.r());
-            double alpha = alphas.find(module).orElse(config.loraAlpha());
+            List<String> names = new ArrayList<>(NameRule.names(module));
+            NameRule.names(module).forEach(name -> names.add(name + ".weight"));
+            if (together.contains(module)) {
+                names.addAll(NameRule.weights(module));
+            }
+            int r = ranks.find(names).orElse(config.r());
+            double alpha = alphas.find(names).orElse(config.loraAlpha());
             if (r <= 0) {
                 throw UserException.badInput(
                         "r must be a whole number of at least 1, not " + r + " (" + module.name() + ")",
@@ -154,9 +189,18 @@ final class LowRankMatcher {
             double dropout = module.kind() == Kind.EMBEDDING ? 0 : config.loraDropout();
             targets.add(new Target(module, r, alpha, scaling, dropout, config.useDora(), config.loraBias()));
         }
-        ranks.unused().forEach(text -> warnings.add("rank_pattern: '" + text + "' matches no target"));
-        alphas.unused().forEach(text -> warnings.add("alpha_pattern: '" + text + "' matches no target"));
+        ranks.unused().forEach(text -> warnings.add("rank_pattern: '" + text + "' matches no target" + meant(text)));
+        alphas.unused().forEach(text -> warnings.add("alpha_pattern: '" + text + "' matches no target" + meant(text)));
         return targets;
+    }
+
+    /** The nearest names of one that no module has. */
+    private String meant(String text) {
+        boolean named = Lists.isRegex(text)
+                || modules.stream()
+                        .flatMap(module -> NameRule.names(module).stream())
+                        .anyMatch(name -> name.equals(text) || name.endsWith("." + text));
+        return named ? "" : "; nearest names: " + complaints.nearest(text);
     }
 
     private void warnAboutRouters(Optional<ModuleNames> targetModules, Set<LinearModule> chosen) {

@@ -223,6 +223,12 @@ final class MoePeftLayout {
                         ? lastTwo(update.group().memoryName()) + "."
                                 + update.weight().leaf()
                         : parameter);
-        putPattern(parameter, update.r(), update.alpha());
+        if (update.weight() == Fused.DOWN) {
+            putPattern(parameter, update.r(), update.alpha());
+        } else {
+            // Always: where experts have their own tensors, no pattern would mean their rank, not the fused one's.
+            ranks.put(parameter.replace(".", "\\."), update.r());
+            alphas.put(parameter.replace(".", "\\."), AdapterConfig.number(update.alpha()));
+        }
     }
 }

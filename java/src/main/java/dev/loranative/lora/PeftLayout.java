@@ -56,6 +56,9 @@ record PeftLayout(
         boolean experts = tree.modules().stream()
                 .anyMatch(module -> module.kind() == Kind.ROUTER || module.kind() == Kind.EXPERT);
         PeftLayout layout = experts ? MoePeftLayout.of(config, tree, adapter) : ofDense(config, tree, adapter);
+        if (adapter.isEmpty()) {
+            layout.settings().put(LoraKeys.TARGET_MODULES.name(), ModuleNames.NOTHING);
+        }
         layout.settings().putAll(new FullSettings(config, tree, layout.names()).of(tensors));
         return layout;
     }

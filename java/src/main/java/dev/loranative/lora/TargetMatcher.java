@@ -34,6 +34,9 @@ public final class TargetMatcher {
         Optional<ModuleNames> names = DefaultTargets.of(config, tree.modelType());
         LowRankMatcher lowRank = new LowRankMatcher(config, tree.modules(), full::excludes);
         List<Target> list = lowRank.match(names);
+        if (list.isEmpty() && isAsked(config)) {
+            throw lowRank.nothing(names);
+        }
         TargetChecks checks = new TargetChecks(config, tree, list);
         checks.requireComputable();
         List<FullTarget> whole = new ArrayList<>(full.targets());
@@ -52,6 +55,15 @@ public final class TargetMatcher {
                     + " has a bias");
         }
         return new Targets(list, whole, tokens, warnings);
+    }
+
+    /** Whether low-rank updates were asked for, so that being left without any is a mistake. */
+    private static boolean isAsked(LoraConfig config) {
+        boolean named = config.targetModules()
+                .filter(names -> !names.equals(ModuleNames.of()))
+                .filter(names -> !(names instanceof ModuleNames.Pattern pattern && pattern.isNothing()))
+                .isPresent();
+        return named || !config.targetParameters().isEmpty();
     }
 
     /** Low-rank updates alone, without defaults. */

@@ -60,7 +60,7 @@ public final class DoraLinear implements Linear {
 
     @Override
     public boolean isTrainable() {
-        return lora.gradA() != null;
+        return lora.gradA() != null || base.isTrainable();
     }
 
     @Override
@@ -88,7 +88,7 @@ public final class DoraLinear implements Linear {
 
     /** Parameters change between passes only, so one pass measures once, however often it runs this layer. */
     private void measure(Pass pass) {
-        if (measured == pass || measured != null && !isTrainable()) {
+        if (measured == pass || measured != null && lora.gradA() == null) {
             return;
         }
         pass.ops().dora().norms(base.weight(), lora, norms);
@@ -100,6 +100,7 @@ public final class DoraLinear implements Linear {
         if (dx == null && !isTrainable()) {
             return;
         }
+        base.parameterGradients(pass, dy, x);
         Slab slab = pass.slab();
         Products products = pass.ops().products();
         long start = slab.mark();

@@ -69,7 +69,7 @@ class FullTargetsTest {
                 .singleElement()
                 .asString()
                 .contains("'norm' also names input_layernorm, post_attention_layernorm")
-                .contains("5 modules")
+                .contains("5 modules together")
                 .contains("'model.norm'");
         assertThat(match(shared, "--target-modules", "q_proj", "--modules-to-save", "gate")
                         .warnings())
@@ -77,6 +77,13 @@ class FullTargetsTest {
                 .asString()
                 .contains("shared_expert_gate")
                 .contains("'mlp.gate'");
+        assertThat(match(llama, "--target-modules", "q_proj", "--modules-to-save", "head")
+                        .warnings())
+                .singleElement()
+                .asString()
+                .contains("'head' names lm_head (1 module)");
+        assertRefused(
+                llama, "modules_to_save: '(norm' is not a valid regular expression", "--modules-to-save", "(norm");
         assertThat(match(shared, "--target-modules", "q_proj", "--modules-to-save", "mlp.gate")
                         .warnings())
                 .isEmpty();
@@ -108,6 +115,13 @@ class FullTargetsTest {
         assertThat(match(moe, "--target-modules", "all-linear", "--modules-to-save", "gate")
                         .warnings())
                 .isEmpty();
+        assertRefused(
+                moe,
+                "modules_to_save [gate] leaves nothing of target_modules [gate]",
+                "--target-modules",
+                "gate",
+                "--modules-to-save",
+                "gate");
     }
 
     @Test
@@ -141,6 +155,7 @@ class FullTargetsTest {
             assertThat(targets.full()).extracting(FullTarget::name).containsExactly("model.embed_tokens.weight");
             assertThat(targets.warnings()).singleElement().asString().contains("one tensor");
         }
+        assertRefused(tied, "leaves nothing", "--target-modules", "lm_head", "--modules-to-save", "embed_tokens");
     }
 
     @Test

@@ -79,6 +79,10 @@ class PeftFixturesTest {
                 "attn",
                 "attn_dora",
                 "attn_rslora_pattern",
+                "experts",
+                "experts_down_only",
+                "experts_peft018_layout",
+                "all_linear",
                 "router",
                 "router_layer1",
                 "router_full_modules_to_save",
@@ -148,7 +152,7 @@ class PeftFixturesTest {
                 .count();
         PackedTokens tokens = PackedTokens.upload(ops, slab, ids, positions, new int[] {0, LENGTH, 2 * LENGTH});
         RouterStatistics statistics =
-                auxCoefficient == 0 ? null : new RouterStatistics(ops, slab, EXPERTS, (float) auxCoefficient);
+                auxCoefficient == 0 ? null : new RouterStatistics(ops, slab, EXPERTS, (float) auxCoefficient, 0);
         Pass pass = Pass.training(ops, slab, tokens, null, statistics);
         CausalLm.Loss loss = model.lm().trainMicroBatch(pass, Labels.upload(ops, slab, targets), 1f / count, false);
         double[] losses = {

@@ -96,7 +96,14 @@ public final class Workbench implements AutoCloseable {
     public LoraLinear adaptedWithBias(String name, DenseLinear base, int rank, float dropout) {
         LoraLinear plain = adapted(name, base, rank, dropout);
         Parameter bias = parameter(name + ".bias", 1, (int) base.out());
-        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), bias);
+        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), bias, null);
+    }
+
+    /** As {@link #adapted}, over a base of which a low-rank update is a part. */
+    public LoraLinear adaptedBesideUpdate(String name, DenseLinear base, int rank, float dropout) {
+        LoraLinear plain = adapted(name, base, rank, dropout);
+        FrozenUpdate update = new FrozenUpdate(normal(0.3, rank, base.in()), normal(0.3, base.out(), rank));
+        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), null, update);
     }
 
     /** A weight-decomposed adapter whose lengths are not those of its rows. */
@@ -149,7 +156,53 @@ public final class Workbench implements AutoCloseable {
         return linear;
     }
 
-    private Parameter parameter(String name, int rows, int columns) {
+    /** A trained copy of a tensor, in its shape. */
+    public Parameter trained(String name, Tensor own) {
+        Parameter parameter = new Parameter(
+                name, bench.floats(bench.read(own), own.shape()), Tensor.allocate(device(), DType.F32, own.shape()));
+        parameters.add(parameter);
+        return parameter;
+    }
+
+    /** One adapter for all of these experts. */
+    public GroupedLinear shared(String name, int in, int out, float dropout, int experts) {
+        GroupedLinear linear = grouped(name, in, out, dropout, new int[experts]);
+        int rank = 2;
+        Parameter a = parameter(name + ".shared.a", rank, in);
+        Parameter b = parameter(name + ".shared.b", out, rank);
+        Products.Lora lora = new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), 0.6f);
+        Tensor[] allA = new Tensor[experts];
+        Tensor[] allB = new Tensor[experts];
+        int[] ranks = new int[experts];
+        float[] scales = new float[experts];
+        Arrays.fill(allA, a.value());
+        Arrays.fill(allB, b.value());
+        Arrays.fill(ranks, rank);
+        Arrays.fill(scales, lora.scale());
+        Products.GroupedLora tables = new Products.GroupedLora(
+                Tensor.addresses(device(), allA),
+                Tensor.addresses(device(), allB),
+                null,
+                null,
+                bench.ints(ranks, experts),
+                bench.floats(scales, experts),
+                rank);
+        linear.share(lora, tables, new AdapterDropout(dropout, parameters.size()));
+        return linear;
+    }
+
+    /** Random ones, the same rank for every expert. */
+    public FrozenExpertUpdates frozenUpdates(int in, int out, int rank, int experts) {
+        Tensor[] a = new Tensor[experts];
+        Tensor[] b = new Tensor[experts];
+        for (int expert = 0; expert < experts; expert++) {
+            a[expert] = normal(0.3, rank, in);
+            b[expert] = normal(0.3, out, rank);
+        }
+        return new FrozenExpertUpdates(new ExpertWeights(device(), a), new ExpertWeights(device(), b));
+    }
+
+    public Parameter parameter(String name, int rows, int columns) {
         float[] values = new float[rows * columns];
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) (adapterRandom.nextGaussian() / Math.sqrt(columns));

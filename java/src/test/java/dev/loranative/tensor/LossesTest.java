@@ -5,9 +5,28 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.loranative.device.SimdTier;
 import dev.loranative.ffi.KernelException;
+import dev.loranative.tensor.cases.Matrix;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 
 class LossesTest {
+
+    @ParameterizedTest
+    @MethodSource("dev.loranative.tensor.Laws#tiers")
+    void columnSums(SimdTier tier) {
+        Laws.check(tier, (bench, results) -> {
+            float[] x = bench.normal(150 * 37);
+            float[] before = bench.normal(37);
+            Tensor sums = bench.floats(before, 37);
+            bench.ops().losses().columnSums(bench.floats(x, 150, 37), sums);
+            double[] expected = Matrix.doubles(before);
+            for (int i = 0; i < x.length; i++) {
+                expected[i % 37] += x[i];
+            }
+            results.close("sums", sums, expected, 2e-6);
+        });
+    }
 
     @Test
     void refusesShapesByName() {

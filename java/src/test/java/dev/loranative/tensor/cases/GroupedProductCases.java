@@ -113,7 +113,9 @@ final class GroupedProductCases {
         private double weightBytes() {
             double bytes = 0;
             for (int expert = 0; expert < experts(); expert++) {
-                bytes += count(expert) == 0 ? 0 : Work.weightBytes(dtype, (double) in * out) + 4.0 * rank(expert) * (in + out);
+                bytes += count(expert) == 0
+                        ? 0
+                        : Work.weightBytes(dtype, (double) in * out) + 4.0 * rank(expert) * (in + out);
             }
             return bytes;
         }

@@ -56,8 +56,7 @@ public record Output(String name, Tensor tensor, double[] expected, double toler
             case F64 -> tensor.toDoubles(device);
             case I32 -> Arrays.stream(tensor.toInts(device)).asDoubleStream().toArray();
             case I64 -> Arrays.stream(tensor.toLongs(device)).asDoubleStream().toArray();
-            default ->
-                throw new IllegalStateException(name + " is " + tensor.dtype() + ": cast it to " + DType.F32);
+            default -> throw new IllegalStateException(name + " is " + tensor.dtype() + ": cast it to " + DType.F32);
         };
     }
 }

@@ -79,7 +79,8 @@ final class ProductCases {
                 + (transposeB ? " b^T" : "")
                 + (alpha == 1 && beta == 0 ? "" : " " + alpha + "ab+" + beta + "c");
         Work work = new Work(
-                2.0 * m * n * k, 4.0 * m * k + Work.weightBytes(dtype, (double) n * k) + (beta == 0 ? 4.0 : 8.0) * m * n);
+                2.0 * m * n * k,
+                4.0 * m * k + Work.weightBytes(dtype, (double) n * k) + (beta == 0 ? 4.0 : 8.0) * m * n);
         return new OpCase(Family.PRODUCTS, "matmul", name, dtype, use, work, bench -> {
             float[] a = bench.normal((long) m * k);
             float[] b = bench.normal((long) k * n);
@@ -133,7 +134,9 @@ final class ProductCases {
         int in = shape[2];
         Work work = new Work(
                 2.0 * rows * in * out,
-                4.0 * rows * (in + out) + Work.weightBytes(dtype, (double) in * out) + (accumulate ? 4.0 * rows * in : 0));
+                4.0 * rows * (in + out)
+                        + Work.weightBytes(dtype, (double) in * out)
+                        + (accumulate ? 4.0 * rows * in : 0));
         String name = shape(shape) + (accumulate ? " accumulate" : "");
         return new OpCase(Family.PRODUCTS, "linear_bwd", name, dtype, use, work, bench -> {
             float[] dy = bench.normal((long) rows * out);

@@ -14,6 +14,9 @@ final class RouterCases {
 
     private static final float COEFFICIENT = 0.02f;
 
+    /** Of the squared logarithm of the sum of exponentials, in the cases with auxiliary losses. */
+    private static final float Z_COEFFICIENT = 0.2f;
+
     private RouterCases() {}
 
     static List<OpCase> all() {
@@ -50,6 +53,7 @@ final class RouterCases {
         final double[] probabilities;
         final int[] ids;
         final double[] weights;
+        final double[] logSums;
 
         Choice(Size size, float[] logits) {
             int experts = size.experts();
@@ -57,6 +61,7 @@ final class RouterCases {
             probabilities = new double[size.tokens() * experts];
             ids = new int[size.tokens() * topK];
             weights = new double[size.tokens() * topK];
+            logSums = new double[size.tokens()];
             for (int t = 0; t < size.tokens(); t++) {
                 double sum = 0;
                 for (int e = 0; e < experts; e++) {
@@ -65,6 +70,7 @@ final class RouterCases {
                 for (int e = 0; e < experts; e++) {
                     probabilities[t * experts + e] = Math.exp(logits[t * experts + e]) / sum;
                 }
+                logSums[t] = Math.log(sum);
                 boolean[] taken = new boolean[experts];
                 double chosen = 0;
                 for (int j = 0; j < topK; j++) {
@@ -118,10 +124,20 @@ final class RouterCases {
             Tensor weights = bench.unwritten(size.tokens(), size.topK());
             Tensor counts = Tensor.allocate(bench.device(), DType.I64, size.experts());
             Tensor sums = Tensor.allocate(bench.device(), DType.F64, size.experts());
+            Tensor logSums = bench.unwritten(size.tokens());
+            Tensor squareSum = Tensor.allocate(bench.device(), DType.F64, 1);
             Routing routing = bench.ops().routing();
             return OpRun.of(
                     () -> routing.routerForward(
-                            tensorLogits, probabilities, ids, weights, counts, sums, size.renormalise()),
+                            tensorLogits,
+                            probabilities,
+                            ids,
+                            weights,
+                            counts,
+                            sums,
+                            logSums,
+                            squareSum,
+                            size.renormalise()),
                     () -> {
                         Choice choice = new Choice(size, logits);
                         double[] expectedCounts = new double[size.experts()];
@@ -132,7 +148,11 @@ final class RouterCases {
                         for (int i = 0; i < choice.probabilities.length; i++) {
                             expectedSums[i % size.experts()] += choice.probabilities[i];
                         }
+                        double squares =
+                                Arrays.stream(choice.logSums).map(z -> z * z).sum();
                         return List.of(
+                                Output.close("logarithms", logSums, choice.logSums),
+                                Output.close("sum of squares", squareSum, new double[] {squares}, 1e-6),
                                 Output.close("probabilities", probabilities, choice.probabilities),
                                 Output.equal("ids", ids, choice.ids),
                                 Output.close("weights", weights, choice.weights),
@@ -158,6 +178,7 @@ final class RouterCases {
             Tensor weights = bench.floats(floats(choice.weights), size.tokens(), size.topK());
             Tensor tensorDWeights = bench.floats(dWeights, size.tokens(), size.topK());
             Tensor tensorDProbabilities = auxiliary ? bench.floats(dProbabilities, size.experts()) : null;
+            Tensor tensorLogSums = auxiliary ? bench.floats(floats(choice.logSums), size.tokens()) : null;
             Tensor dLogits = bench.unwritten(size.tokens(), size.experts());
             Routing routing = bench.ops().routing();
             OpRun run = OpRun.of(
@@ -167,6 +188,8 @@ final class RouterCases {
                             weights,
                             tensorDWeights,
                             tensorDProbabilities,
+                            tensorLogSums,
+                            2 * Z_COEFFICIENT,
                             dLogits,
                             size.renormalise()),
                     () -> List.of(Output.close(
@@ -176,7 +199,15 @@ final class RouterCases {
                     ? run
                     : run.derivativeOf(
                             () -> routing.routerForward(
-                                    tensorLogits, probabilities, ids, weights, null, null, size.renormalise()),
+                                    tensorLogits,
+                                    probabilities,
+                                    ids,
+                                    weights,
+                                    null,
+                                    null,
+                                    null,
+                                    null,
+                                    size.renormalise()),
                             weights,
                             tensorDWeights,
                             List.of(OpRun.activation("logits", tensorLogits, dLogits)));
@@ -224,7 +255,8 @@ final class RouterCases {
         for (int i = 0; dProbabilities != null && i < experts; i++) {
             objective += dProbabilities[i] * exponentials[i] / sum;
         }
-        return objective;
+        double logSum = Math.log(sum);
+        return dProbabilities == null ? objective : objective + Z_COEFFICIENT * logSum * logSum;
     }
 
     /** transformers: experts * sum over (choice, expert) of mean(one-hot) * mean(probability). */
@@ -240,7 +272,8 @@ final class RouterCases {
             Tensor ids = bench.ints(new int[size.tokens() * size.topK()], size.tokens(), size.topK());
             Tensor weights = bench.unwritten(size.tokens(), size.topK());
             Routing routing = bench.ops().routing();
-            routing.routerForward(tensorLogits, tensorLogits, ids, weights, counts, sums, size.renormalise());
+            routing.routerForward(
+                    tensorLogits, tensorLogits, ids, weights, counts, sums, null, null, size.renormalise());
             return OpRun.of(
                     () -> routing.loadBalancingLoss(counts, sums, size.tokens(), COEFFICIENT, loss, dProbabilities),
                     () -> {
