@@ -21,14 +21,28 @@ constexpr int kQuantizedGroup = 4, kQuantizedColumns = 2, kQuantizedTotals = 4, 
 // A task's columns of a line are one or two cache lines, far from those of the next line.
 constexpr int64_t kPrefetchLines = 16;
 
-/// Elements of a line that share a block wherever they start at a multiple of it: a power of two.
+// Runs whose scales are decoded together.
+constexpr int64_t kRuns = 32;
+
+/// log2 of a run: elements of a line that share a block wherever they start at a multiple of their number.
 template <int Type>
-LN_INLINE int64_t run_length(const QuantizedReader<Type>& source) {
-  const int64_t block = (int64_t)1 << source.scales.shift, line = source.ld & -source.ld;
-  return block < line ? block : line;
+LN_INLINE int run_shift(const QuantizedReader<Type>& source) {
+  const int line = shift_of(source.ld & -source.ld);
+  return source.scales.shift < line ? source.scales.shift : line;
 }
 
 // ---- panels ---------------------------------------------------------------------------------------------------------
+
+/// `count` words of eight codes as they lie, up to kWidth.
+LN_INLINE vf load_words(const uint8_t* codes, int64_t count) {
+  vf words = {};
+  if (count == kWidth) {
+    memcpy(&words, codes, sizeof(words));
+  } else {
+    memcpy(&words, codes, (size_t)count * 4);
+  }
+  return words;
+}
 
 /// Codes are transposed, not values: kWidth lines of words of eight codes become words that hold one line per lane, and
 /// each shift of such a word is a step of k, ready to be stored after a look-up. Lines that are missing repeat the
@@ -37,26 +51,27 @@ template <int Type>
 LN_INLINE void pack_words(const QuantizedReader<Type>& source, int64_t line, int64_t lines, int64_t at, int64_t words,
                           float* panel, int64_t stride) {
   const Table table = table_of<Type>();
-  const int64_t run = run_length(source);
+  const int shift = run_shift(source);
   int64_t start[LN_WIDTH];
-  for (int i = 0; i < LN_WIDTH; ++i) start[i] = (line + (i < lines ? i : lines - 1)) * source.ld + at;
-  vf scale = {};
+  for (int i = 0; i < LN_WIDTH; ++i) start[i] = (line + (i < lines ? i : lines - 1)) * source.ld;
   for (int64_t first = 0; first < words; first += kWidth) {
-    const int64_t count = words - first < kWidth ? words - first : kWidth;
+    const int64_t count = words - first < kWidth ? words - first : kWidth, from = at + 8 * first;
+    const int64_t run = from >> shift, runs = ((from + 8 * count - 1) >> shift) - run + 1;
+    float scale[LN_WIDTH + 1][LN_WIDTH];  // a run has 8 elements or more
     vf word[LN_WIDTH];
 #pragma GCC unroll 16
     for (int i = 0; i < LN_WIDTH; ++i) {
-      word[i] = load_some((const float*)(source.codes + (start[i] + 8 * first) / 2), count);
+      source.scales.spread(start[i] + (run << shift), (int64_t)1 << shift, runs, &scale[0][i], kWidth);
+      word[i] = load_words(source.codes + ((start[i] + from) >> 1), count);
     }
     transpose(word);
     for (int64_t w = 0; w < count; ++w) {
-      const int64_t k = 8 * (first + w);
-      if (k == 0 || (at + k) % run == 0) {
-        for (int i = 0; i < LN_WIDTH; ++i) scale[i] = source.scales.at(start[i] + k);
-      }
+      const vf factor = load(scale[((from + 8 * w) >> shift) - run]);
       const vu codes = (vu)word[w];
 #pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) store(panel + (k + i) * stride, table.look_up(codes >> kCodeShifts[i]) * scale);
+      for (int i = 0; i < 8; ++i) {
+        store(panel + (8 * (first + w) + i) * stride, table.look_up(codes >> kCodeShifts[i]) * factor);
+      }
     }
   }
 }
@@ -93,32 +108,60 @@ void pack_b_from(const QuantizedReader<Type>& b, bool transposed, int64_t k, int
 
 // ---- few rows -------------------------------------------------------------------------------------------------------
 
+/// total[i][j] += a[i, p] * table[j][codes[j][p]] over p < count, a multiple of kWidth; in woven order where that is
+/// cheaper, which is the same for the sum over the lanes.
+template <int R, int C>
+LN_INLINE void dot_run(const float* a, int64_t lda, const Table (&table)[C], const uint8_t* const (&codes)[C],
+                       int64_t count, vf (&total)[R][C]) {
+  constexpr bool kWoven = R < C;
+  for (int64_t p = 0; p < count; p += kWidth) {
+    vf y[C];
+#pragma GCC unroll 4
+    for (int j = 0; j < C; ++j) {
+      const uint8_t* const here = codes[j] + (p >> 1);
+      y[j] = table[j].look_up(kWoven ? woven_codes_at(here) : codes_at(here));
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      const vf x = load(a + i * lda + p), right = kWoven ? weave(x) : x;
+#pragma GCC unroll 4
+      for (int j = 0; j < C; ++j) total[i][j] = fma(right, y[j], total[i][j]);
+    }
+  }
+}
+
 /// As dots: k is a multiple of kWidth. A run of a line shares a scale, so the table takes it.
 template <int R, int C, int Type>
 LN_INLINE void quantized_dots(const float* a, int64_t lda, const QuantizedReader<Type>& b, int64_t column, int64_t k,
                               float scale, float* c, int64_t ldc) {
   const Table values = table_of<Type>();
-  const int64_t run = run_length(b);
+  const int shift = run_shift(b);
+  const int64_t run = (int64_t)1 << shift, all = (k + run - 1) >> shift;
+  const uint8_t* line[C];
+  for (int j = 0; j < C; ++j) line[j] = b.codes + ((column + j) * b.ld >> 1);
+  const int64_t next = C * b.ld >> 1;
   vf total[R][C] = {};
-  for (int64_t first = 0; first < k; first += run) {
-    Table table[C];
-    const uint8_t* codes[C];
+  for (int64_t first = 0; first < all; first += kRuns) {
+    const int64_t runs = all - first < kRuns ? all - first : kRuns;
+    float scales[C][kRuns];
 #pragma GCC unroll 4
     for (int j = 0; j < C; ++j) {
-      const int64_t at = (column + j) * b.ld + first;
-      table[j] = values.scaled(b.scales.at(at));
-      codes[j] = b.codes + at / 2;
+      b.scales.spread((column + j) * b.ld + (first << shift), run, runs, scales[j], 1);
     }
-    const int64_t count = k - first < run ? k - first : run;
-    for (int64_t p = 0; p < count; p += kWidth) {
-      vf y[C];
+    for (int64_t r = 0; r < runs; ++r) {
+      const int64_t p = (first + r) << shift;
+      Table table[C];
+      const uint8_t* codes[C];
 #pragma GCC unroll 4
-      for (int j = 0; j < C; ++j) y[j] = table[j].look_up(codes_at(codes[j] + p / 2));
-#pragma GCC unroll 8
-      for (int i = 0; i < R; ++i) {
-        const vf x = load(a + i * lda + first + p);
-#pragma GCC unroll 4
-        for (int j = 0; j < C; ++j) total[i][j] = fma(x, y[j], total[i][j]);
+      for (int j = 0; j < C; ++j) {
+        table[j] = values.scaled(scales[j][r]);
+        codes[j] = line[j] + (p >> 1);
+        __builtin_prefetch((const void*)((uintptr_t)codes[j] + (uintptr_t)next));  // the lines after these
+      }
+      if (run == 64) {  // what checkpoints have, unrolled
+        dot_run(a + p, lda, table, codes, 64, total);
+      } else {
+        dot_run(a + p, lda, table, codes, run, total);
       }
     }
   }
@@ -140,35 +183,57 @@ void dot_rows(const float* a, int64_t lda, const QuantizedReader<Type>& b, int64
   for (; j < last; ++j) quantized_dots<R, 1>(a, lda, b, j, k, scale, c + j, ldc);
 }
 
+/// c[i, j] += sum_q x[i][q] * table[q][codes[q][j]] over j < count, a multiple of kWidth.
+template <int R, int L>
+LN_INLINE void axpy_run(const float (&x)[R][L], const Table (&table)[L], const uint8_t* const (&codes)[L],
+                        int64_t count, float* c, int64_t ldc) {
+  constexpr bool kWoven = 2 * R <= L;
+  for (int64_t j = 0; j < count; j += kWidth) {
+    vf y[L];
+#pragma GCC unroll 8
+    for (int q = 0; q < L; ++q) {
+      const uint8_t* const here = codes[q] + (j >> 1);
+      y[q] = table[q].look_up(kWoven ? woven_codes_at(here) : codes_at(here));
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) {
+      float* const target = c + i * ldc + j;
+      vf total = kWoven ? (vf){} : load(target);
+#pragma GCC unroll 8
+      for (int q = 0; q < L; ++q) total = fma(broadcast(x[i][q]), y[q], total);
+      store(target, kWoven ? load(target) + unweave(total) : total);
+    }
+  }
+}
+
 /// As axpy_rows, for L lines of b: c[i, j] += sum_q x[i][q] * b[line + q, j] over whole registers of columns.
 template <int R, int L, int Type>
 LN_INLINE void quantized_axpy(const float (&x)[R][L], const QuantizedReader<Type>& b, int64_t line, int64_t first,
                               int64_t last, float* c, int64_t ldc) {
   const Table values = table_of<Type>();
-  const int64_t run = run_length(b);
-  for (int64_t start = first; start < last;) {
-    const int64_t end = (start / run + 1) * run < last ? (start / run + 1) * run : last;
-    Table table[L];
-    const uint8_t* codes[L];
+  const int shift = run_shift(b);
+  const int64_t run = (int64_t)1 << shift;
+  for (int64_t at = first; at < last;) {
+    const int64_t from = at >> shift, all = ((last - 1) >> shift) - from + 1, runs = all < kRuns ? all : kRuns;
+    float scales[L][kRuns];
 #pragma GCC unroll 8
-    for (int q = 0; q < L; ++q) {
-      const int64_t at = (line + q) * b.ld + start;
-      table[q] = values.scaled(b.scales.at(at));
-      codes[q] = b.codes + at / 2;
-    }
-    for (int64_t j = start; j < end; j += kWidth) {
-      vf y[L];
+    for (int q = 0; q < L; ++q) b.scales.spread((line + q) * b.ld + (from << shift), run, runs, scales[q], 1);
+    for (int64_t r = 0; r < runs; ++r) {
+      const int64_t end = (from + r + 1) << shift, count = (end < last ? end : last) - at;
+      Table table[L];
+      const uint8_t* codes[L];
 #pragma GCC unroll 8
-      for (int q = 0; q < L; ++q) y[q] = table[q].look_up(codes_at(codes[q] + (j - start) / 2));
-#pragma GCC unroll 8
-      for (int i = 0; i < R; ++i) {
-        vf total = load(c + i * ldc + j);
-#pragma GCC unroll 8
-        for (int q = 0; q < L; ++q) total = fma(broadcast(x[i][q]), y[q], total);
-        store(c + i * ldc + j, total);
+      for (int q = 0; q < L; ++q) {
+        table[q] = values.scaled(scales[q][r]);
+        codes[q] = b.codes + (((line + q) * b.ld + at) >> 1);
       }
+      if (count == 64) {  // what checkpoints have, unrolled
+        axpy_run(x, table, codes, 64, c + at, ldc);
+      } else {
+        axpy_run(x, table, codes, count, c + at, ldc);
+      }
+      at += count;
     }
-    start = end;
   }
 }
 

@@ -36,6 +36,28 @@ LN_INLINE vu codes_at(const uint8_t* codes) {
 #endif
 }
 
+// Codes in the order in which they are cheapest to get, and registers of floats in that order and back: `woven`.
+#if LN_WIDTH == 16
+/// Lane 2i has code i, lane 2i + 1 code 8 + i: both words in every pair of lanes need one load.
+LN_INLINE vu woven_codes_at(const uint8_t* codes) {
+  long long words;
+  memcpy(&words, codes, 8);
+  return (vu)_mm512_set1_epi64(words) >> (vu){4, 4, 0, 0, 12, 12, 8, 8, 20, 20, 16, 16, 28, 28, 24, 24};
+}
+LN_INLINE vf weave(vf x) {
+  const vi from = {0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15};
+  return (vf)_mm512_maskz_permutexvar_ps((__mmask16)0xffff, (__m512i)from, (__m512)x);
+}
+LN_INLINE vf unweave(vf x) {
+  const vi from = {0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15};
+  return (vf)_mm512_maskz_permutexvar_ps((__mmask16)0xffff, (__m512i)from, (__m512)x);
+}
+#else
+LN_INLINE vu woven_codes_at(const uint8_t* codes) { return codes_at(codes); }
+LN_INLINE vf weave(vf x) { return x; }
+LN_INLINE vf unweave(vf x) { return x; }
+#endif
+
 LN_INLINE int code_of(const uint8_t* codes, int64_t i) { return codes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15; }
 
 /// The 16 values of a format, times what the table was scaled with.
@@ -134,6 +156,18 @@ struct Scales {
   }
   /// Of the block of element i.
   float at(int64_t i) const { return of_block(i >> shift); }
+  /// out[i * stride] = at(first + i * step) for i < count.
+  __attribute__((always_inline)) void spread(int64_t first, int64_t step, int64_t count, float* out,
+                                             int64_t stride) const {
+    if (nested_absmax == nullptr) {
+      for (int64_t i = 0; i < count; ++i) out[i * stride] = ((const float*)absmax)[(first + i * step) >> shift];
+      return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t b = (first + i * step) >> shift;
+      out[i * stride] = rounded(nested_code[((const uint8_t*)absmax)[b]] * nested_absmax[b >> nested_shift]) + offset;
+    }
+  }
   /// Whether element i is the first of its block.
   bool starts(int64_t i) const { return (i >> shift) << shift == i; }
   /// The first element of the next block.

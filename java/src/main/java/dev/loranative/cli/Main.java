@@ -37,12 +37,13 @@ import picocli.CommandLine.UnmatchedArgumentException;
             QuantizeCommand.class,
             MergeCommand.class,
             CombineCommand.class,
+            ExportCommand.class,
             DoctorCommand.class
         })
 public final class Main {
 
     /** Commands that later versions have. */
-    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "quantize", "export", "bench");
+    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "bench");
 
     @Option(names = "--json", scope = ScopeType.INHERIT, description = "the result as one JSON document")
     private boolean json;

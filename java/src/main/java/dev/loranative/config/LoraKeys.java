@@ -100,14 +100,14 @@ public final class LoraKeys {
             "which biases of the base model are trained too: none, all, or those of the targets");
     public static final Key<Boolean> USE_DORA = Key.of(
             GROUP, "use_dora", Scalars.bool(), false, "train the length of every weight row beside its direction");
-    public static final Key<Boolean> LORA_BIAS =
-            Key.of(GROUP, "lora_bias", Scalars.bool(), false, "give B a bias, which the base layer must have too");
+    public static final Key<Boolean> LORA_BIAS = Key.of(
+            GROUP, "lora_bias", Scalars.bool(), false, "give B a bias; to be merged, the base layer must have one too");
     public static final Key<List<String>> MODULES_TO_SAVE = Key.of(
             GROUP,
             "modules_to_save",
             Lists.of(Scalars.text()),
             null,
-            "modules to train in full, by the end of their name: routers, norms, embeddings, the head");
+            "modules to train in full, by the end of their name, without regard to dots: mlp.gate, model.norm, lm_head");
     public static final Key<TrainableTokens> TRAINABLE_TOKEN_INDICES = Key.of(
             GROUP,
             "trainable_token_indices",

@@ -72,8 +72,7 @@ public final class Adapters {
         double dropout = 0;
         for (Target target : alone) {
             if (target.module().kind() == Kind.EMBEDDING) {
-                AdapterInit.Values values = init.ofEmbedding(target);
-                adapters.embedding.add(target, values.a(), values.b());
+                adapters.embedding.add(target, init.ofEmbedding(target));
             } else {
                 adapters.lora.add(target, init.of(target));
             }

@@ -40,16 +40,15 @@ final class QuantStateJson {
      * @throws UserException if the text is no JSON, a value is missing, or is none that can be computed with
      */
     static QuantState parse(byte[] text, String tensor) {
-        JsonNode root;
         try {
-            root = JSON.readTree(new String(text, StandardCharsets.UTF_8));
+            JsonNode root = JSON.readTree(new String(text, StandardCharsets.UTF_8));
+            if (!root.isObject()) {
+                throw broken(tensor, "is not a JSON object");
+            }
+            return new QuantStateJson(root, tensor).read();
         } catch (JacksonException e) {
             throw broken(tensor, "is not JSON: " + ParserMessage.plain(e.getOriginalMessage()));
         }
-        if (root == null || !root.isObject()) {
-            throw broken(tensor, "is not a JSON object");
-        }
-        return new QuantStateJson(root, tensor).read();
     }
 
     private QuantState read() {

@@ -84,6 +84,7 @@ final class TrainPreparation {
 
         Device device = opened.open(config);
         Ops ops = new Ops(device);
+        files.notes().forEach(note -> listener.prepared("note     " + note));
         requireRoomForWeights(files);
         LoadedModel model = files.load(ops, listener::quantizing);
         AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
@@ -135,11 +136,6 @@ final class TrainPreparation {
             new MemoryPlan(Map.of("weights", files.weightBytes()))
                     .requireFits(
                             config.machine().maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
-        }
-        String compute = config.model().quantization().computeDtype().orElse("float32");
-        if (files.isQuantized() && !compute.equals("float32")) {
-            listener.prepared(
-                    "note     bnb_4bit_compute_dtype is " + compute + "; arithmetic here is float32 all the same");
         }
     }
 
@@ -236,6 +232,12 @@ final class TrainPreparation {
                 model.config().modelType(),
                 all,
                 model.device().description()));
+        files.fourBits()
+                .ifPresent(four -> listener.prepared(String.format(
+                        java.util.Locale.ROOT,
+                        "4 bits   %,d weights, %.2f bits each",
+                        four.weights(),
+                        four.bitsPerWeight())));
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
                 "adapters %,d modules%s, %,d parameters (%.2f %% of the model); the backward pass goes through %d of %d layers",

@@ -86,6 +86,7 @@ class QuantStateJsonTest {
             "float32"            | "bfloat16"        | nested_dtype
             0.20505714416503906  | 1e300             | nested_offset
             0.20505714416503906  | "x"               | nested_offset
+            0.20505714416503906  | 1e400             | nested_offset
             }                    | ''                | not JSON
             """)
     void whatCannotBeIsRefused(String before, String after, String message) {
