@@ -1,6 +1,6 @@
 """Do PEFT and lora-native read each other's adapters, in every layout?
 
-usage: check_dialects.py [FAMILY ...] [--random N] [--only TEXT] [--lora-native COMMAND] [--keep DIR] [--results FOLDER]
+usage: check_dialects.py [FAMILY ...] [--random N] [--only TEXT] [--jar JAR | --lora-native COMMAND] [--keep DIR] [--results FOLDER]
 
 On tiny random models of every family (tiny_models.py), in float32:
   written  lora-native trains two steps, with random B from the start; PEFT loads what it wrote
@@ -16,7 +16,6 @@ losses of lora-native against PEFT's, and PEFT must miss no tensor. Fails (exit 
 import argparse
 import os
 import random
-import shlex
 import sys
 import tempfile
 import warnings
@@ -29,7 +28,7 @@ from peft import LoraConfig, get_peft_model
 import judge
 import results_table
 import tiny_models
-from run_all import ROOT, run
+from engine import JAR, Launcher, Process
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -87,8 +86,8 @@ class Case:
 class Bench:
     """A folder with a model, data and what comes of them."""
 
-    def __init__(self, family, folder, start):
-        self.family, self.folder, self.start = family, folder, start
+    def __init__(self, family, folder, engine):
+        self.family, self.folder, self.engine = family, folder, engine
         self.model, self.data = os.path.join(folder, "model"), os.path.join(folder, "data.jsonl")
         tiny_models.write_model(family, self.model)
         self.rows = tiny_models.write_rows(self.data)
@@ -100,11 +99,11 @@ class Bench:
 
     def train(self, flags):
         output = self.place()
-        run(self.start + ["train", "--model", self.model, "--dataset", self.data, "--output-dir", output] + flags)
+        self.engine(["train", "--model", self.model, "--dataset", self.data, "--output-dir", output] + flags)
         return output
 
     def judge(self, adapter):
-        return judge.judge(self.model, adapter, self.data, self.rows, self.start)
+        return judge.judge(self.model, adapter, self.data, self.rows, self.engine)
 
     def save_peft(self, settings, seed):
         """An adapter of PEFT with random values in all that it trains."""
@@ -226,15 +225,17 @@ def main():
     parser.add_argument("families", nargs="*")
     parser.add_argument("--random", type=int, default=0)
     parser.add_argument("--only", default="")
-    parser.add_argument("--lora-native", default=os.path.join(ROOT, "lora-native"))
+    parser.add_argument("--lora-native")
+    parser.add_argument("--jar", default=JAR)
     parser.add_argument("--keep")
     parser.add_argument("--results")
     options = parser.parse_args()
+    engine = Launcher(options.lora_native) if options.lora_native else Process(options.jar)
     failed = checked = 0
     with tempfile.TemporaryDirectory() as temporary:
         for family in options.families or tiny_models.FAMILIES:
             folder = os.path.join(options.keep or temporary, family)
-            bench = Bench(family, folder, shlex.split(options.lora_native))
+            bench = Bench(family, folder, engine)
             results = []
             for case in cases_of(bench, options):
                 if options.only in case.name or case.name.startswith("read"):

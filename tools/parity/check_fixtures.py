@@ -1,6 +1,6 @@
 """Does lora-native read the adapters in a folder of PEFT fixtures, old layouts included?
 
-usage: check_fixtures.py FIXTURES [--lora-native COMMAND]
+usage: check_fixtures.py FIXTURES [--jar JAR | --lora-native COMMAND]
 
 FIXTURES holds base_*/ (a model), expected_base.safetensors with 'input_ids' and 'labels', adapter folders, and for each
 expected_NAME.safetensors with 'loss_no_aux', the mean loss of all label tokens, or 'loss', with 0.001 of 'aux_loss' in it. An adapter without expectations must give the numbers
@@ -11,13 +11,12 @@ import argparse
 import glob
 import json
 import os
-import shlex
 import sys
 import tempfile
 
 from safetensors.torch import load_file
 
-from run_all import ROOT, run
+from engine import JAR, Launcher, Process
 
 BOUND = 1e-5
 
@@ -37,9 +36,10 @@ def expectation(fixtures, name):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__, add_help=False)
     parser.add_argument("fixtures")
-    parser.add_argument("--lora-native", default=os.path.join(ROOT, "lora-native"))
+    parser.add_argument("--lora-native")
+    parser.add_argument("--jar", default=JAR)
     options = parser.parse_args()
-    start = shlex.split(options.lora_native)
+    engine = Launcher(options.lora_native) if options.lora_native else Process(options.jar)
     model = glob.glob(os.path.join(options.fixtures, "base_*"))[0]
     base = load_file(os.path.join(options.fixtures, "expected_base.safetensors"))
     failed = checked = 0
@@ -53,7 +53,7 @@ def main():
             expected = expectation(options.fixtures, name)
             try:
                 command = ["eval", "--json", "--model", model, "--adapter", os.path.dirname(config), "--data", data]
-                loss = json.loads(run(start + command))["loss"]
+                loss = json.loads(engine(command))["loss"]
                 difference = abs(loss - expected) / expected
                 wrong, text = not difference <= BOUND, f"loss {loss:.6f}, relative difference {difference:.1e}"
             except RuntimeError as problem:
