@@ -16,6 +16,7 @@ import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelConfig;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.tensor.Ops;
+import dev.loranative.train.MemoryPlan;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -72,6 +73,11 @@ final class ModelInUse implements AutoCloseable {
     /** Puts the weights on the device, adapter attached. */
     LoadedModel load() {
         device = Devices.open(machine.device(), machine.threads());
+        if (files.quantizes()) {
+            // It takes minutes for a large model: that there is no room for it is said before.
+            new MemoryPlan(Map.of("weights", files.weightBytes()))
+                    .requireFits(machine.maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
+        }
         StatusLine status = new StatusLine(console, System::nanoTime);
         try {
             model = files.load(
