@@ -33,6 +33,17 @@ LN_INLINE int run_shift(const QuantizedReader<Type>& source) {
 
 // ---- panels ---------------------------------------------------------------------------------------------------------
 
+/// `count` words of eight codes as they lie, up to kWidth.
+LN_INLINE vf load_words(const uint8_t* codes, int64_t count) {
+  vf words = {};
+  if (count == kWidth) {
+    memcpy(&words, codes, sizeof(words));
+  } else {
+    memcpy(&words, codes, (size_t)count * 4);
+  }
+  return words;
+}
+
 /// Codes are transposed, not values: kWidth lines of words of eight codes become words that hold one line per lane, and
 /// each shift of such a word is a step of k, ready to be stored after a look-up. Lines that are missing repeat the
 /// last.
@@ -51,7 +62,7 @@ LN_INLINE void pack_words(const QuantizedReader<Type>& source, int64_t line, int
 #pragma GCC unroll 16
     for (int i = 0; i < LN_WIDTH; ++i) {
       source.scales.spread(start[i] + (run << shift), (int64_t)1 << shift, runs, &scale[0][i], kWidth);
-      word[i] = load_some((const float*)(source.codes + (start[i] + from) / 2), count);
+      word[i] = load_words(source.codes + ((start[i] + from) >> 1), count);
     }
     transpose(word);
     for (int64_t w = 0; w < count; ++w) {
