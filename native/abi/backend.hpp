@@ -25,10 +25,20 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
 void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& args, const Checker& check);
 void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check);
 
+void dora_norms(ln_context& context, const void* weight, int32_t weight_dtype, const float* lora_a, const float* lora_b,
+                float scale, float* norms, int64_t out, int64_t in, int64_t rank, const Checker& check);
+void dora_fwd(ln_context& context, const ln_dora_fwd_args& args);
+void dora_bwd(ln_context& context, const ln_dora_bwd_args& args);
+
 void embedding_fwd(ln_context& context, const void* table, int32_t table_dtype, const int32_t* ids, float* y,
                    int64_t tokens, int64_t vocabulary, int64_t width, const Checker& check);
 void embedding_bwd(ln_context& context, const float* dy, const int32_t* ids, float* grad_table, int64_t tokens,
                    int64_t vocabulary, int64_t width, const Checker& check);
+void embedding_rows_fwd(ln_context& context, const float* rows, const int32_t* slots, const int32_t* ids, float* y,
+                        int64_t tokens, int64_t vocabulary, int64_t count, int64_t width, const Checker& check);
+void embedding_rows_bwd(ln_context& context, const float* dy, const int32_t* slots, const int32_t* ids,
+                        float* grad_rows, int64_t tokens, int64_t vocabulary, int64_t count, int64_t width,
+                        const Checker& check);
 void rmsnorm_fwd(ln_context& context, const ln_rmsnorm_fwd_args& args);
 void rmsnorm_bwd(ln_context& context, const ln_rmsnorm_bwd_args& args);
 void rope(ln_context& context, const ln_rope_args& args, const Checker& check);
@@ -59,6 +69,10 @@ void gather_rows(ln_context& context, const float* x, const int32_t* index, floa
                  int64_t width, const Checker& check);
 void scatter_rows(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows,
                   int64_t target_rows, int64_t width, const Checker& check);
+void gather_columns(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t width,
+                    int64_t count, const Checker& check);
+void add_columns(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t width,
+                 int64_t count, const Checker& check);
 void moe_combine_fwd(ln_context& context, const float* x, const int32_t* rows_of_pairs, const float* weights, float* y,
                      int64_t tokens, int64_t top_k, int64_t width, bool accumulate);
 void moe_combine_bwd(ln_context& context, const float* dy, const float* x, const int32_t* rows_of_pairs,
@@ -68,6 +82,7 @@ void cross_entropy(ln_context& context, float* logits, const int32_t* labels, fl
                    int64_t vocabulary, float gradient_scale, bool want_gradient, const Checker& check);
 void sum(ln_context& context, const float* x, int64_t n, double* result);
 void sum_of_squares(ln_context& context, const float* x, int64_t n, double* result);
+void column_sums(ln_context& context, const float* x, float* result, int64_t rows, int64_t columns);
 void adamw(ln_context& context, const ln_adamw_args& args);
 
 }  // namespace ln::backend

@@ -62,6 +62,39 @@ int32_t ln_scatter_rows(ln_context* context, const float* x, const int32_t* inde
   });
 }
 
+namespace {
+
+void check_columns(const ln::Checker& check, int64_t rows, int64_t width, int64_t count, const float* x,
+                   const int32_t* index, const float* y) {
+  check.at_least("rows", rows, 0);
+  check.at_least("width", width, 1);
+  check.at_most("width", width, kMostRows);
+  check.at_least("count", count, 0);
+  check.at_most("count", count, width);
+  if (rows == 0 || count == 0) return;
+  check.pointer("x", x);
+  check.pointer("index", index);
+  check.pointer("y", y);
+}
+
+}  // namespace
+
+int32_t ln_gather_columns(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
+                          int64_t width, int64_t count) {
+  return ln::guarded(context, "ln_gather_columns", [&](const ln::Checker& check) {
+    check_columns(check, rows, width, count, x, index, y);
+    if (rows > 0) ln::backend::gather_columns(*context, x, index, y, rows, width, count, check);
+  });
+}
+
+int32_t ln_add_columns(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t width,
+                       int64_t count) {
+  return ln::guarded(context, "ln_add_columns", [&](const ln::Checker& check) {
+    check_columns(check, rows, width, count, x, index, y);
+    if (rows > 0) ln::backend::add_columns(*context, x, index, y, rows, width, count, check);
+  });
+}
+
 int32_t ln_moe_combine_fwd(ln_context* context, const float* x, const int32_t* rows_of_pairs, const float* weights,
                            float* y, int64_t tokens, int64_t top_k, int64_t width, int32_t accumulate) {
   return ln::guarded(context, "ln_moe_combine_fwd", [&](const ln::Checker& check) {

@@ -22,6 +22,11 @@ int32_t ln_router_fwd(ln_context* context, const ln_router_fwd_args* args) {
     }
     check.optional("counts", args->counts, 8);
     check.optional("probability_sums", args->probability_sums, 8);
+    check.optional("log_sum_exp", args->log_sum_exp);
+    check.optional("square_sum", args->square_sum, 8);
+    if (args->square_sum != nullptr && args->log_sum_exp == nullptr) {
+      check.fail(LN_INVALID_ARGUMENT, "square_sum needs log_sum_exp, which is NULL");
+    }
     if (args->tokens == 0) return;
     check.pointer("logits", args->logits);
     check.pointer("probabilities", args->probabilities);
@@ -36,6 +41,8 @@ int32_t ln_router_bwd(ln_context* context, const ln_router_bwd_args* args) {
     check.pointer("args", args, 8);
     check_sizes(check, args->tokens, args->experts, args->top_k, args->renormalise);
     check.optional("dprobabilities", args->dprobabilities);
+    check.optional("log_sum_exp", args->log_sum_exp);
+    if (args->log_sum_exp != nullptr) check.finite("z_scale", static_cast<double>(args->z_scale));
     if (args->tokens == 0) return;
     check.pointer("probabilities", args->probabilities);
     check.pointer("ids", args->ids);

@@ -54,6 +54,27 @@ void scatter_rows(ln_context& context, const float* x, const int32_t* index, flo
   });
 }
 
+// Single floats a row apart: no register has more than one of them, so the plain loop is the fast one.
+void gather_columns(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t width,
+                    int64_t count, const Checker& check) {
+  cpu::require_indices_below(check, "index", index, count, width);
+  cpu::pool(context).ranges(rows, cpu::rows_per_task(count), [&](int64_t first, int64_t last, int) {
+    for (int64_t r = first; r < last; ++r) {
+      for (int64_t j = 0; j < count; ++j) y[r * count + j] = x[r * width + index[j]];
+    }
+  });
+}
+
+void add_columns(ln_context& context, const float* x, const int32_t* index, float* y, int64_t rows, int64_t width,
+                 int64_t count, const Checker& check) {
+  cpu::require_indices_below(check, "index", index, count, width);
+  cpu::pool(context).ranges(rows, cpu::rows_per_task(count), [&](int64_t first, int64_t last, int) {
+    for (int64_t r = first; r < last; ++r) {
+      for (int64_t j = 0; j < count; ++j) y[r * width + index[j]] += x[r * count + j];
+    }
+  });
+}
+
 void moe_combine_fwd(ln_context& context, const float* x, const int32_t* rows_of_pairs, const float* weights, float* y,
                      int64_t tokens, int64_t top_k, int64_t width, bool accumulate) {
   const cpu::MoeKernels& kernels = cpu::moe_kernels(cpu::tier(context));

@@ -22,10 +22,18 @@ double sum_of_squares(const float* x, int64_t n) {
   return in_order(lane);
 }
 
+void column_sums(const float* x, float* result, int64_t rows, int64_t columns, int64_t first, int64_t last) {
+  for (int64_t c = first; c < last; ++c) {
+    double total = 0;
+    for (int64_t r = 0; r < rows; ++r) total += static_cast<double>(x[r * columns + c]);
+    result[c] += static_cast<float>(total);
+  }
+}
+
 }  // namespace
 
 const ReductionKernels& reduction_kernels() {
-  static const ReductionKernels kernels = {sum, sum_of_squares};
+  static const ReductionKernels kernels = {sum, sum_of_squares, column_sums};
   return kernels;
 }
 

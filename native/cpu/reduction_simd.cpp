@@ -1,5 +1,5 @@
 #include "reduction.hpp"
-#include "simd/simd.hpp"
+#include "simd/rows.hpp"
 
 namespace ln::cpu::LN_TIER {
 
@@ -38,10 +38,27 @@ LN_INLINE double add_up(const float* x, int64_t n) {
 double sum(const float* x, int64_t n) { return add_up<false>(x, n); }
 double sum_of_squares(const float* x, int64_t n) { return add_up<true>(x, n); }
 
+// Rows are added in blocks, then the blocks: thousands of rows lose no digits.
+constexpr int64_t kRowsPerBlock = 64;
+
+void column_sums(const float* x, float* result, int64_t rows, int64_t columns, int64_t first, int64_t last) {
+  for (int64_t c = first; c < last; c += kWidth) {
+    const int64_t count = last - c;
+    vf total = {};
+    for (int64_t r = 0; r < rows;) {
+      const int64_t end = r + kRowsPerBlock < rows ? r + kRowsPerBlock : rows;
+      vf block = {};
+      for (; r < end; ++r) block += load_some(x + r * columns + c, count);
+      total += block;
+    }
+    store_some(result + c, load_some(result + c, count) + total, count);
+  }
+}
+
 }  // namespace
 
 const ReductionKernels& reduction_kernels() {
-  static const ReductionKernels kernels = {sum, sum_of_squares};
+  static const ReductionKernels kernels = {sum, sum_of_squares, column_sums};
   return kernels;
 }
 

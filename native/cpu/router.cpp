@@ -31,15 +31,26 @@ void add_counts(const ln_router_fwd_args& args) {
   for (int64_t pair = 0; pair < args.tokens * args.top_k; ++pair) ++args.counts[args.ids[pair]];
 }
 
+// One number per token: in the order of the tokens, on one thread.
+void add_squares(const ln_router_fwd_args& args) {
+  double total = 0;
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    total += static_cast<double>(args.log_sum_exp[t]) * static_cast<double>(args.log_sum_exp[t]);
+  }
+  *args.square_sum += total;
+}
+
 }  // namespace
 
 void router_fwd(ln_context& context, const ln_router_fwd_args& args) {
   const cpu::RouterKernels& kernels = cpu::router_kernels(cpu::tier(context));
   cpu::pool(context).ranges(args.tokens, cpu::rows_per_task(args.experts * 4), [&](int64_t first, int64_t last, int) {
     kernels.forward(args.logits + first * args.experts, args.probabilities + first * args.experts,
-                    args.ids + first * args.top_k, args.weights + first * args.top_k, last - first, args.experts,
+                    args.ids + first * args.top_k, args.weights + first * args.top_k,
+                    args.log_sum_exp == nullptr ? nullptr : args.log_sum_exp + first, last - first, args.experts,
                     args.top_k, args.renormalise == 1);
   });
+  if (args.square_sum != nullptr) add_squares(args);
   if (args.counts == nullptr) return;
   const int64_t column_tasks = (args.experts + kColumns - 1) / kColumns;
   cpu::pool(context).run(1 + column_tasks, [&](int64_t task, int) {
@@ -57,6 +68,7 @@ void router_bwd(ln_context& context, const ln_router_bwd_args& args) {
   cpu::pool(context).ranges(args.tokens, cpu::rows_per_task(args.experts * 2), [&](int64_t first, int64_t last, int) {
     kernels.backward(args.probabilities + first * args.experts, args.ids + first * args.top_k,
                      args.weights + first * args.top_k, args.dweights + first * args.top_k, args.dprobabilities,
+                     args.log_sum_exp == nullptr ? nullptr : args.log_sum_exp + first, args.z_scale,
                      args.dlogits + first * args.experts, last - first, args.experts, args.top_k,
                      args.renormalise == 1);
   });

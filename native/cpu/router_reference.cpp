@@ -22,7 +22,8 @@ int32_t next_best(const float* logits, int64_t experts, float key, int32_t id) {
   return best;
 }
 
-void softmax(const float* x, float* y, int64_t n) {
+/// The logarithm of the sum of the exponentials.
+float softmax(const float* x, float* y, int64_t n) {
   float largest = -kInfinity;
   for (int64_t i = 0; i < n; ++i) {
     if (x[i] > largest) largest = x[i];
@@ -33,10 +34,11 @@ void softmax(const float* x, float* y, int64_t n) {
     total += y[i];
   }
   for (int64_t i = 0; i < n; ++i) y[i] /= total;
+  return largest + std::log(total);
 }
 
-void forward(const float* logits, float* probabilities, int32_t* ids, float* weights, int64_t tokens, int64_t experts,
-             int64_t top_k, bool renormalise) {
+void forward(const float* logits, float* probabilities, int32_t* ids, float* weights, float* log_sum_exp,
+             int64_t tokens, int64_t experts, int64_t top_k, bool renormalise) {
   for (int64_t t = 0; t < tokens; ++t) {
     const float* x = logits + t * experts;
     float* p = probabilities + t * experts;
@@ -48,7 +50,8 @@ void forward(const float* logits, float* probabilities, int32_t* ids, float* wei
       id[j] = last = next_best(x, experts, key, last);
       key = rank_key(x[last]);
     }
-    softmax(x, p, experts);
+    const float log_sum = softmax(x, p, experts);
+    if (log_sum_exp != nullptr) log_sum_exp[t] = log_sum;
     float total = 0;
     for (int64_t j = 0; j < top_k; ++j) total += weight[j] = p[id[j]];
     for (int64_t j = 0; renormalise && j < top_k; ++j) weight[j] /= total;
@@ -56,8 +59,8 @@ void forward(const float* logits, float* probabilities, int32_t* ids, float* wei
 }
 
 void backward(const float* probabilities, const int32_t* ids, const float* weights, const float* dweights,
-              const float* dprobabilities, float* dlogits, int64_t tokens, int64_t experts, int64_t top_k,
-              bool renormalise) {
+              const float* dprobabilities, const float* log_sum_exp, float z_scale, float* dlogits, int64_t tokens,
+              int64_t experts, int64_t top_k, bool renormalise) {
   for (int64_t t = 0; t < tokens; ++t) {
     const float* p = probabilities + t * experts;
     const int32_t* id = ids + t * top_k;
@@ -77,7 +80,8 @@ void backward(const float* probabilities, const int32_t* ids, const float* weigh
     for (int64_t j = 0; j < top_k; ++j) dp[id[j]] += (dweight[j] - common) / chosen;
     float mean = 0;
     for (int64_t e = 0; e < experts; ++e) mean += p[e] * dp[e];
-    for (int64_t e = 0; e < experts; ++e) dp[e] = p[e] * (dp[e] - mean);
+    const float z = log_sum_exp == nullptr ? 0 : z_scale * log_sum_exp[t];
+    for (int64_t e = 0; e < experts; ++e) dp[e] = p[e] * (dp[e] - mean + z);
   }
 }
 

@@ -56,7 +56,8 @@ LN_INLINE void next_best(const float* logits, int32_t experts, float* key, int32
   *id = lane_id[chosen];
 }
 
-LN_INLINE void softmax(const float* x, float* y, int64_t n) {
+/// The logarithm of the sum of the exponentials.
+LN_INLINE float softmax(const float* x, float* y, int64_t n) {
   vf largest = minus_infinity();
   for (int64_t i = 0; i < n; i += kWidth) {
     const vf part = load_row(x, i, n);
@@ -71,10 +72,11 @@ LN_INLINE void softmax(const float* x, float* y, int64_t n) {
   }
   const vf divisor = broadcast(sum(total));
   for (int64_t i = 0; i < n; i += kWidth) store_row(y, i, n, load_row(y, i, n) / divisor);
+  return shift[0] + __builtin_logf(divisor[0]);
 }
 
-void forward(const float* logits, float* probabilities, int32_t* ids, float* weights, int64_t tokens, int64_t experts,
-             int64_t top_k, bool renormalise) {
+void forward(const float* logits, float* probabilities, int32_t* ids, float* weights, float* log_sum_exp,
+             int64_t tokens, int64_t experts, int64_t top_k, bool renormalise) {
   for (int64_t t = 0; t < tokens; ++t) {
     const float* x = logits + t * experts;
     float* p = probabilities + t * experts;
@@ -86,7 +88,8 @@ void forward(const float* logits, float* probabilities, int32_t* ids, float* wei
       next_best(x, (int32_t)experts, &key, &last);
       id[j] = last;
     }
-    softmax(x, p, experts);
+    const float log_sum = softmax(x, p, experts);
+    if (log_sum_exp != nullptr) log_sum_exp[t] = log_sum;
     float total = 0;
     for (int64_t j = 0; j < top_k; ++j) total += weight[j] = p[id[j]];
     for (int64_t j = 0; renormalise && j < top_k; ++j) weight[j] /= total;
@@ -94,8 +97,8 @@ void forward(const float* logits, float* probabilities, int32_t* ids, float* wei
 }
 
 void backward(const float* probabilities, const int32_t* ids, const float* weights, const float* dweights,
-              const float* dprobabilities, float* dlogits, int64_t tokens, int64_t experts, int64_t top_k,
-              bool renormalise) {
+              const float* dprobabilities, const float* log_sum_exp, float z_scale, float* dlogits, int64_t tokens,
+              int64_t experts, int64_t top_k, bool renormalise) {
   for (int64_t t = 0; t < tokens; ++t) {
     const float* p = probabilities + t * experts;
     const int32_t* id = ids + t * top_k;
@@ -117,7 +120,8 @@ void backward(const float* probabilities, const int32_t* ids, const float* weigh
     vf products = {};
     for (int64_t e = 0; e < experts; e += kWidth)
       products = fma(load_row(p, e, experts), load_row(dp, e, experts), products);
-    const vf mean = broadcast(sum(products));
+    const float z = log_sum_exp == nullptr ? 0 : z_scale * log_sum_exp[t];
+    const vf mean = broadcast(sum(products) - z);
     for (int64_t e = 0; e < experts; e += kWidth) {
       store_row(dp, e, experts, load_row(p, e, experts) * (load_row(dp, e, experts) - mean));
     }

@@ -273,6 +273,41 @@ typedef struct ln_grouped_linear_bwd_args {
 } ln_grouped_linear_bwd_args;
 LN_API int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linear_bwd_args* args);
 
+/* ---- weight-decomposed adapters (DoRA, Liu et al. 2024)
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* norms[o] = || weight[o,:] + scale * lora_b[o,:] . lora_a ||_2, the lengths of the rows of the adapted weight, without
+ * that matrix: weight [out,in] of weight_dtype, lora_a [rank,in], lora_b [out,rank], norms [out]. rank 0: of the weight
+ * alone, lora_a and lora_b are not read. */
+LN_API int32_t ln_dora_norms(ln_context* context, const void* weight, int32_t weight_dtype, const float* lora_a,
+                             const float* lora_b, float scale, float* norms, int64_t out, int64_t in, int64_t rank);
+/* y[r,o] (+)= factor[o] * z[r,o] + bias[o];  factor[o] = magnitude[o] / norms[o], 0 where norms[o] is 0 (z is 0 there).
+ * z = x . (weight + scale * lora_b . lora_a)^T as ln_linear_fwd gives it without a bias. y may be z. */
+typedef struct ln_dora_fwd_args {
+  const float* z; /* [rows,out] */
+  const float* magnitude;
+  const float* norms;
+  const void* bias; /* or NULL */
+  float* y;
+  int64_t rows, out;
+  int32_t bias_dtype;
+  int32_t accumulate;
+} ln_dora_fwd_args;
+LN_API int32_t ln_dora_fwd(ln_context* context, const ln_dora_fwd_args* args);
+/* Backward of ln_dora_fwd with norms held constant, as DoRA does:
+ *   dz[r,o] = factor[o] * dy[r,o];   grad_magnitude[o] += sum_r dy[r,o] * z[r,o] / norms[o]
+ * dz may be dy or z. grad_magnitude NULL: frozen, z is not read. */
+typedef struct ln_dora_bwd_args {
+  const float* dy;
+  const float* z;
+  const float* magnitude;
+  const float* norms;
+  float* dz;
+  float* grad_magnitude; /* or NULL */
+  int64_t rows, out;
+} ln_dora_bwd_args;
+LN_API int32_t ln_dora_bwd(ln_context* context, const ln_dora_bwd_args* args);
+
 /* ---- embedding
  * ------------------------------------------------------------------------------------------------------------ */
 
@@ -283,6 +318,15 @@ LN_API int32_t ln_embedding_fwd(ln_context* context, const void* table, int32_t 
 /* grad_table[ids[t],:] += dy[t,:], in the order of t. */
 LN_API int32_t ln_embedding_bwd(ln_context* context, const float* dy, const int32_t* ids, float* grad_table,
                                 int64_t tokens, int64_t vocabulary, int64_t width);
+/* Some rows of a table are replaced: slots [vocabulary] holds the row of `rows` [count,width] that stands for an id, -1
+ * for none.  y[t,:] = rows[slots[ids[t]],:]; where there is none y[t,:] stays. An id outside the vocabulary, or a slot
+ * of an id in use outside [-1, count), is LN_INVALID_ARGUMENT on the CPU (nothing is written then). */
+LN_API int32_t ln_embedding_rows_fwd(ln_context* context, const float* rows, const int32_t* slots, const int32_t* ids,
+                                     float* y, int64_t tokens, int64_t vocabulary, int64_t count, int64_t width);
+/* grad_rows[slots[ids[t]],:] += dy[t,:], in the order of t, for the tokens that have a row. */
+LN_API int32_t ln_embedding_rows_bwd(ln_context* context, const float* dy, const int32_t* slots, const int32_t* ids,
+                                     float* grad_rows, int64_t tokens, int64_t vocabulary, int64_t count,
+                                     int64_t width);
 
 /* ---- RMSNorm (Zhang & Sennrich 2019)
  * --------------------------------------------------------------------------------------- */
@@ -406,7 +450,9 @@ LN_API int32_t ln_dropout(ln_context* context, const float* x, float* y, int64_t
 
 /* probabilities[t,:] = softmax(logits[t,:]);  ids[t,:] = the top_k largest, largest first, the lower number first among
  * equals; weights[t,j] = probabilities[t, ids[t,j]], divided by their sum with renormalise. counts[e] += number of
- * (t,j) with ids[t,j] = e;  probability_sums[e] += sum_t probabilities[t,e]   (both or neither NULL). */
+ * (t,j) with ids[t,j] = e;  probability_sums[e] += sum_t probabilities[t,e]   (both or neither NULL).
+ * For the z-loss (ST-MoE, Zoph et al. 2022):  log_sum_exp[t] = log(sum_e exp(logits[t,e]));
+ * *square_sum += sum_t log_sum_exp[t]^2, in the order of t. */
 typedef struct ln_router_fwd_args {
   const float* logits;      /* [tokens,experts] */
   float* probabilities;     /* [tokens,experts]; may be logits */
@@ -414,6 +460,8 @@ typedef struct ln_router_fwd_args {
   float* weights;           /* [tokens,top_k] */
   int64_t* counts;          /* [experts] or NULL */
   double* probability_sums; /* [experts] or NULL */
+  float* log_sum_exp;       /* [tokens] or NULL */
+  double* square_sum;       /* [1] or NULL; needs log_sum_exp */
   int64_t tokens, experts, top_k;
   int32_t renormalise;
   int32_t reserved;
@@ -422,17 +470,20 @@ LN_API int32_t ln_router_fwd(ln_context* context, const ln_router_fwd_args* args
 
 /* dlogits from dweights (top_k is not differentiated) and, if given, from dprobabilities[e], the same for every token:
  *   dlogits[t,e] = p[t,e] * (dp[t,e] - sum_j p[t,j] dp[t,j]),   dp[t,e] = dprobabilities[e] + (gradient through
- * weights) With renormalise the gradient through weights is that of w_j = p_j / sum(p of the chosen). */
+ * weights) With renormalise the gradient through weights is that of w_j = p_j / sum(p of the chosen).
+ * With log_sum_exp also from the z-loss:  dlogits[t,e] += z_scale * log_sum_exp[t] * p[t,e], z_scale being
+ * 2 * coefficient / number of rows of all routers. */
 typedef struct ln_router_bwd_args {
   const float* probabilities;
   const int32_t* ids;
   const float* weights;
   const float* dweights;       /* [tokens,top_k] */
   const float* dprobabilities; /* [experts] or NULL */
+  const float* log_sum_exp;    /* [tokens] or NULL */
   float* dlogits;              /* [tokens,experts] */
   int64_t tokens, experts, top_k;
   int32_t renormalise;
-  int32_t reserved;
+  float z_scale; /* not read without log_sum_exp */
 } ln_router_bwd_args;
 LN_API int32_t ln_router_bwd(ln_context* context, const ln_router_bwd_args* args);
 
@@ -462,6 +513,12 @@ LN_API int32_t ln_gather_rows(ln_context* context, const float* x, const int32_t
 /* y[index[r],:] = x[r,:] for distinct indices; other rows of y stay. */
 LN_API int32_t ln_scatter_rows(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
                                int64_t target_rows, int64_t width);
+/* y[r,j] = x[r,index[j]]; x [rows,width], y [rows,count]. An index outside is LN_INVALID_ARGUMENT on the CPU. */
+LN_API int32_t ln_gather_columns(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
+                                 int64_t width, int64_t count);
+/* y[r,index[j]] += x[r,j] for distinct indices; x [rows,count], y [rows,width]. */
+LN_API int32_t ln_add_columns(ln_context* context, const float* x, const int32_t* index, float* y, int64_t rows,
+                              int64_t width, int64_t count);
 /* y[t,:] (+)= sum_j weights[t,j] * x[rows_of_pairs[t*top_k+j],:]; weights NULL: 1 (the backward pass of the gather). */
 LN_API int32_t ln_moe_combine_fwd(ln_context* context, const float* x, const int32_t* rows_of_pairs,
                                   const float* weights, float* y, int64_t tokens, int64_t top_k, int64_t width,
@@ -484,6 +541,8 @@ LN_API int32_t ln_cross_entropy(ln_context* context, float* logits, const int32_
 LN_API int32_t ln_sum(ln_context* context, const float* x, int64_t n, double* result);
 /* *result = sum of x[i]^2 in float64, in an order that depends on n alone. */
 LN_API int32_t ln_sum_of_squares(ln_context* context, const float* x, int64_t n, double* result);
+/* result[c] += sum_r x[r,c], x [rows,columns], in an order that depends on rows alone: the gradient of a bias. */
+LN_API int32_t ln_column_sums(ln_context* context, const float* x, float* result, int64_t rows, int64_t columns);
 
 /* AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW, with g = gradient * gradient_scale and t = step >= 1:
  *   p -= lr * weight_decay * p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2

@@ -87,5 +87,78 @@ TEST(Embedding, RefusesBadArgumentsBeforeWriting) {
   EXPECT_EQ(LN_OK, ln_embedding_fwd(context, nullptr, LN_F32, nullptr, nullptr, 0, 3, 2));
 }
 
+/// Every third id has a row of its own.
+Guarded<int32_t> some_slots(int64_t vocabulary, int64_t* count) {
+  Guarded<int32_t> slots(vocabulary);
+  *count = 0;
+  for (int64_t id = vocabulary - 1; id >= 0; --id) {
+    slots[id] = id % 3 == 0 ? static_cast<int32_t>((*count)++) : -1;
+  }
+  return slots;
+}
+
+TEST(Embedding, RowsReplaceThoseOfTheTableAndLeaveTheOthers) {
+  for (int32_t simd : tiers()) {
+    for (const Shape& s : kShapes) {
+      Random random(3);
+      int64_t count = 0;
+      const Guarded<int32_t> slots = some_slots(s.vocabulary, &count);
+      const Guarded<int32_t> ids = random_ids(s, random);
+      Guarded<float> rows(count * s.width, random), y(s.tokens * s.width, random);
+      Guarded<float> expected(y);
+      for (int64_t t = 0; t < s.tokens; ++t) {
+        for (int64_t i = 0; slots[ids[t]] >= 0 && i < s.width; ++i)
+          expected[t * s.width + i] = rows[slots[ids[t]] * s.width + i];
+      }
+      Context context(simd, 2);
+      ASSERT_EQ(LN_OK, ln_embedding_rows_fwd(context, rows, slots, ids, y, s.tokens, s.vocabulary, count, s.width))
+          << context.error();
+      expect_identical(y.data(), expected.data(), y.size(), std::string("rows ") + simd_name(simd));
+    }
+  }
+}
+
+TEST(Embedding, GradientsOfRowsAddUpInOrderWhateverTheThreads) {
+  for (int32_t simd : tiers()) {
+    for (const Shape& s : kShapes) {
+      Random random(4);
+      int64_t count = 0;
+      const Guarded<int32_t> slots = some_slots(s.vocabulary, &count);
+      const Guarded<int32_t> ids = random_ids(s, random);
+      Guarded<float> dy(s.tokens * s.width, random), start(count * s.width, random);
+      Guarded<float> expected(start);
+      for (int64_t t = 0; t < s.tokens; ++t) {
+        for (int64_t i = 0; slots[ids[t]] >= 0 && i < s.width; ++i)
+          expected[slots[ids[t]] * s.width + i] += dy[t * s.width + i];
+      }
+      for (int threads : {1, 3}) {
+        Context context(simd, threads);
+        Guarded<float> gradient(start);
+        ASSERT_EQ(LN_OK,
+                  ln_embedding_rows_bwd(context, dy, slots, ids, gradient, s.tokens, s.vocabulary, count, s.width))
+            << context.error();
+        expect_identical(gradient.data(), expected.data(), gradient.size(), std::string("rows ") + simd_name(simd));
+      }
+    }
+  }
+}
+
+TEST(Embedding, RowsRefuseBadArgumentsBeforeWriting) {
+  Context context;
+  float rows[2] = {1, 2}, y[4] = {9, 9, 9, 9};
+  const int32_t ids[2] = {0, 1}, slots[3] = {-1, 1, 0}, low[3] = {-2, 0, 0}, beyond[2] = {2, 3};
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_embedding_rows_fwd(context, rows, slots, ids, y, 2, 3, 1, 2));
+  EXPECT_EQ("ln_embedding_rows_fwd: slots[1] is 1, must be at least -1 and below 1", context.error());
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_embedding_rows_bwd(context, y, low, ids, rows, 2, 3, 1, 2));
+  EXPECT_EQ("ln_embedding_rows_bwd: slots[0] is -2, must be at least -1 and below 1", context.error());
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_embedding_rows_fwd(context, rows, slots, beyond, y, 2, 3, 2, 1));
+  EXPECT_EQ("ln_embedding_rows_fwd: ids[1] is 3, must be at least 0 and below 3", context.error());
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_embedding_rows_fwd(context, rows, slots, ids, y, 2, 3, 0, 1));
+  EXPECT_EQ("ln_embedding_rows_fwd: count is 0, must be at least 1", context.error());
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_embedding_rows_bwd(context, y, nullptr, ids, rows, 2, 3, 1, 2));
+  EXPECT_EQ("ln_embedding_rows_bwd: slots is NULL", context.error());
+  for (float value : y) EXPECT_EQ(9, value);
+}
+
 }  // namespace
 }  // namespace ln::test

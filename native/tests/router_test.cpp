@@ -16,7 +16,7 @@ constexpr Shape kShapes[] = {{1, 1, 1},    {3, 2, 1},     {5, 3, 3},   {7, 7, 2}
 
 /// The router of the header's comment, in float64.
 struct Oracle {
-  std::vector<double> probabilities, weights;
+  std::vector<double> probabilities, weights, log_sums;
   std::vector<int32_t> ids;
 
   Oracle(const std::vector<double>& logits, Shape shape, bool renormalise) {
@@ -27,6 +27,7 @@ struct Oracle {
       std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return x[a] > x[b]; });
       double total = 0, chosen = 0;
       for (int64_t e = 0; e < shape.experts; ++e) total += std::exp(x[e] - x[order[0]]);
+      log_sums.push_back(x[order[0]] + std::log(total));
       for (int64_t e = 0; e < shape.experts; ++e) probabilities.push_back(std::exp(x[e] - x[order[0]]) / total);
       for (int64_t j = 0; j < shape.top_k; ++j) chosen += probabilities[t * shape.experts + order[j]];
       for (int64_t j = 0; j < shape.top_k; ++j) {
@@ -43,16 +44,20 @@ struct Routing {
   Guarded<int32_t> ids;
   Guarded<int64_t> counts;
   Guarded<double> sums;
+  Guarded<float> log_sums;
+  double square_sum = 0;
 
   explicit Routing(Shape s)
       : probabilities(s.tokens * s.experts),
         weights(s.tokens * s.top_k),
         ids(s.tokens * s.top_k),
         counts(s.experts),
-        sums(s.experts) {}
+        sums(s.experts),
+        log_sums(s.tokens) {}
 
   ln_router_fwd_args args(const float* logits, Shape s, bool renormalise) {
-    return {logits, probabilities, ids, weights, counts, sums, s.tokens, s.experts, s.top_k, renormalise, 0};
+    return {logits,      probabilities, ids,       weights, counts,      sums, log_sums,
+            &square_sum, s.tokens,      s.experts, s.top_k, renormalise, 0};
   }
 };
 
@@ -70,6 +75,7 @@ TEST(Router, ForwardEqualsTheOracleAndCounts) {
         Routing routing(shape);
         std::vector<int64_t> counts(static_cast<size_t>(shape.experts));
         std::vector<double> sums(static_cast<size_t>(shape.experts));
+        routing.square_sum = 2.5;
         for (int64_t e = 0; e < shape.experts; ++e) {
           counts[e] = routing.counts[e] = 100 + e;
           sums[e] = routing.sums[e] = 0.5;
@@ -85,6 +91,10 @@ TEST(Router, ForwardEqualsTheOracleAndCounts) {
         for (size_t i = 0; i < oracle.probabilities.size(); ++i) sums[i % shape.experts] += oracle.probabilities[i];
         expect_identical(routing.counts.data(), counts.data(), shape.experts, what + " counts");
         expect_close(routing.sums, sums, shape.experts, 1e-6, what + " sums");
+        expect_close(routing.log_sums, oracle.log_sums, shape.tokens, 1e-6, what + " logarithms");
+        double square_sum = 2.5;
+        for (double log_sum : oracle.log_sums) square_sum += log_sum * log_sum;
+        EXPECT_NEAR(square_sum, routing.square_sum, 1e-6 * square_sum) << what;
       }
     }
   }
@@ -103,11 +113,14 @@ TEST(Router, ProbabilitiesMayReplaceLogitsAndStatisticsMayBeLeftOut) {
       args.probabilities = logits;
       args.counts = nullptr;
       args.probability_sums = nullptr;
+      args.log_sum_exp = nullptr;
+      args.square_sum = nullptr;
       ASSERT_EQ(LN_OK, ln_router_fwd(context, &args)) << context.error();
       expect_identical(logits.data(), apart.probabilities.data(), logits.size(), "probabilities in place");
       expect_identical(inside.ids.data(), apart.ids.data(), apart.ids.size(), "ids in place");
       expect_identical(inside.weights.data(), apart.weights.data(), apart.weights.size(), "weights in place");
       for (int64_t e = 0; e < shape.experts; ++e) EXPECT_EQ(0, inside.counts[e]);
+      for (int64_t t = 0; t < shape.tokens; ++t) EXPECT_EQ(0, inside.log_sums[t]);
     }
   }
 }
@@ -176,8 +189,9 @@ TEST(Router, IsTheSameForEveryThreadCount) {
       Guarded<float>& gradient = threads == 1 ? dlogits : some_dlogits;
       const ln_router_fwd_args args = routing.args(logits, shape, true);
       ASSERT_EQ(LN_OK, ln_router_fwd(context, &args)) << context.error();
-      const ln_router_bwd_args back = {routing.probabilities, routing.ids,   routing.weights, dweights, dp, gradient,
-                                       shape.tokens,          shape.experts, shape.top_k,     1,        0};
+      const ln_router_bwd_args back = {
+          routing.probabilities, routing.ids,   routing.weights, dweights, dp,  routing.log_sums, gradient,
+          shape.tokens,          shape.experts, shape.top_k,     1,        0.5f};
       ASSERT_EQ(LN_OK, ln_router_bwd(context, &back)) << context.error();
       if (threads == 1) continue;
       expect_identical(some.probabilities.data(), one.probabilities.data(), logits.size(), "probabilities");
@@ -185,6 +199,8 @@ TEST(Router, IsTheSameForEveryThreadCount) {
       expect_identical(some.weights.data(), one.weights.data(), one.weights.size(), "weights");
       expect_identical(some.counts.data(), one.counts.data(), shape.experts, "counts");
       expect_identical(some.sums.data(), one.sums.data(), shape.experts, "sums");
+      expect_identical(some.log_sums.data(), one.log_sums.data(), shape.tokens, "logarithms");
+      expect_identical(&some.square_sum, &one.square_sum, 1, "sum of squares");
       expect_identical(some_dlogits.data(), dlogits.data(), logits.size(), "dlogits");
     }
   }
@@ -194,7 +210,9 @@ TEST(Router, BackwardEqualsFiniteDifferences) {
   for (Shape shape :
        {Shape{1, 1, 1}, Shape{3, 2, 1}, Shape{3, 7, 2}, Shape{2, 17, 5}, Shape{2, 33, 8}, Shape{2, 5, 5}}) {
     for (bool renormalise : {false, true}) {
-      for (bool with_dprobabilities : {false, true}) {
+      for (int gradients = 0; gradients < 4; ++gradients) {
+        const bool with_dprobabilities = gradients % 2 == 1, with_z = gradients / 2 == 1;
+        constexpr double kZ = 0.3;
         Random random(24);
         Guarded<float> logits(shape.tokens * shape.experts, random), dweights(shape.tokens * shape.top_k, random),
             dp(shape.experts, random);
@@ -205,6 +223,8 @@ TEST(Router, BackwardEqualsFiniteDifferences) {
           for (size_t i = 0; i < oracle.weights.size(); ++i) total += oracle.weights[i] * dweights[i];
           for (size_t i = 0; with_dprobabilities && i < x.size(); ++i)
             total += oracle.probabilities[i] * dp[i % shape.experts];
+          for (size_t t = 0; with_z && t < oracle.log_sums.size(); ++t)
+            total += kZ * oracle.log_sums[t] * oracle.log_sums[t];
           return total;
         };
         std::vector<double> x = in_double(logits), expected(x.size());
@@ -227,12 +247,13 @@ TEST(Router, BackwardEqualsFiniteDifferences) {
                                            routing.weights,
                                            dweights,
                                            with_dprobabilities ? dp.data() : nullptr,
+                                           with_z ? routing.log_sums.data() : nullptr,
                                            dlogits,
                                            shape.tokens,
                                            shape.experts,
                                            shape.top_k,
                                            renormalise,
-                                           0};
+                                           static_cast<float>(2 * kZ)};
           ASSERT_EQ(LN_OK, ln_router_bwd(context, &back)) << context.error();
           expect_close(dlogits, expected, logits.size(), 3e-6, std::string("dlogits ") + simd_name(simd), 0.1);
         }
@@ -245,11 +266,12 @@ TEST(Router, ZeroTokensLeaveTheStatisticsAlone) {
   Context context;
   int64_t counts[2] = {3, 4};
   double sums[2] = {1, 2};
-  const ln_router_fwd_args args = {nullptr, nullptr, nullptr, nullptr, counts, sums, 0, 2, 1, 0, 0};
+  const ln_router_fwd_args args = {nullptr, nullptr, nullptr, nullptr, counts, sums, nullptr, nullptr, 0, 2, 1, 0, 0};
+
   EXPECT_EQ(LN_OK, ln_router_fwd(context, &args)) << context.error();
   EXPECT_EQ(3, counts[0]);
   EXPECT_EQ(2.0, sums[1]);
-  const ln_router_bwd_args back = {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 0, 2, 1, 0, 0};
+  const ln_router_bwd_args back = {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 0, 2, 1, 0, 0};
   EXPECT_EQ(LN_OK, ln_router_bwd(context, &back)) << context.error();
 }
 
@@ -271,14 +293,19 @@ TEST(Router, RefusesBadArguments) {
   refuse([](auto& a) { a.renormalise = 7; }, "ln_router_fwd: renormalise is 7, must be 0 or 1");
   refuse([](auto& a) { a.counts = nullptr; },
          "ln_router_fwd: counts and probability_sums must both be given or both be NULL");
+  refuse([](auto& a) { a.log_sum_exp = nullptr; }, "ln_router_fwd: square_sum needs log_sum_exp, which is NULL");
   refuse([](auto& a) { a.logits = nullptr; }, "ln_router_fwd: logits is NULL");
   refuse([](auto& a) { a.ids = nullptr; }, "ln_router_fwd: ids is NULL");
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_router_fwd(context, nullptr));
   EXPECT_EQ("ln_router_fwd: args is NULL", context.error());
   ln_router_bwd_args back = {
-      routing.probabilities, routing.ids, routing.weights, nullptr, nullptr, logits, 2, 4, 2, 0, 0};
+      routing.probabilities, routing.ids, routing.weights, nullptr, nullptr, nullptr, logits, 2, 4, 2, 0, 0};
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_router_bwd(context, &back));
   EXPECT_EQ("ln_router_bwd: dweights is NULL", context.error());
+  back.log_sum_exp = routing.log_sums;
+  back.z_scale = INFINITY;
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_router_bwd(context, &back));
+  EXPECT_EQ("ln_router_bwd: z_scale is not finite", context.error());
   back.top_k = 9;
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_router_bwd(context, &back));
   EXPECT_EQ("ln_router_bwd: top_k is 9, must be at most 4", context.error());
@@ -329,6 +356,7 @@ TEST(Router, LoadBalancingLossAndItsGradientEqualThoseOfTransformers) {
                                        layers[layer].weights,
                                        no_dweights,
                                        dprobabilities,
+                                       nullptr,
                                        dlogits,
                                        6,
                                        4,

@@ -34,7 +34,8 @@ def is_targeted(name, lora):
 class LoraByName(torch.nn.Module):
     def __init__(self, base, lora, seed):
         super().__init__()
-        self.base, self.lora, self.rank = base, lora, lora["r"]
+        self.base, self.lora, self.rank = base, dict(lora), lora["r"]
+        self.shared = self.lora.pop("share_expert_adapters", False)  # one adapter for all experts of a projection
         self.scale = lora["lora_alpha"] / (math.sqrt(self.rank) if lora.get("use_rslora") else self.rank)
         self.a, self.b, self.places = torch.nn.ParameterDict(), torch.nn.ParameterDict(), {}
         self.random = torch.Generator().manual_seed(seed)
@@ -67,10 +68,14 @@ class LoraByName(torch.nn.Module):
         if not is_targeted(module, self.lora):
             return
         key = module.replace(".", "/")
+        self.places[key] = place
+        first = re.sub(r"/experts/\d+/", "/experts/0/", key)
+        if self.shared and first != key:  # the same parameters under another expert's name
+            self.a[key], self.b[key] = self.a[first], self.b[first]
+            return
         uniform = torch.rand(self.rank, inputs, generator=self.random) * 2 - 1
         self.a[key] = torch.nn.Parameter(uniform / math.sqrt(inputs))
         self.b[key] = torch.nn.Parameter(torch.randn(outputs, self.rank, generator=self.random) * 0.05)
-        self.places[key] = place
 
     def forward(self, **arguments):
         weights = dict(self.base.named_parameters())
@@ -99,7 +104,9 @@ class LoraByName(torch.nn.Module):
 
     def save(self, folder):
         os.makedirs(folder, exist_ok=True)
-        save_file(self.tensors(lambda p: p.data.float().clone()), os.path.join(folder, "adapter_model.safetensors"))
+        metadata = {"format": "pt"} | ({"share_expert_adapters": "true"} if self.shared else {})
+        tensors = self.tensors(lambda p: p.data.float().clone())
+        save_file(tensors, os.path.join(folder, "adapter_model.safetensors"), metadata)
         config = dict(peft_type="LORA", task_type="CAUSAL_LM", base_model_name_or_path="../model", bias="none")
         config.update(lora_dropout=0.0, inference_mode=True, **self.lora)
         with open(os.path.join(folder, "adapter_config.json"), "w") as file:

@@ -10,8 +10,8 @@ A case is a folder:
   expected/logits.safetensors   'logits' [batch, time, vocabulary] of the first micro-batch with adapter_init; rows are
                                 padded at the right, what stands beyond a sequence's end means nothing
   expected/grads.safetensors    gradient of the first optimizer step's loss before clipping, by the adapter's names
-  expected/trajectory.json      for each step loss, grad_norm, learning_rate (and aux_loss, the load-balancing loss's
-                                share of loss); each sequence's mean loss, alone in its batch, with adapter_init
+  expected/trajectory.json      for each step loss, grad_norm, learning_rate (and aux_loss and z_loss, the shares of
+                                the routers' losses in loss); each sequence's mean loss, alone in its batch, with adapter_init
                                 (before) and adapter_final (after)
   adapter_final/                the adapter after the last step
 
@@ -31,6 +31,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from peft import LoraConfig, get_peft_model
+from peft.optimizers import create_loraplus_optimizer
 from safetensors.torch import save_file
 
 from lora_by_name import LoraByName
@@ -124,7 +125,7 @@ def attach(case, model):
     random = torch.Generator().manual_seed(case["seed"] + 3)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "lora_B" in name:
+            if "lora_B" in name or "lora_embedding_A" in name:
                 weight.copy_(torch.randn(weight.shape, generator=random) * 0.05)
     return model
 
@@ -132,8 +133,17 @@ def attach(case, model):
 def adapter_tensors(model, of):
     if isinstance(model, LoraByName):
         return model.tensors(of)
-    trainable = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    return {name.replace(".default", ""): of(weight) for name, weight in trainable}
+    trainable = [(plain_name(name), weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    # As in the adapter's file: there the magnitude of DoRA has no .weight.
+    return {
+        name.replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector"): of(weight)
+        for name, weight in trainable
+    }
+
+
+def plain_name(name):
+    """What is trained in full has the name that it has in the checkpoint."""
+    return name.replace(".modules_to_save.default", "").replace(".base_layer.bias", ".bias")
 
 
 def save_adapter(model, folder):
@@ -147,8 +157,31 @@ def save_adapter(model, folder):
     config["base_model_name_or_path"] = "../model"  # not the place where it was made
     if isinstance(config["target_modules"], list):
         config["target_modules"].sort()  # PEFT keeps a set: another order in every process
+    if isinstance(config["modules_to_save"], list):
+        config["modules_to_save"].sort()
     with open(path, "w") as file:
         json.dump(config, file, indent=1)
+
+
+def make_optimizer(model, settings):
+    """AdamW with the groups of transformers' Trainer, or those of LoRA+ where the case has a ratio."""
+    adam = dict(betas=(settings["adam_beta1"], settings["adam_beta2"]), eps=settings["adam_epsilon"])
+    rate, decay = settings["learning_rate"], settings["weight_decay"]
+    if "loraplus_lr_ratio" in settings:
+        ratio = settings["loraplus_lr_ratio"]
+        plus = dict(loraplus_lr_ratio=ratio, loraplus_weight_decay=decay)
+        if "loraplus_lr_embedding" in settings:
+            plus["loraplus_lr_embedding"] = settings["loraplus_lr_embedding"]
+        return create_loraplus_optimizer(model, torch.optim.AdamW, lr=rate, **plus, **adam)
+    if isinstance(model, LoraByName):
+        return torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], rate, weight_decay=decay, **adam)
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    decayed = set(transformers.Trainer.get_decay_parameter_names(None, model))
+    groups = [
+        dict(params=[weight for name, weight in trained.items() if name in decayed], weight_decay=decay),
+        dict(params=[weight for name, weight in trained.items() if name not in decayed], weight_decay=0.0),
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], rate, **adam)
 
 
 def windows(rows, batch, accumulation, steps):
@@ -171,6 +204,12 @@ def load_balancing_loss(model, outputs, mask):
     return loss(outputs.router_logits, experts, config.num_experts_per_tok, mask)
 
 
+def z_loss(outputs, mask):
+    """ST-MoE: the mean of the squared log-sum-exp of the routers' logits, over the tokens of all layers together."""
+    squares = [logits.logsumexp(-1)[mask.flatten() == 1] ** 2 for logits in outputs.router_logits]
+    return torch.cat(squares).mean()
+
+
 def train(case, rows, folder, dtype):
     base = transformers.AutoModelForCausalLM.from_pretrained(
         os.path.join(folder, "model"), dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
@@ -186,29 +225,31 @@ def train(case, rows, folder, dtype):
     before = sequence_losses(model, rows)
     margin = RouterMargin(base)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    betas = (settings["adam_beta1"], settings["adam_beta2"])
-    optimizer = torch.optim.AdamW(
-        weights, settings["learning_rate"], betas, settings["adam_epsilon"], settings["weight_decay"]
-    )
+    optimizer = make_optimizer(model, settings)
     steps = settings["max_steps"]
     warmup = settings["warmup_steps"]
     schedule = transformers.get_scheduler(
         settings["lr_scheduler_type"], optimizer, warmup, steps, settings.get("lr_scheduler_kwargs")
     )
-    coefficient = case.get("router_aux_loss_coef", 0)
+    coefficient, z_coefficient = case.get("router_aux_loss_coef", 0), case.get("router_z_loss_coef", 0)
+    router_logits = {"output_router_logits": True} if coefficient or z_coefficient else {}
     trajectory, first_gradients = [], None
     for window in windows(rows, batch, accumulation, steps):
         tokens = sum((targets != IGNORED).sum() for _, targets in window)
-        total, total_auxiliary = 0.0, 0.0
+        total, total_auxiliary, total_z = 0.0, 0.0, 0.0
         for inputs, targets in window:
             margin.mask = inputs["attention_mask"]
-            outputs = model(**inputs, **({"output_router_logits": True} if coefficient else {}))
+            outputs = model(**inputs, **router_logits)
             loss = token_losses(outputs.logits, targets) / tokens
             if coefficient:
                 auxiliary = load_balancing_loss(base, outputs, inputs["attention_mask"])
                 auxiliary = coefficient * auxiliary / len(window)
                 loss = loss + auxiliary
                 total_auxiliary += auxiliary.item()
+            if z_coefficient:
+                z = z_coefficient * z_loss(outputs, inputs["attention_mask"]) / len(window)
+                loss = loss + z
+                total_z += z.item()
             loss.backward()
             total += loss.item()
         if first_gradients is None:
@@ -220,7 +261,8 @@ def train(case, rows, folder, dtype):
         schedule.step()
         optimizer.zero_grad()
         step = dict(step=len(trajectory) + 1, loss=total, grad_norm=norm, learning_rate=rate)
-        trajectory.append(step | (dict(aux_loss=total_auxiliary) if coefficient else {}))
+        step |= dict(aux_loss=total_auxiliary) if coefficient else {}
+        trajectory.append(step | (dict(z_loss=total_z) if z_coefficient else {}))
     margin.mask = None
     if dtype == torch.float32:
         save_adapter(model, os.path.join(folder, "adapter_final"))
@@ -251,6 +293,8 @@ def make_case(case, out):
     run.update(load_in_4bit=False, router_aux_loss=coefficient > 0, shuffle=False, dtype="float32")
     if coefficient:
         run["router_aux_loss_coef"] = coefficient
+    if "router_z_loss_coef" in case:
+        run["router_z_loss_coef"] = case["router_z_loss_coef"]
     for name, content in (("expected/trajectory.json", result["trajectory"]), ("run.json", run)):
         with open(os.path.join(folder, name), "w") as file:
             json.dump(content, file, indent=1)

@@ -94,12 +94,20 @@ void pack_b_from(const QuantizedReader<Type>& b, bool transposed, int64_t k, int
   for (int64_t p = 0; p < count; ++p) {
     int64_t j = 0;
     if (b.aligned()) {
-      Table table = values;
       b.prefetch(k + p + kPrefetchLines, column);
-      for (; j + kWidth <= columns; j += kWidth) {
-        const int64_t at = (k + p) * b.ld + column + j;
-        if (j == 0 || b.scales.starts(at)) table = values.scaled(b.scales.at(at));
-        store(target(j) + p * kTileColumns, table.look_up(codes_at(b.codes + at / 2)));
+      const int64_t at = (k + p) * b.ld + column, whole = columns / kWidth * kWidth;
+      const uint8_t* const codes = b.codes + (at >> 1);
+      float* panel = panels + p * kTileColumns;
+      int vector = 0;
+      while (j < whole) {
+        const Table table = values.scaled(b.scales.at(at + j));
+        const int64_t block = b.scales.end(at + j) - at, end = block < whole ? block : whole;
+        for (; j < end; j += kWidth) {
+          store(panel + vector * kWidth, table.look_up(codes_at(codes + (j >> 1))));
+          if (++vector < kTileVectors) continue;
+          vector = 0;
+          panel += panel_step;
+        }
       }
     }
     for (; j < columns; j += kWidth) store(target(j) + p * kTileColumns, b.read_some(k + p, column + j, columns - j));

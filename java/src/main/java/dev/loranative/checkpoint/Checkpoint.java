@@ -170,6 +170,25 @@ public final class Checkpoint implements AutoCloseable {
         }
     }
 
+    /** Whether a tensor holds floats that {@link #read} can give. */
+    public boolean isFloat(String name) {
+        return FloatCodec.supports(entry(name).type());
+    }
+
+    /**
+     * Elements [first, first + count) of a tensor of floats, row major; F16 and BF16 are widened without loss.
+     *
+     * @param into filled from its start
+     */
+    public void read(String name, long first, float[] into, int count) {
+        FloatCodec.decode(data(name), entry(name).type(), first, into, count);
+    }
+
+    /** The files that hold the tensors, in their order. */
+    public List<SafetensorsFile> files() {
+        return files;
+    }
+
     /** As {@link SafetensorsFile#release}. */
     public void release(String name) {
         owner(name).release(name);
@@ -181,6 +200,11 @@ public final class Checkpoint implements AutoCloseable {
                 .flatMap(file -> file.entries().stream())
                 .mapToLong(TensorEntry::bytes)
                 .sum();
+    }
+
+    /** What tells this model from others, config.json included. */
+    public ContentHash contentHash() {
+        return ContentHash.of(this);
     }
 
     private SafetensorsFile owner(String name) {

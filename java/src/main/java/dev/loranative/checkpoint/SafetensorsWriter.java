@@ -2,32 +2,18 @@ package dev.loranative.checkpoint;
 
 import dev.loranative.errors.UserException;
 import java.io.IOException;
-import java.io.StringWriter;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.TreeMap;
-import tools.jackson.core.JsonGenerator;
-import tools.jackson.core.ObjectWriteContext;
-import tools.jackson.core.json.JsonFactory;
 
 /** Writes safetensors files, atomically: afterwards the path holds either the whole new file or what it held before. */
 public final class SafetensorsWriter {
-
-    private static final JsonFactory JSON = new JsonFactory();
-
-    /** Data starts at a multiple of this, so that a mapped file's tensors are aligned for their types. */
-    private static final int ALIGNMENT = 8;
 
     /** Heap segments and very long native ones go to the channel in pieces of this size. */
     private static final long PIECE_BYTES = 4L << 20;
@@ -45,20 +31,15 @@ public final class SafetensorsWriter {
 
         public Tensor {
             shape = List.copyOf(shape);
-            long bytes = type.bytes();
-            for (long size : shape) {
-                if (size < 0) {
-                    throw new IllegalArgumentException(name + " has the negative size " + size + " in " + shape);
-                }
-                bytes = Math.multiplyExact(bytes, size);
-            }
+            long bytes = new TensorPlan(name, type, shape).bytes();
             if (bytes != data.byteSize()) {
                 throw new IllegalArgumentException(
                         name + " has " + data.byteSize() + " bytes, but " + type + " " + shape + " needs " + bytes);
             }
-            if (name.equals(SafetensorsHeader.METADATA)) {
-                throw new IllegalArgumentException(name + " is reserved by the format");
-            }
+        }
+
+        TensorPlan plan() {
+            return new TensorPlan(name, type, shape);
         }
     }
 
@@ -72,20 +53,11 @@ public final class SafetensorsWriter {
      */
     public static void write(Path path, List<Tensor> tensors, Map<String, String> metadata) {
         List<Tensor> ordered = new ArrayList<>(tensors);
-        ordered.sort(Comparator.comparingInt((Tensor tensor) -> -tensor.type().bytes())
-                .thenComparing(Tensor::name));
-        Set<String> names = new HashSet<>();
-        for (Tensor tensor : ordered) {
-            if (!names.add(tensor.name())) {
-                throw new IllegalArgumentException(tensor.name() + " is given twice");
-            }
-        }
-        byte[] header = header(ordered, metadata);
+        ordered.sort(Comparator.comparing(Tensor::plan, SafetensorsHeading.ORDER));
+        ByteBuffer heading =
+                SafetensorsHeading.bytes(ordered.stream().map(Tensor::plan).toList(), metadata);
         AtomicFiles.write(path, channel -> {
-            ByteBuffer length =
-                    ByteBuffer.allocate(SafetensorsHeader.LENGTH_BYTES).order(ByteOrder.LITTLE_ENDIAN);
-            writeFully(channel, length.putLong(0, header.length));
-            writeFully(channel, ByteBuffer.wrap(header));
+            writeFully(channel, heading);
             try (Arena arena = Arena.ofConfined()) {
                 MemorySegment piece = arena.allocate(PIECE_BYTES);
                 for (Tensor tensor : ordered) {
@@ -93,45 +65,6 @@ public final class SafetensorsWriter {
                 }
             }
         });
-    }
-
-    private static byte[] header(List<Tensor> tensors, Map<String, String> metadata) {
-        StringWriter text = new StringWriter();
-        try (JsonGenerator json = JSON.createGenerator(ObjectWriteContext.empty(), text)) {
-            json.writeStartObject();
-            if (!metadata.isEmpty()) {
-                json.writeName(SafetensorsHeader.METADATA);
-                json.writeStartObject();
-                new TreeMap<>(metadata).forEach(json::writeStringProperty);
-                json.writeEndObject();
-            }
-            long offset = 0;
-            for (Tensor tensor : tensors) {
-                long end = Math.addExact(offset, tensor.data().byteSize());
-                json.writeName(tensor.name());
-                json.writeStartObject();
-                json.writeStringProperty("dtype", tensor.type().name());
-                json.writeName("shape");
-                writeArray(json, tensor.shape());
-                json.writeName("data_offsets");
-                writeArray(json, List.of(offset, end));
-                json.writeEndObject();
-                offset = end;
-            }
-            json.writeEndObject();
-        }
-        text.append(" ".repeat(Math.floorMod(-utf8Bytes(text), ALIGNMENT)));
-        return text.toString().getBytes(StandardCharsets.UTF_8);
-    }
-
-    private static int utf8Bytes(StringWriter text) {
-        return text.toString().getBytes(StandardCharsets.UTF_8).length;
-    }
-
-    private static void writeArray(JsonGenerator json, List<Long> numbers) {
-        json.writeStartArray();
-        numbers.forEach(json::writeNumber);
-        json.writeEndArray();
     }
 
     private static void writeData(FileChannel channel, MemorySegment data, MemorySegment piece) throws IOException {

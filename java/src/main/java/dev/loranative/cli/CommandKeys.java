@@ -4,6 +4,7 @@ import dev.loranative.config.Key;
 import dev.loranative.config.Lists;
 import dev.loranative.config.Scalars;
 import dev.loranative.config.ValueType;
+import dev.loranative.lora.merge.AdapterCombination;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -16,16 +17,70 @@ final class CommandKeys {
 
     static final Key<Path> ADAPTER = required(MODEL_GROUP, "adapter", Scalars.path(), "folder of a PEFT adapter");
 
+    static final Key<List<Path>> ADAPTERS = required(
+            MODEL_GROUP, "adapter", Lists.paths(), "folder of a PEFT adapter, or NAME=folder; several by repetition");
+
+    static final Key<List<Double>> ADAPTER_WEIGHTS = required(
+            MODEL_GROUP,
+            "adapter_weights",
+            Lists.of(Scalars.number("a number", _ -> true)),
+            "combine the adapters, with one weight for each");
+
+    static final Key<AdapterCombination.Type> COMBINATION_TYPE = Key.of(
+            MODEL_GROUP,
+            "combination_type",
+            Scalars.choice(AdapterCombination.Type.class),
+            AdapterCombination.Type.CAT,
+            "cat: exact, ranks add up; linear: the rank stays");
+
+    static final Key<List<String>> USE = required(
+            MODEL_GROUP,
+            "use",
+            Lists.of(Scalars.text()),
+            "name of the adapter to use, or several, one after the other; base = none");
+
     static final Key<Path> OUTPUT = required(
-                    MODEL_GROUP, "output_dir", Scalars.path(), "folder to write, which must not be there yet")
+                    MODEL_GROUP, "output_dir", Scalars.path(), "folder to write; must not exist yet")
             .alias("output");
 
-    static final Key<Long> MAX_SHARD_SIZE = Key.of(
-            MODEL_GROUP,
+    static final Key<String> MERGED_DTYPE = required(
+            "Result",
+            "dtype",
+            Scalars.choice("float32", "bfloat16", "float16"),
+            "of the weights; by default as in the base model");
+
+    static final Key<Long> MAX_SHARD_SIZE = required(
+            "Result",
             "max_shard_size",
             Scalars.bytes(),
+            "largest file, for example 5GB; by default files as the base model's");
+
+    static final Key<String> FORMAT =
+            required("Result", "format", Scalars.choice("gguf"), "of the file: gguf, for llama.cpp");
+
+    static final Key<Path> OUTPUT_FILE =
+            required("Result", "output", Scalars.path(), "file to write; must not exist yet");
+
+    static final Key<String> EXPORTED_DTYPE =
+            Key.of("Result", "dtype", Scalars.choice("float32", "float16", "bfloat16"), "float32", "of the tensors");
+
+    private static final String COMPARISON = "Comparison";
+
+    static final Key<String> VERIFY_PROMPT = required(
+            COMPARISON, "prompt", Scalars.text(), "compare logits on this text; by default on built-in tokens");
+
+    static final Key<List<Integer>> VERIFY_IDS =
+            required(COMPARISON, "prompt_ids", Lists.of(Scalars.count(0)), "on these tokens instead");
+
+    static final Key<List<Path>> VERIFY_DATA =
+            required(COMPARISON, "verify_data", Lists.paths(), "on the first samples of these files instead");
+
+    static final Key<String> LIST = Key.of(
+            "Result",
+            "list",
+            Scalars.choice(KindNames.lists().toArray(String[]::new)),
             null,
-            "largest file of weights, for example 5GB; by default divided as the input");
+            "print only the ends of names of one kind, one a line");
 
     static final Key<List<Path>> EVALUATED = required(
                     MODEL_GROUP, "dataset", Lists.paths(), "what to evaluate on: a file or several")

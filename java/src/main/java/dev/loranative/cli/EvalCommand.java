@@ -32,7 +32,9 @@ final class EvalCommand extends EngineCommand {
     List<Key<?>> keys() {
         List<Key<?>> keys = new ArrayList<>(List.of(
                 TrainKeys.MODEL,
-                CommandKeys.ADAPTER,
+                CommandKeys.ADAPTERS,
+                CommandKeys.ADAPTER_WEIGHTS,
+                CommandKeys.COMBINATION_TYPE,
                 CommandKeys.EVALUATED,
                 TrainKeys.MAX_LENGTH,
                 TrainKeys.COMPLETION_ONLY_LOSS,
@@ -54,7 +56,7 @@ final class EvalCommand extends EngineCommand {
     int run(ConfigValues values, Console console) {
         TrainConfig.require(values, TrainKeys.MODEL, "--model DIR");
         TrainConfig.require(values, CommandKeys.EVALUATED, "--data FILE");
-        try (ModelInUse opened = ModelInUse.open(values, console)) {
+        try (ModelInUse opened = ModelInUse.open(values, false, console)) {
             DataSet data = data(values, opened);
             data.report().warnings().forEach(console::warning);
             show(evaluate(values, opened, data, console), data, values.get(CommandKeys.PER_EXAMPLE), console);

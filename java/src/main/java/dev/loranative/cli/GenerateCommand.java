@@ -33,7 +33,10 @@ final class GenerateCommand extends EngineCommand {
     List<Key<?>> keys() {
         List<Key<?>> keys = new ArrayList<>(List.of(
                 TrainKeys.MODEL,
-                CommandKeys.ADAPTER,
+                CommandKeys.ADAPTERS,
+                CommandKeys.USE,
+                CommandKeys.ADAPTER_WEIGHTS,
+                CommandKeys.COMBINATION_TYPE,
                 CommandKeys.PROMPT,
                 CommandKeys.PROMPT_IDS,
                 CommandKeys.MESSAGES,
@@ -51,6 +54,8 @@ final class GenerateCommand extends EngineCommand {
     List<String> examples() {
         return List.of(
                 "generate --model examples/tiny-moe --adapter output/attention --prompt \"Alice was\"",
+                "generate --model examples/tiny-moe --adapter a=output/attention --adapter b=output/experts --use a,b,base \\\n"
+                        + "      --prompt \"Alice was\"",
                 "generate --model examples/tiny-moe --prompt-ids 36,80 --temperature 0 --max-new-tokens 20 --json");
     }
 
@@ -62,28 +67,46 @@ final class GenerateCommand extends EngineCommand {
                 values.get(CommandKeys.TOP_P),
                 values.get(CommandKeys.SEED));
         Prompt.requireOne(values);
-        try (ModelInUse opened = ModelInUse.open(values, console)) {
+        try (ModelInUse opened = ModelInUse.open(values, true, console)) {
             Prompt prompt = Prompt.of(values, opened, console);
             int maxNewTokens = maxNewTokens(values.get(CommandKeys.MAX_NEW_TOKENS), prompt, opened, console);
             Set<Integer> ends = ends(values, prompt);
             Generator generator = generator(opened, prompt.ids().length + maxNewTokens);
-            TextStream stream = new TextStream(prompt, console);
-            long start = System.nanoTime();
-            int[] ids = generator.generate(prompt.ids(), maxNewTokens, sampling, ends, stream::add);
-            double seconds = (System.nanoTime() - start) / 1e9;
-            String text = stream.finish();
+            List<ObjectNode> results = new ArrayList<>();
+            for (String turn : opened.turns()) {
+                opened.use(turn);
+                if (opened.turns().size() > 1 && !console.json()) {
+                    console.note("adapter " + turn + ":");
+                }
+                TextStream stream = new TextStream(prompt, console);
+                long start = System.nanoTime();
+                int[] ids = generator.generate(prompt.ids(), maxNewTokens, sampling, ends, stream::add);
+                double seconds = (System.nanoTime() - start) / 1e9;
+                String text = stream.finish();
+                results.add(json(text, ids, ids.length / seconds));
+                if (!console.json()) {
+                    console.note(String.format(
+                            Locale.ROOT,
+                            "%d tokens in %.1f s, %s tokens/s",
+                            ids.length,
+                            seconds,
+                            Quantities.rate(ids.length / seconds)));
+                }
+            }
             if (console.json()) {
-                console.result(json(text, ids, ids.length / seconds));
-            } else {
-                console.note(String.format(
-                        Locale.ROOT,
-                        "%d tokens in %.1f s, %s tokens/s",
-                        ids.length,
-                        seconds,
-                        Quantities.rate(ids.length / seconds)));
+                console.result(results.size() == 1 ? results.getFirst() : inTurn(opened.turns(), results));
             }
         }
         return 0;
+    }
+
+    private static ObjectNode inTurn(List<String> turns, List<ObjectNode> results) {
+        ObjectNode json = Console.JSON.createObjectNode();
+        ArrayNode list = json.putArray("results");
+        for (int i = 0; i < results.size(); i++) {
+            list.addObject().put("adapter", turns.get(i)).setAll(results.get(i));
+        }
+        return json;
     }
 
     private static int maxNewTokens(int wanted, Prompt prompt, ModelInUse opened, Console console) {

@@ -29,14 +29,15 @@ import picocli.CommandLine.Command;
 /** {@code inspect}: the linear modules of a model, and what a configuration would train. */
 @Command(
         name = "inspect",
-        header = "lists what can be trained, or what would be",
-        customSynopsis = "lora-native inspect --model DIR [--adapter DIR | OPTIONS of LoRA]",
-        description = "Lists a model's linear modules by kind; with an option of LoRA, or the --config of a run, also"
-                + " exactly what would be trained. A folder with only config.json is enough.")
+        header = "what to write into target_modules, and what it would train",
+        customSynopsis = "lora-native inspect --model DIR [--adapter DIR | --list KIND | OPTIONS of LoRA]",
+        description = "Lists a model's linear modules by kind and suggests targets with their costs; with an option of"
+                + " LoRA, or the --config of a run, shows exactly what would be trained instead. A folder with only"
+                + " config.json is enough.")
 final class InspectCommand extends EngineCommand {
 
     private static final List<Key<?>> IN_HELP = Stream.concat(
-                    Stream.of(TrainKeys.MODEL, CommandKeys.ADAPTER), LoraKeys.ALL.stream())
+                    Stream.of(TrainKeys.MODEL, CommandKeys.ADAPTER, CommandKeys.LIST), LoraKeys.ALL.stream())
             .toList();
 
     /** All of train's, so that the file of a run can be given as it is. */
@@ -44,6 +45,7 @@ final class InspectCommand extends EngineCommand {
     List<Key<?>> keys() {
         List<Key<?>> keys = new ArrayList<>(TrainKeys.ALL);
         keys.add(CommandKeys.ADAPTER);
+        keys.add(CommandKeys.LIST);
         return keys;
     }
 
@@ -55,6 +57,8 @@ final class InspectCommand extends EngineCommand {
     @Override
     List<String> examples() {
         return List.of(
+                "inspect --model examples/tiny-moe",
+                "inspect --model examples/tiny-moe --list router",
                 "inspect --model examples/tiny-moe --target-modules attention,router --r 16",
                 "inspect --config examples/everything.yaml --json");
     }
@@ -64,16 +68,22 @@ final class InspectCommand extends EngineCommand {
         TrainConfig.require(values, TrainKeys.MODEL, "--model DIR");
         ModelConfig config = read(values.get(TrainKeys.MODEL), console);
         ModuleTree tree = ModuleTree.of(config);
-        Inspection inspection = new Inspection(
-                config.modelType(),
-                WeightLayout.of(config).parameters(),
-                config.tieWordEmbeddings(),
-                tree.modules(),
-                trainable(values, tree, console));
+        String list = values.get(CommandKeys.LIST);
+        if (list != null && !console.json()) {
+            KindNames.of(tree.modules(), list).forEach(console::result);
+            return 0;
+        }
+        List<String> warnings = new ArrayList<>();
+        Trainable trainable = trainable(values, tree, warnings);
+        warnings.forEach(console::warning);
+        long parameters = WeightLayout.of(config).parameters();
+        int rank = values.isSet(LoraKeys.R) ? values.get(LoraKeys.R) : Suggestion.rank(parameters);
+        List<Suggestion> suggestions = trainable.isEmpty() ? Suggestion.of(tree, rank) : List.of();
+        Inspection inspection = new Inspection(tree, parameters, trainable, suggestions, warnings);
         if (console.json()) {
             console.result(inspection.json());
         } else {
-            inspection.text().forEach(console::result);
+            InspectionText.lines(inspection).forEach(console::result);
         }
         return 0;
     }
@@ -99,24 +109,26 @@ final class InspectCommand extends EngineCommand {
         }
     }
 
-    private static List<Inspection.Trained> trainable(ConfigValues values, ModuleTree tree, Console console) {
+    private static Trainable trainable(ConfigValues values, ModuleTree tree, List<String> warnings) {
         Optional<Path> adapter = Optional.ofNullable(values.get(CommandKeys.ADAPTER))
                 .or(() -> Optional.ofNullable(values.get(TrainKeys.INIT_ADAPTER)));
         if (adapter.isPresent()) {
             Adapter read = AdapterFiles.read(adapter.get(), tree);
-            read.warnings().forEach(console::warning);
-            return read.modules().stream()
-                    .map(module -> new Inspection.Trained(module.module(), module.name(), module.r(), module.alpha()))
-                    .toList();
+            warnings.addAll(read.warnings());
+            return Trainable.of(read);
         }
-        if (LoraKeys.ALL.stream().noneMatch(values::isSet)) {
-            return List.of();
+        if (LoraKeys.ALL.stream().noneMatch(key -> asksForTargets(values, key))) {
+            return Trainable.nothing();
         }
-        Targets targets = TargetMatcher.match(LoraConfig.from(values), tree);
-        targets.warnings().forEach(console::warning);
-        return targets.list().stream()
-                .map(target ->
-                        new Inspection.Trained(target.module(), target.module().name(), target.r(), target.alpha()))
-                .toList();
+        LoraConfig config = LoraConfig.from(values);
+        Targets targets = TargetMatcher.match(config, tree);
+        warnings.addAll(targets.warnings());
+        return Trainable.of(targets, config.shareExpertAdapters());
+    }
+
+    /** A rank on the command line alone asks what it would cost. */
+    private static boolean asksForTargets(ConfigValues values, Key<?> key) {
+        boolean rank = key == LoraKeys.R || key == LoraKeys.LORA_ALPHA;
+        return values.isSet(key) && !(rank && values.origin(key).startsWith("--"));
     }
 }

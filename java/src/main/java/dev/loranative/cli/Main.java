@@ -35,12 +35,15 @@ import picocli.CommandLine.UnmatchedArgumentException;
             GenerateCommand.class,
             InspectCommand.class,
             QuantizeCommand.class,
+            MergeCommand.class,
+            CombineCommand.class,
+            ExportCommand.class,
             DoctorCommand.class
         })
 public final class Main {
 
     /** Commands that later versions have. */
-    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "merge", "export", "bench");
+    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "bench");
 
     @Option(names = "--json", scope = ScopeType.INHERIT, description = "the result as one JSON document")
     private boolean json;

@@ -10,8 +10,7 @@ import dev.loranative.data.LazyTokenizer;
 import dev.loranative.device.Device;
 import dev.loranative.device.Devices;
 import dev.loranative.lora.Adapter;
-import dev.loranative.lora.AdapterFiles;
-import dev.loranative.lora.Adapters;
+import dev.loranative.lora.AdapterSwitch;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelConfig;
 import dev.loranative.model.ModelFiles;
@@ -19,32 +18,45 @@ import dev.loranative.tensor.Ops;
 import dev.loranative.train.MemoryPlan;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 
-/** A model with or without an adapter, for commands that do not train: first read and checked, then loaded. */
+/** A model with or without adapters, for commands that do not train: first read and checked, then loaded. */
 final class ModelInUse implements AutoCloseable {
 
     private final Console console;
     private final MachineOptions machine;
     private final ModelFiles files;
     private final LazyTokenizer tokenizer;
-    private final Optional<Adapter> adapter;
+    private final List<String> turns;
+    private final Map<String, Adapter> adapters;
     private Device device;
     private LoadedModel model;
+    private AdapterSwitch active;
 
     private ModelInUse(
-            Console console, MachineOptions machine, Path folder, ModelFiles files, Optional<Adapter> adapter) {
+            Console console,
+            MachineOptions machine,
+            Path folder,
+            ModelFiles files,
+            List<String> turns,
+            Map<String, Adapter> adapters) {
         this.console = console;
         this.machine = machine;
         this.files = files;
         this.tokenizer = new LazyTokenizer(folder);
-        this.adapter = adapter;
+        this.turns = turns;
+        this.adapters = adapters;
     }
 
-    /** Reads {@code model_name_or_path} and {@code adapter}; weights are not touched. */
-    static ModelInUse open(ConfigValues values, Console console) {
+    /**
+     * Reads {@code model_name_or_path} and {@code adapter}; weights are not touched.
+     *
+     * @param mayUse whether the command has {@code use}
+     */
+    static ModelInUse open(ConfigValues values, boolean mayUse, Console console) {
         TrainConfig.require(values, TrainKeys.MODEL, "--model DIR");
+        AdapterOptions options = AdapterOptions.from(values, mayUse);
         Path folder = values.get(TrainKeys.MODEL);
         QuantizationOptions quantization = values.keys().contains(QuantizationKeys.LOAD_IN_4BIT)
                 ? QuantizationOptions.from(values)
@@ -52,10 +64,13 @@ final class ModelInUse implements AutoCloseable {
         ModelFiles files = ModelFiles.open(folder, quantization);
         files.notes().forEach(note -> console.note("note: " + note));
         try {
-            Optional<Adapter> adapter = Optional.ofNullable(values.get(CommandKeys.ADAPTER))
-                    .map(path -> AdapterFiles.read(path, files.tree()));
-            adapter.ifPresent(read -> read.warnings().forEach(console::warning));
-            return new ModelInUse(console, MachineOptions.from(values), folder, files, adapter);
+            return new ModelInUse(
+                    console,
+                    MachineOptions.from(values),
+                    folder,
+                    files,
+                    options.turns(),
+                    options.read(files.tree(), console));
         } catch (RuntimeException e) {
             files.close();
             throw e;
@@ -70,7 +85,7 @@ final class ModelInUse implements AutoCloseable {
         return tokenizer;
     }
 
-    /** Puts the weights on the device, adapter attached. */
+    /** Puts the weights and all adapters on the device; the first turn's adapter is active. */
     LoadedModel load() {
         device = Devices.open(machine.device(), machine.threads());
         if (files.quantizes()) {
@@ -85,8 +100,23 @@ final class ModelInUse implements AutoCloseable {
         } finally {
             status.clear();
         }
-        adapter.ifPresent(read -> Adapters.load(model, read, 0, false));
+        active = new AdapterSwitch(model, adapters);
+        use(turns.getFirst());
         return model;
+    }
+
+    /** Names of adapters, or {@link AdapterOptions#BASE}, to be used one after the other. */
+    List<String> turns() {
+        return turns;
+    }
+
+    /** Makes an adapter of {@link #turns} the active one, after {@link #load}. */
+    void use(String turn) {
+        if (adapters.containsKey(turn)) {
+            active.use(turn);
+        } else {
+            active.useNone();
+        }
     }
 
     MachineOptions machine() {
@@ -97,11 +127,13 @@ final class ModelInUse implements AutoCloseable {
     Map<String, Long> memory(Ops ops) {
         Map<String, Long> parts = new LinkedHashMap<>();
         parts.put("weights", files.weightBytes());
-        adapter.ifPresent(read -> parts.put(
-                "adapters",
-                read.modules().stream()
-                        .mapToLong(module -> (long) Float.BYTES * (module.a().length + module.b().length))
-                        .sum()));
+        if (!adapters.isEmpty()) {
+            parts.put(
+                    "adapters",
+                    adapters.values().stream()
+                            .mapToLong(read -> Float.BYTES * read.tensors().parameters())
+                            .sum());
+        }
         parts.put("scratch", ops.scratchBytes());
         return parts;
     }

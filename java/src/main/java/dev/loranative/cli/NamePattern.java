@@ -9,6 +9,8 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * Names that differ only in the numbers of layer and expert, written as one:
@@ -19,6 +21,27 @@ record NamePattern<T>(String text, List<T> members) {
     private static final String LAYER = "{layer}";
     private static final String EXPERT = "{expert}";
 
+    private static final Pattern LAYER_IN_NAME = Pattern.compile("(?:^|.*?\\.)layers\\.(\\d+)\\..*");
+
+    /**
+     * Where a name stands.
+     *
+     * @param layer -1 outside the layers
+     * @param expert -1 for what belongs to none
+     */
+    record Place(int layer, int expert) {
+
+        static Place of(LinearModule module) {
+            return new Place(module.layer(), module.expert());
+        }
+
+        /** Of a tensor that belongs to no expert. */
+        static Place of(String name) {
+            Matcher matcher = LAYER_IN_NAME.matcher(name);
+            return new Place(matcher.matches() ? Integer.parseInt(matcher.group(1)) : -1, -1);
+        }
+    }
+
     /** What the members of a group have in common. */
     private record Shared(String template, Object alike) {}
 
@@ -28,27 +51,24 @@ record NamePattern<T>(String text, List<T> members) {
      * @param alike what members of one group must agree in besides their names, such as shape or rank
      */
     static <T> List<NamePattern<T>> of(
-            Collection<T> items,
-            Function<T, LinearModule> module,
-            Function<T, String> name,
-            Function<T, Object> alike) {
+            Collection<T> items, Function<T, Place> place, Function<T, String> name, Function<T, Object> alike) {
         Map<Shared, List<T>> groups = new LinkedHashMap<>();
         for (T item : items) {
-            String template = template(name.apply(item), module.apply(item));
+            String template = template(name.apply(item), place.apply(item));
             groups.computeIfAbsent(new Shared(template, alike.apply(item)), _ -> new ArrayList<>())
                     .add(item);
         }
         List<NamePattern<T>> patterns = new ArrayList<>();
-        groups.forEach((shared, members) -> patterns.addAll(split(shared.template(), members, module)));
+        groups.forEach((shared, members) -> patterns.addAll(split(shared.template(), members, place)));
         return patterns;
     }
 
     /** Layers that hold the same experts become one pattern; others would promise names that are not there. */
-    private static <T> List<NamePattern<T>> split(String template, List<T> members, Function<T, LinearModule> module) {
+    private static <T> List<NamePattern<T>> split(String template, List<T> members, Function<T, Place> place) {
         Map<Integer, TreeSet<Integer>> expertsOfLayer = new TreeMap<>();
         for (T member : members) {
-            LinearModule place = module.apply(member);
-            expertsOfLayer.computeIfAbsent(place.layer(), _ -> new TreeSet<>()).add(place.expert());
+            Place own = place.apply(member);
+            expertsOfLayer.computeIfAbsent(own.layer(), _ -> new TreeSet<>()).add(own.expert());
         }
         Map<TreeSet<Integer>, TreeSet<Integer>> layersOfExperts = new LinkedHashMap<>();
         expertsOfLayer.forEach((layer, experts) ->
@@ -57,20 +77,20 @@ record NamePattern<T>(String text, List<T> members) {
         layersOfExperts.forEach((experts, layers) -> patterns.add(new NamePattern<>(
                 template.replace(LAYER, ranges(layers)).replace(EXPERT, ranges(experts)),
                 members.stream()
-                        .filter(member -> layers.contains(module.apply(member).layer()))
+                        .filter(member -> layers.contains(place.apply(member).layer()))
                         .toList())));
         return patterns;
     }
 
     /** The name with words for the numbers of its layer and its expert. */
-    private static String template(String name, LinearModule module) {
+    private static String template(String name, Place place) {
         String[] parts = name.split("\\.");
         int part = 0;
-        if (module.layer() >= 0) {
-            part = replace(parts, part, String.valueOf(module.layer()), LAYER);
+        if (place.layer() >= 0) {
+            part = replace(parts, part, String.valueOf(place.layer()), LAYER);
         }
-        if (module.expert() >= 0) {
-            replace(parts, part, String.valueOf(module.expert()), EXPERT);
+        if (place.expert() >= 0) {
+            replace(parts, part, String.valueOf(place.expert()), EXPERT);
         }
         return String.join(".", parts);
     }

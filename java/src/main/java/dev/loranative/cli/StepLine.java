@@ -46,6 +46,9 @@ record StepLine(StepMetrics metrics, int totalSteps, double tokensPerSecond, Opt
         if (metrics.hasAuxLoss()) {
             fields.add(new Field("aux " + Quantities.small(metrics.auxLoss()), 2));
         }
+        if (metrics.hasZLoss()) {
+            fields.add(new Field("z " + Quantities.small(metrics.zLoss()), 1));
+        }
         fields.add(new Field("grad " + Quantities.small(metrics.gradNorm()), 5));
         fields.add(new Field("lr " + Quantities.scientific(metrics.learningRate()), 3));
         fields.add(new Field(Quantities.rate(tokensPerSecond) + " tok/s", 6));

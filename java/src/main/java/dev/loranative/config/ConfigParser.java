@@ -155,7 +155,10 @@ public final class ConfigParser {
         if (!key.supports(value)) {
             String where = origin.equals(spelling) ? "" : " (" + origin + ")";
             throw UserException.badInput(
-                    spelling + ": " + key.write(value) + where + " is not supported yet",
+                    spelling + ": " + key.write(value) + where
+                            + (key.refusal().isEmpty()
+                                    ? " is not supported yet"
+                                    : " is not supported: " + key.refusal()),
                     key.defaultValue() == null
                             ? "leave " + key.name() + " out"
                             : "leave " + key.name() + " out or at " + key.write(key.defaultValue()));

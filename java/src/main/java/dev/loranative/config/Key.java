@@ -14,6 +14,7 @@ import java.util.function.Predicate;
  * @param defaultValue the value when nobody sets the key; {@code null} only if {@code nullable}
  * @param nullable whether {@code null} (on the command line: {@code null} or {@code none}) may be given
  * @param supported what this version can do; other values that the type reads give "is not supported yet"
+ * @param refusal why other values are not supported, to stand behind a colon; empty: they may be one day
  * @param description one sentence for the help
  */
 public record Key<T>(
@@ -24,7 +25,21 @@ public record Key<T>(
         T defaultValue,
         boolean nullable,
         Predicate<T> supported,
+        String refusal,
         String description) {
+
+    /** A key whose unsupported values may be supported one day. */
+    public Key(
+            String name,
+            List<String> aliases,
+            String group,
+            ValueType<T> type,
+            T defaultValue,
+            boolean nullable,
+            Predicate<T> supported,
+            String description) {
+        this(name, aliases, group, type, defaultValue, nullable, supported, "", description);
+    }
 
     /** A key that holds no null, without aliases, of which every value is supported. */
     public static <T> Key<T> of(String group, String name, ValueType<T> type, T defaultValue, String description) {
@@ -32,16 +47,21 @@ public record Key<T>(
     }
 
     public Key<T> alias(String... names) {
-        return new Key<>(name, List.of(names), group, type, defaultValue, nullable, supported, description);
+        return new Key<>(name, List.of(names), group, type, defaultValue, nullable, supported, refusal, description);
     }
 
     public Key<T> orNull() {
-        return new Key<>(name, aliases, group, type, defaultValue, true, supported, description);
+        return new Key<>(name, aliases, group, type, defaultValue, true, supported, refusal, description);
     }
 
     /** Values for which the test fails are known but refused. */
     public Key<T> supportedIf(Predicate<T> test) {
-        return new Key<>(name, aliases, group, type, defaultValue, nullable, test, description);
+        return new Key<>(name, aliases, group, type, defaultValue, nullable, test, refusal, description);
+    }
+
+    /** Says why values are refused that {@link #supportedIf} leaves out. */
+    public Key<T> because(String reason) {
+        return new Key<>(name, aliases, group, type, defaultValue, nullable, supported, reason, description);
     }
 
     /** Only the default (or null, where allowed) is accepted in this version. */

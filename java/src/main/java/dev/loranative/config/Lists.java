@@ -52,6 +52,40 @@ public final class Lists {
         };
     }
 
+    /** As {@link #of}, but one element alone is refused, as in PEFT; on the command line it is a list of one. */
+    public static <T> ValueType<List<T>> strict(ValueType<T> element) {
+        ValueType<List<T>> lenient = of(element);
+        return new ValueType<>() {
+            @Override
+            public String label() {
+                return lenient.label();
+            }
+
+            @Override
+            public List<T> read(Object raw) throws BadValue {
+                if (!(raw instanceof List<?>)) {
+                    throw new BadValue("a list, for example [" + raw + "]");
+                }
+                return lenient.read(raw);
+            }
+
+            @Override
+            public boolean collects() {
+                return true;
+            }
+
+            @Override
+            public List<T> readFlag(List<String> words) throws BadValue {
+                return lenient.readFlag(words);
+            }
+
+            @Override
+            public Object write(List<T> value) {
+                return lenient.write(value);
+            }
+        };
+    }
+
     /** Files; a comma inside a path is kept: repeat the flag, or write {@code [a, b]}. */
     public static ValueType<List<Path>> paths() {
         ValueType<List<Path>> plain = of(Scalars.path());

@@ -14,12 +14,20 @@ import java.util.Optional;
  * @param loraAlpha numerator of the scaling of targets that no {@code alphaPattern} names
  * @param loraDropout in [0, 1)
  * @param targetModules empty: the family's default
- * @param layersToTransform empty: every layer
+ * @param layersToTransform numbers of layers, negative ones counted from behind: -1 is the last; empty: every layer
  * @param layersPattern empty: the first number in a name is the layer
  * @param rankPattern in the order given; the first match holds
  * @param alphaPattern as {@code rankPattern}
  * @param targetParameters ends of names of weights, {@code .weight} included
  * @param useRslora scaling alpha/sqrt(r) instead of alpha/r
+ * @param useDora weight-decomposed adapters (Liu et al. 2024, arXiv:2402.09353)
+ * @param loraBias whether B has a bias
+ * @param bias which biases of the base model are trained
+ * @param modulesToSave ends of names of modules that are trained in full
+ * @param ensureWeightTying PEFT's key for embeddings and heads that are one tensor
+ * @param trainableTokens rows of embeddings that are trained in full
+ * @param shareExpertAdapters one adapter for all experts of a layer's projection instead of one each
+ * @param dialect how the adapter file names routers and experts
  */
 public record LoraConfig(
         int r,
@@ -33,6 +41,14 @@ public record LoraConfig(
         Map<String, Double> alphaPattern,
         List<String> targetParameters,
         boolean useRslora,
+        boolean useDora,
+        boolean loraBias,
+        BiasTraining bias,
+        List<String> modulesToSave,
+        boolean ensureWeightTying,
+        TrainableTokens trainableTokens,
+        boolean shareExpertAdapters,
+        AdapterDialect dialect,
         InitLoraWeights initLoraWeights,
         Optional<String> taskType) {
 
@@ -42,6 +58,7 @@ public record LoraConfig(
         rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
         alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
         targetParameters = List.copyOf(targetParameters);
+        modulesToSave = List.copyOf(modulesToSave);
     }
 
     /**
@@ -60,26 +77,19 @@ public record LoraConfig(
                 values.get(LoraKeys.ALPHA_PATTERN),
                 orEmpty(values.get(LoraKeys.TARGET_PARAMETERS)),
                 values.get(LoraKeys.USE_RSLORA),
-                values.get(LoraKeys.INIT_LORA_WEIGHTS),
+                values.get(LoraKeys.USE_DORA),
+                values.get(LoraKeys.LORA_BIAS),
+                values.get(LoraKeys.BIAS),
+                orEmpty(values.get(LoraKeys.MODULES_TO_SAVE)),
+                values.get(LoraKeys.ENSURE_WEIGHT_TYING),
+                Optional.ofNullable(values.get(LoraKeys.TRAINABLE_TOKEN_INDICES))
+                        .orElse(TrainableTokens.NONE),
+                values.get(LoraKeys.SHARE_EXPERT_ADAPTERS),
+                values.get(LoraKeys.ADAPTER_DIALECT),
+                InitLoraWeights.of(values),
                 Optional.ofNullable(values.get(LoraKeys.TASK_TYPE)));
-        config.checkLayers(values);
+        LoraRules.check(config, values);
         return config;
-    }
-
-    private void checkLayers(ConfigValues values) {
-        boolean pattern = targetModules.orElse(null) instanceof ModuleNames.Pattern;
-        if (pattern && !layersToTransform.isEmpty()) {
-            throw UserException.badInput(
-                    "layers_to_transform " + layersToTransform + " (" + values.origin(LoraKeys.LAYERS_TO_TRANSFORM)
-                            + ") cannot be used when target_modules is a text (" + targetModules.get() + ")",
-                    "name the modules in a list, for example [attention, mlp, experts], or the layers in the expression");
-        }
-        if (!layersPattern.isEmpty() && (pattern || layersToTransform.isEmpty())) {
-            throw UserException.badInput(
-                    "layers_pattern " + layersPattern + " (" + values.origin(LoraKeys.LAYERS_PATTERN)
-                            + ") needs layers_to_transform, and target_modules as a list",
-                    "set layers_to_transform, or leave layers_pattern out");
-        }
     }
 
     /** The same but for the targets. */
@@ -96,6 +106,14 @@ public record LoraConfig(
                 alphaPattern,
                 targetParameters,
                 useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                ensureWeightTying,
+                trainableTokens,
+                shareExpertAdapters,
+                dialect,
                 initLoraWeights,
                 taskType);
     }
@@ -114,8 +132,87 @@ public record LoraConfig(
                 alphaPattern,
                 parameters,
                 useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                ensureWeightTying,
+                trainableTokens,
+                shareExpertAdapters,
+                dialect,
                 initLoraWeights,
                 taskType);
+    }
+
+    /** The same but for the layout of the adapter file. */
+    public LoraConfig withDialect(AdapterDialect layout) {
+        return new LoraConfig(
+                r,
+                loraAlpha,
+                loraDropout,
+                targetModules,
+                excludeModules,
+                layersToTransform,
+                layersPattern,
+                rankPattern,
+                alphaPattern,
+                targetParameters,
+                useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                ensureWeightTying,
+                trainableTokens,
+                shareExpertAdapters,
+                layout,
+                initLoraWeights,
+                taskType);
+    }
+
+    /** The same but for the ranks. */
+    public LoraConfig withRanks(
+            int newR, double newAlpha, Map<String, Integer> ranks, Map<String, Double> alphas, InitLoraWeights init) {
+        return new LoraConfig(
+                newR,
+                newAlpha,
+                loraDropout,
+                targetModules,
+                excludeModules,
+                layersToTransform,
+                layersPattern,
+                ranks,
+                alphas,
+                targetParameters,
+                useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                ensureWeightTying,
+                trainableTokens,
+                shareExpertAdapters,
+                dialect,
+                init,
+                taskType);
+    }
+
+    /**
+     * How an adapter is described whose start was taken out of the base: as an ordinary one of twice the rank that adds the
+     * trained and subtracts the first values. The scaling stays.
+     */
+    public LoraConfig doubled() {
+        double factor = scaleOfAlpha();
+        Map<String, Integer> ranks = new LinkedHashMap<>();
+        rankPattern.forEach((name, rank) -> ranks.put(name, 2 * rank));
+        Map<String, Double> alphas = new LinkedHashMap<>();
+        alphaPattern.forEach((name, alpha) -> alphas.put(name, factor * alpha));
+        return withRanks(2 * r, factor * loraAlpha, ranks, alphas, InitLoraWeights.KAIMING);
+    }
+
+    /** What alpha is multiplied by when the rank doubles and the scaling stays. */
+    public double scaleOfAlpha() {
+        return useRslora ? Math.sqrt(2) : 2;
     }
 
     /** What a target's update B·A is multiplied by. */

@@ -3,7 +3,6 @@ package dev.loranative.config;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 
 /** Every key of PEFT 0.21's {@code LoraConfig} that a user may set, with PEFT's defaults. */
 public final class LoraKeys {
@@ -41,9 +40,10 @@ public final class LoraKeys {
     public static final Key<List<Integer>> LAYERS_TO_TRANSFORM = Key.of(
             GROUP,
             "layers_to_transform",
-            Lists.of(Scalars.count(0)),
+            LayerNumbers.TYPE,
             null,
-            "numbers of the layers to train, from 0; needs target_modules as a list");
+            "numbers of the layers to train, from 0, or from -1 for the last one; last:4 is the last four; needs"
+                    + " target_modules as a list");
     public static final Key<List<String>> LAYERS_PATTERN = Key.of(
             GROUP,
             "layers_pattern",
@@ -65,7 +65,7 @@ public final class LoraKeys {
     public static final Key<List<String>> TARGET_PARAMETERS = Key.of(
             GROUP,
             "target_parameters",
-            Lists.of(Scalars.text()),
+            Lists.strict(Scalars.text()),
             null,
             "weights to train by the end of their name, for example mlp.gate.weight");
     public static final Key<Boolean> USE_RSLORA =
@@ -75,7 +75,13 @@ public final class LoraKeys {
             "init_lora_weights",
             InitLoraWeights.TYPE,
             InitLoraWeights.KAIMING,
-            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random");
+            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random; orthogonal: both random, B·A zero;"
+                    + " olora, pissa: from the weights; loftq: what quantising lost; eva: from the data");
+    public static final Key<EvaSettings> EVA_CONFIG = Key.of(
+            GROUP, "eva_config", EvaSettings.TYPE, null, "init_lora_weights eva: how ranks are found and shared out");
+    public static final Key<LoftqSettings> LOFTQ_CONFIG = Key.of(
+                    GROUP, "loftq_config", LoftqSettings.TYPE, LoftqSettings.DEFAULT, "init_lora_weights loftq")
+            .orNull();
     public static final Key<String> TASK_TYPE = Key.of(
                     GROUP,
                     "task_type",
@@ -84,43 +90,69 @@ public final class LoraKeys {
                     "CAUSAL_LM",
                     "")
             .orNull()
-            .onlyDefault();
-    public static final Key<String> BIAS = Key.of(GROUP, "bias", Scalars.choice("none", "all", "lora_only"), "none", "")
-            .onlyDefault();
-    public static final Key<Boolean> FAN_IN_FAN_OUT = later("fan_in_fan_out", false);
-    public static final Key<Boolean> USE_DORA = later("use_dora", false);
-    public static final Key<Boolean> LORA_BIAS = later("lora_bias", false);
-    public static final Key<Boolean> ENSURE_WEIGHT_TYING = later("ensure_weight_tying", false);
-    public static final Key<Boolean> USE_QALORA = later("use_qalora", false);
-
-    /** Keys of features that this version lacks: PEFT's default, null, false and empty lists or maps are accepted. */
-    private static final Map<String, Object> ABSENT =
-            new TreeMap<>(Map.of("megatron_core", "megatron.core", "qalora_group_size", 16, "loftq_config", Map.of()));
-
-    private static final List<String> NULL_BY_DEFAULT = List.of(
+            .onlyDefault()
+            .because("only causal language models are trained here");
+    public static final Key<BiasTraining> BIAS = Key.of(
+            GROUP,
+            "bias",
+            Scalars.choice(BiasTraining.class),
+            BiasTraining.NONE,
+            "which biases of the base model are trained too: none, all, or those of the targets");
+    public static final Key<Boolean> USE_DORA = Key.of(
+            GROUP, "use_dora", Scalars.bool(), false, "train the length of every weight row beside its direction");
+    public static final Key<Boolean> LORA_BIAS = Key.of(
+            GROUP, "lora_bias", Scalars.bool(), false, "give B a bias; to be merged, the base layer must have one too");
+    public static final Key<List<String>> MODULES_TO_SAVE = Key.of(
+            GROUP,
             "modules_to_save",
+            Lists.of(Scalars.text()),
+            null,
+            "modules to train in full, by the end of their name, without regard to dots: mlp.gate, model.norm, lm_head");
+    public static final Key<TrainableTokens> TRAINABLE_TOKEN_INDICES = Key.of(
+            GROUP,
             "trainable_token_indices",
-            "layer_replication",
-            "alora_invocation_tokens",
-            "arrow_config",
-            "corda_config",
-            "eva_config",
-            "kasa_config",
-            "lora_ga_config",
-            "megatron_config",
-            "monteclora_config",
-            "use_bdlora",
-            "velora_config",
-            "runtime_config");
+            TrainableTokens.TYPE,
+            null,
+            "numbers of tokens whose embeddings are trained in full");
+    public static final Key<Boolean> SHARE_EXPERT_ADAPTERS = Key.of(
+            GROUP,
+            "share_expert_adapters",
+            Scalars.bool(),
+            false,
+            "one adapter for all experts of a layer instead of one each");
+    public static final Key<AdapterDialect> ADAPTER_DIALECT = Key.of(
+            GROUP,
+            "adapter_dialect",
+            Scalars.choice(AdapterDialect.class),
+            AdapterDialect.AUTO,
+            "layout of experts in the adapter file: v4 one tensor each, v5 one for all, auto what PEFT 0.21 loads");
+    public static final Key<Boolean> FAN_IN_FAN_OUT = Key.of(GROUP, "fan_in_fan_out", Scalars.bool(), false, "")
+            .orNull()
+            .onlyDefault()
+            .because("it is for weights stored as [in, out], and every supported model stores [out, in]");
+    public static final Key<Boolean> ENSURE_WEIGHT_TYING = Key.of(
+                    GROUP,
+                    "ensure_weight_tying",
+                    Scalars.bool(),
+                    false,
+                    "for PEFT; here an embedding and a head that are one tensor are always trained as one")
+            .orNull();
+    /** Fields that every PEFT configuration has; of LoRA for training they can say one thing only. */
+    public static final List<Key<?>> INHERITED = List.of(
+            Key.of(GROUP, "peft_type", Scalars.text(), "LORA", "")
+                    .supportedIf(type -> type.equalsIgnoreCase("LORA"))
+                    .because("only LoRA is trained here"),
+            Key.of(GROUP, "inference_mode", Scalars.bool(), false, "")
+                    .onlyDefault()
+                    .because("it would freeze the adapter"));
+
+    /** Of {@link #ALL}, those that PEFT does not have: they never stand in an adapter's file. */
+    public static final List<Key<?>> OURS = List.of(SHARE_EXPERT_ADAPTERS, ADAPTER_DIALECT);
 
     /** In the order of the help. */
     public static final List<Key<?>> ALL = all();
 
     private LoraKeys() {}
-
-    private static Key<Boolean> later(String name, boolean defaultValue) {
-        return Key.of(GROUP, name, Scalars.bool(), defaultValue, "").orNull().onlyDefault();
-    }
 
     private static List<Key<?>> all() {
         List<Key<?>> keys = new ArrayList<>(List.of(
@@ -136,27 +168,19 @@ public final class LoraKeys {
                 TARGET_PARAMETERS,
                 USE_RSLORA,
                 INIT_LORA_WEIGHTS,
+                EVA_CONFIG,
+                LOFTQ_CONFIG,
                 TASK_TYPE,
                 BIAS,
-                FAN_IN_FAN_OUT,
                 USE_DORA,
                 LORA_BIAS,
+                MODULES_TO_SAVE,
+                TRAINABLE_TOKEN_INDICES,
+                SHARE_EXPERT_ADAPTERS,
+                ADAPTER_DIALECT,
                 ENSURE_WEIGHT_TYING,
-                USE_QALORA));
-        ABSENT.forEach((name, value) -> keys.add(Key.of(GROUP, name, Scalars.anything(), value, "")
-                .orNull()
-                .supportedIf(given -> given.equals(value) || isNothing(given))));
-        NULL_BY_DEFAULT.forEach(name ->
-                keys.add(Key.of(GROUP, name, Scalars.anything(), null, "").supportedIf(LoraKeys::isNothing)));
+                FAN_IN_FAN_OUT));
+        keys.addAll(UnsupportedLoraKeys.ALL);
         return List.copyOf(keys);
-    }
-
-    private static boolean isNothing(Object value) {
-        return switch (value) {
-            case Boolean flag -> !flag;
-            case List<?> list -> list.isEmpty();
-            case Map<?, ?> map -> map.isEmpty();
-            default -> false;
-        };
     }
 }

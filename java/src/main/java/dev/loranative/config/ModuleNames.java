@@ -13,6 +13,12 @@ public sealed interface ModuleNames {
     /** Every linear layer of attention, MLP and experts; not the routers, not the head. */
     String ALL_LINEAR = "all-linear";
 
+    /**
+     * As a text: no module. PEFT reads adapters without low-rank updates only with this word (its
+     * {@code DUMMY_TARGET_MODULES}); an empty list is an error there.
+     */
+    String NOTHING = "dummy-target-modules";
+
     /** Names that stand for every linear module of one kind. */
     Set<String> GROUPS = Set.of("router", "experts", "attention", "mlp");
 
@@ -28,11 +34,15 @@ public sealed interface ModuleNames {
         }
     }
 
-    /** A regular expression (Python's dialect), matched against the whole name, or {@link #ALL_LINEAR}. */
+    /** A regular expression (Python's dialect), matched against the whole name, {@link #ALL_LINEAR} or {@link #NOTHING}. */
     record Pattern(String text) implements ModuleNames {
 
         public boolean isAllLinear() {
             return text.toLowerCase(Locale.ROOT).equals(ALL_LINEAR);
+        }
+
+        public boolean isNothing() {
+            return text.equals(NOTHING);
         }
 
         @Override

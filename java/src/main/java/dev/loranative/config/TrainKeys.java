@@ -93,6 +93,14 @@ public final class TrainKeys {
     public static final Key<Double> ADAM_EPSILON = training("adam_epsilon", notNegative(), 1e-8, "AdamW's epsilon");
     public static final Key<Double> MAX_GRAD_NORM =
             training("max_grad_norm", notNegative(), 1.0, "gradients are scaled down to this norm; 0 = off");
+    public static final Key<Double> LORAPLUS_LR_RATIO = training(
+                    "loraplus_lr_ratio",
+                    Scalars.number("a number above 0", value -> value > 0),
+                    null,
+                    "LoRA+: matrices B learn so many times as fast as matrices A, for example 16")
+            .orNull();
+    public static final Key<Double> LORAPLUS_LR_EMBEDDING =
+            training("loraplus_lr_embedding", notNegative(), 1e-6, "LoRA+: learning rate of LoRA on embeddings");
     /** TrainingArguments' default is adamw_torch_fused; the arithmetic is the same. */
     public static final Key<String> OPTIM = training("optim", Scalars.text(), "adamw_torch", "the optimizer")
             .supportedIf(Set.of("adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf")::contains);
@@ -131,6 +139,9 @@ public final class TrainKeys {
     /** SFTConfig's default is 0.001; here nothing is added that was not asked for. */
     public static final Key<Double> ROUTER_AUX_LOSS_COEF =
             training("router_aux_loss_coef", notNegative(), null, "weight of the load-balancing loss; 0 or null = off");
+    /** Not a key of SFTConfig. ST-MoE (Zoph et al. 2022) uses 0.001. */
+    public static final Key<Double> ROUTER_Z_LOSS_COEF =
+            training("router_z_loss_coef", notNegative(), null, "weight of the routers' z-loss; 0 or null = off");
 
     public static final Key<Integer> LOGGING_STEPS =
             training("logging_steps", Scalars.count(1), 10, "steps between lines of progress");
@@ -186,6 +197,7 @@ public final class TrainKeys {
     private static List<Key<?>> all() {
         List<Key<?>> keys = new ArrayList<>(List.of(MODEL, DATASET, EVAL_DATASET, OUTPUT_DIR, INIT_ADAPTER, RESUME));
         keys.addAll(LoraKeys.ALL);
+        keys.addAll(LoraKeys.INHERITED);
         keys.addAll(QuantizationKeys.ALL);
         keys.addAll(List.of(
                 BATCH_SIZE,
@@ -203,6 +215,8 @@ public final class TrainKeys {
                 ADAM_BETA2,
                 ADAM_EPSILON,
                 MAX_GRAD_NORM,
+                LORAPLUS_LR_RATIO,
+                LORAPLUS_LR_EMBEDDING,
                 OPTIM,
                 SEED,
                 TRAIN_SAMPLING_STRATEGY,
@@ -213,6 +227,7 @@ public final class TrainKeys {
                 GRADIENT_CHECKPOINTING,
                 DTYPE,
                 ROUTER_AUX_LOSS_COEF,
+                ROUTER_Z_LOSS_COEF,
                 LOGGING_STEPS,
                 EVAL_STEPS,
                 SAVE_STEPS,

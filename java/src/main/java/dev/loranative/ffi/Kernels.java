@@ -96,6 +96,21 @@ public record Kernels(
         MethodHandle groupedLinearBackward,
 
         @Symbol(
+                value = "ln_dora_norms",
+                takes = {POINTER, POINTER, INT32, POINTER, POINTER, FLOAT, POINTER, INT64, INT64, INT64})
+        MethodHandle doraNorms,
+
+        @Symbol(
+                value = "ln_dora_fwd",
+                takes = {POINTER, POINTER})
+        MethodHandle doraForward,
+
+        @Symbol(
+                value = "ln_dora_bwd",
+                takes = {POINTER, POINTER})
+        MethodHandle doraBackward,
+
+        @Symbol(
                 value = "ln_embedding_fwd",
                 takes = {POINTER, POINTER, INT32, POINTER, POINTER, INT64, INT64, INT64})
         MethodHandle embeddingForward,
@@ -104,6 +119,16 @@ public record Kernels(
                 value = "ln_embedding_bwd",
                 takes = {POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64})
         MethodHandle embeddingBackward,
+
+        @Symbol(
+                value = "ln_embedding_rows_fwd",
+                takes = {POINTER, POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64, INT64})
+        MethodHandle embeddingRowsForward,
+
+        @Symbol(
+                value = "ln_embedding_rows_bwd",
+                takes = {POINTER, POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64, INT64})
+        MethodHandle embeddingRowsBackward,
 
         @Symbol(
                 value = "ln_rmsnorm_fwd",
@@ -206,6 +231,16 @@ public record Kernels(
         MethodHandle scatterRows,
 
         @Symbol(
+                value = "ln_gather_columns",
+                takes = {POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64})
+        MethodHandle gatherColumns,
+
+        @Symbol(
+                value = "ln_add_columns",
+                takes = {POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64})
+        MethodHandle addColumns,
+
+        @Symbol(
                 value = "ln_moe_combine_fwd",
                 takes = {POINTER, POINTER, POINTER, POINTER, POINTER, INT64, INT64, INT64, INT32})
         MethodHandle moeCombineForward,
@@ -229,6 +264,11 @@ public record Kernels(
                 value = "ln_sum_of_squares",
                 takes = {POINTER, POINTER, INT64, POINTER})
         MethodHandle sumOfSquares,
+
+        @Symbol(
+                value = "ln_column_sums",
+                takes = {POINTER, POINTER, POINTER, INT64, INT64})
+        MethodHandle columnSums,
 
         @Symbol(
                 value = "ln_adamw",

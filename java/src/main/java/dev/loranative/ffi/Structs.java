@@ -38,6 +38,14 @@ public final class Structs {
             pointer dlora_x, int64 rows, int64 in, int64 out, int64 experts, int64 max_rank, int32 weight_dtype,
             int32 accumulate""");
 
+    public static final NativeStruct DORA_FORWARD = NativeStruct.of("ln_dora_fwd_args", """
+            pointer z, pointer magnitude, pointer norms, pointer bias, pointer y, int64 rows, int64 out,
+            int32 bias_dtype, int32 accumulate""");
+
+    public static final NativeStruct DORA_BACKWARD = NativeStruct.of("ln_dora_bwd_args", """
+            pointer dy, pointer z, pointer magnitude, pointer norms, pointer dz, pointer grad_magnitude, int64 rows,
+            int64 out""");
+
     public static final NativeStruct RMSNORM_FORWARD = NativeStruct.of("ln_rmsnorm_fwd_args", """
             pointer x, pointer residual, pointer weight, pointer sum, pointer y, pointer rstd, int64 rows, int64 width,
             float epsilon, int32 weight_dtype""");
@@ -58,11 +66,13 @@ public final class Structs {
 
     public static final NativeStruct ROUTER_FORWARD = NativeStruct.of("ln_router_fwd_args", """
             pointer logits, pointer probabilities, pointer ids, pointer weights, pointer counts,
-            pointer probability_sums, int64 tokens, int64 experts, int64 top_k, int32 renormalise, int32 reserved""");
+            pointer probability_sums, pointer log_sum_exp, pointer square_sum, int64 tokens, int64 experts,
+            int64 top_k, int32 renormalise, int32 reserved""");
 
     public static final NativeStruct ROUTER_BACKWARD = NativeStruct.of("ln_router_bwd_args", """
             pointer probabilities, pointer ids, pointer weights, pointer dweights, pointer dprobabilities,
-            pointer dlogits, int64 tokens, int64 experts, int64 top_k, int32 renormalise, int32 reserved""");
+            pointer log_sum_exp, pointer dlogits, int64 tokens, int64 experts, int64 top_k, int32 renormalise,
+            float z_scale""");
 
     public static final NativeStruct MOE_PLAN = NativeStruct.of("ln_moe_plan_args", """
             pointer ids, pointer offsets, pointer rows_of_pairs, pointer tokens_of_rows, int64 tokens, int64 experts,
@@ -81,6 +91,8 @@ public final class Structs {
             LINEAR_BACKWARD,
             GROUPED_LINEAR_FORWARD,
             GROUPED_LINEAR_BACKWARD,
+            DORA_FORWARD,
+            DORA_BACKWARD,
             RMSNORM_FORWARD,
             RMSNORM_BACKWARD,
             ROPE,

@@ -5,13 +5,17 @@ import java.util.List;
 /**
  * An adapter as read from a folder.
  *
- * @param modules in the order of the module tree, never empty
+ * @param tensors never empty
  * @param warnings what was ignored or looks odd, one line each
  */
-public record Adapter(AdapterConfig config, List<AdapterModule> modules, List<String> warnings) {
+public record Adapter(AdapterConfig config, AdapterTensors tensors, List<String> warnings) {
 
     public Adapter {
-        modules = List.copyOf(modules);
         warnings = List.copyOf(warnings);
+    }
+
+    /** The low-rank updates. */
+    public List<AdapterModule> modules() {
+        return tensors.modules();
     }
 }

@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -23,17 +24,27 @@ import tools.jackson.databind.json.JsonMapper;
  * {@code adapter_config.json} as PEFT reads and writes it.
  *
  * @param baseModel {@code base_model_name_or_path}: where the base model was, not necessarily where it is
+ * @param peftVersion version of PEFT that wrote the file, if it says so
  * @param warnings what was ignored when reading, one line each
  */
-public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<String> warnings) {
+public record AdapterConfig(
+        LoraConfig lora, Optional<String> baseModel, Optional<String> peftVersion, List<String> warnings) {
 
     public static final String FILE = "adapter_config.json";
+
+    /** Of no version of PEFT. */
+    public AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<String> warnings) {
+        this(lora, baseModel, Optional.empty(), warnings);
+    }
 
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
     /** Keys of PEFT's configuration that say nothing about the weights. */
     private static final Set<String> OUTSIDE = Set.of(
             "peft_type", "peft_version", "base_model_name_or_path", "inference_mode", "revision", "auto_mapping");
+
+    private static final Pattern CHANGING_INITS =
+            Pattern.compile("(?:pissa|corda).*|olora|loftq|lora_ga", Pattern.CASE_INSENSITIVE);
 
     /** Keys that only mattered when the training began. */
     private static final Set<String> BEFORE_TRAINING = Set.of(
@@ -46,12 +57,24 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
             "megatron_core",
             "qalora_group_size");
 
+    /** As {@link #read(Path, boolean)}, of an adapter whose tensors do not matter. */
+    public static AdapterConfig read(Path folder) {
+        return read(folder, false);
+    }
+
+    /** Where the configuration in a folder says that the base model is, whatever else it holds. */
+    public static Optional<String> baseModelOf(Path folder) {
+        return Optional.ofNullable(json(folder.resolve(FILE)).get("base_model_name_or_path"))
+                .map(Object::toString);
+    }
+
     /**
      * Reads the configuration in an adapter's folder. Unknown keys are ignored with a warning, as in PEFT.
      *
+     * @param sharedExperts whether the tensors' file says that all experts of a layer share an update
      * @throws UserException if there is none, it is no LoRA configuration, or it asks for what is not supported yet
      */
-    public static AdapterConfig read(Path folder) {
+    static AdapterConfig read(Path folder, boolean sharedExperts) {
         Path file = folder.resolve(FILE);
         Map<String, Object> map = json(file);
         Object type = map.get("peft_type");
@@ -66,7 +89,7 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
         Map<String, Object> lora = new LinkedHashMap<>();
         List<String> warnings = new ArrayList<>();
         map.forEach((name, value) -> {
-            boolean known = parser.knows(name);
+            boolean known = parser.knows(name) && !isOurs(name);
             if (known && !BEFORE_TRAINING.contains(name)) {
                 lora.put(name, value);
             } else if (!known && !OUTSIDE.contains(name)) {
@@ -76,14 +99,35 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
         // A missing map means no patterns; PEFT writes {} but reads null too.
         lora.entrySet()
                 .removeIf(entry -> entry.getValue() == null && entry.getKey().endsWith("_pattern"));
-        Optional<String> base =
-                Optional.ofNullable(map.get("base_model_name_or_path")).map(Object::toString);
+        lora.put(LoraKeys.SHARE_EXPERT_ADAPTERS.name(), sharedExperts);
+        changedBase(map)
+                .ifPresent(init -> warnings.add(file + ": init_lora_weights is " + init
+                        + ": training changed the base model's weights too; on the original base this adapter computes something"
+                        + " else, unless it was converted to a plain LoRA (path_initial_model_for_weight_conversion)"));
         try {
-            return new AdapterConfig(LoraConfig.from(parser.parse(lora, file.toString())), base, warnings);
+            return new AdapterConfig(
+                    LoraConfig.from(parser.parse(lora, file.toString())),
+                    text(map, "base_model_name_or_path"),
+                    text(map, "peft_version"),
+                    warnings);
         } catch (UserException e) {
             throw UserException.badInput(
                     e.getMessage(), "give an adapter that this version reads: LoRA on linear layers");
         }
+    }
+
+    private static boolean isOurs(String name) {
+        return LoraKeys.OURS.stream().anyMatch(key -> key.name().equals(name));
+    }
+
+    private static Optional<String> text(Map<String, Object> map, String key) {
+        return Optional.ofNullable(map.get(key)).map(Object::toString);
+    }
+
+    /** The initialisation, if it is one that subtracts the first update from the base. */
+    private static Optional<String> changedBase(Map<String, Object> map) {
+        return text(map, LoraKeys.INIT_LORA_WEIGHTS.name())
+                .filter(init -> CHANGING_INITS.matcher(init).matches());
     }
 
     private static Map<String, Object> json(Path file) {
@@ -116,11 +160,14 @@ public record AdapterConfig(LoraConfig lora, Optional<String> baseModel, List<St
         Map<String, Object> map = new TreeMap<>();
         LoraKeys.ALL.forEach(key -> map.put(key.name(), key.write(key.defaultValue())));
         map.remove("runtime_config");
+        LoraKeys.OURS.forEach(key -> map.remove(key.name()));
         map.putAll(layout.settings());
         map.put("r", lora.r());
         map.put("lora_alpha", number(lora.loraAlpha()));
         map.put("lora_dropout", layout.dropout(lora.loraDropout()));
         map.put("use_rslora", lora.useRslora());
+        map.put("use_dora", lora.useDora());
+        map.put("lora_bias", lora.loraBias());
         map.put("init_lora_weights", lora.initLoraWeights() == InitLoraWeights.GAUSSIAN ? "gaussian" : true);
         map.put("task_type", lora.taskType().orElse(null));
         map.put("peft_type", "LORA");

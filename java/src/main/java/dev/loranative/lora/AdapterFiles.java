@@ -1,22 +1,21 @@
 package dev.loranative.lora;
 
 import dev.loranative.checkpoint.AtomicFiles;
-import dev.loranative.checkpoint.FloatTensors;
 import dev.loranative.checkpoint.SafetensorsWriter;
+import dev.loranative.config.AdapterDialect;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.model.ModuleTree;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 
 /**
  * The folder of an adapter in PEFT's format: {@value AdapterConfig#FILE}, {@value #TENSORS}, {@value #CARD}.
  *
- * <p>A tensor is named {@code base_model.model.MODULE.lora_A.weight} ([r, in]) or {@code ….lora_B.weight} ([out, r]).
- * Experts have their own tensors under their names in the checkpoint, as PEFT wrote them for transformers 4 and still reads
- * them.
+ * <p>A tensor is named {@code base_model.model.MODULE.lora_A.weight} ([r, in]) or {@code ….lora_B.weight} ([out, r]), and so
+ * on: see {@link PeftName}. Experts have their own tensors under their names in the checkpoint, as PEFT wrote them for
+ * transformers 4, or one pair for all of a layer, as since PEFT 0.19.1 ({@link FusedLayout}). Both are read; which is written
+ * {@code adapter_dialect} decides.
  */
 public final class AdapterFiles {
 
@@ -24,9 +23,8 @@ public final class AdapterFiles {
     public static final String TENSORS = "adapter_model.safetensors";
     public static final String CARD = "README.md";
 
-    static final String PREFIX = "base_model.model.";
-    static final String A = ".lora_A.weight";
-    static final String B = ".lora_B.weight";
+    /** Metadata of the tensors' file: all experts of a layer have the same update. */
+    static final String SHARED_EXPERTS = "share_expert_adapters";
 
     private AdapterFiles() {}
 
@@ -37,7 +35,7 @@ public final class AdapterFiles {
      *     module, has another shape or rank than it must, or holds values that are no numbers
      */
     public static Adapter read(Path folder, ModuleTree tree) {
-        return new AdapterReader(folder, tree).read();
+        return AdapterReader.read(folder, tree);
     }
 
     /**
@@ -52,20 +50,41 @@ public final class AdapterFiles {
             LoraConfig config,
             Optional<String> baseModel,
             ModuleTree tree,
-            List<AdapterModule> modules,
+            AdapterTensors adapter,
             ModelCard card) {
-        PeftLayout layout = PeftLayout.of(config, tree, modules);
-        List<SafetensorsWriter.Tensor> tensors = new ArrayList<>();
-        for (AdapterModule module : modules) {
-            long r = module.r();
-            tensors.add(FloatTensors.of(
-                    PREFIX + module.name() + A, List.of(r, module.module().in()), module.a()));
-            tensors.add(FloatTensors.of(
-                    PREFIX + module.name() + B, List.of(module.module().out(), r), module.b()));
-        }
-        SafetensorsWriter.write(folder.resolve(TENSORS), tensors, Map.of("format", "pt"));
+        return write(folder, config, baseModel, tree, adapter, card, PeftLayout.of(config, tree, adapter));
+    }
+
+    /**
+     * Writes an adapter so that {@link #read} gives back the very same numbers. {@link #write} does so too, but for experts of
+     * one layer whose scalings differ by a factor that is no power of two; they then have tensors of their own, which PEFT 0.21
+     * cannot load.
+     */
+    public static void writeExactly(
+            Path folder,
+            LoraConfig config,
+            Optional<String> baseModel,
+            ModuleTree tree,
+            AdapterTensors adapter,
+            ModelCard card) {
+        PeftLayout layout = PeftLayout.of(config, tree, adapter);
+        boolean exact = layout.fused().stream().allMatch(FusedUpdate::isExact);
+        LoraConfig used = exact ? config : config.withDialect(AdapterDialect.V4);
+        write(folder, used, baseModel, tree, adapter, card, exact ? layout : PeftLayout.of(used, tree, adapter));
+    }
+
+    private static List<String> write(
+            Path folder,
+            LoraConfig config,
+            Optional<String> baseModel,
+            ModuleTree tree,
+            AdapterTensors adapter,
+            ModelCard card,
+            PeftLayout layout) {
+        AdapterWriter writer = new AdapterWriter(config, tree, layout);
+        SafetensorsWriter.write(folder.resolve(TENSORS), writer.tensors(adapter), writer.metadata());
         AtomicFiles.writeString(folder.resolve(AdapterConfig.FILE), AdapterConfig.text(config, baseModel, layout));
-        AtomicFiles.writeString(folder.resolve(CARD), card.text(config, baseModel, modules, layout.warnings()));
+        AtomicFiles.writeString(folder.resolve(CARD), card.text(config, baseModel, adapter, layout.warnings()));
         return layout.warnings();
     }
 }

@@ -1,193 +1,248 @@
 package dev.loranative.lora;
 
-import dev.loranative.config.InitLoraWeights;
+import dev.loranative.config.LoraConfig;
 import dev.loranative.device.Device;
-import dev.loranative.model.ExpertPlace;
 import dev.loranative.model.LinearModule;
+import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.LoadedModel;
-import dev.loranative.nn.AdapterDropout;
-import dev.loranative.nn.DenseLinear;
-import dev.loranative.nn.GroupedLinear;
-import dev.loranative.nn.LinearSlot;
-import dev.loranative.nn.LoraLinear;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
-import dev.loranative.tensor.DType;
-import dev.loranative.tensor.Products;
-import dev.loranative.tensor.Tensor;
+import dev.loranative.nn.ParameterGroup;
+import dev.loranative.tensor.Ops;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Stream;
 
-/** The adapters inside a model: their values in one arena, attached to the linear layers that they change. */
+/** What an adapter trains inside a model: its values in one arena, attached to the modules that they change. */
 public final class Adapters {
 
-    /** What is attached: a module, its settings, its two tensors. */
-    private record Attached(
-            LinearModule module, String name, int r, double alpha, double scaling, Parameter a, Parameter b) {}
-
+    private final LoadedModel model;
     private final Device device;
     private final ParameterArena arena;
-    private final List<Attached> attached = new ArrayList<>();
+    private final FullParts full;
+    private final TokenParts tokens;
+    private final EmbeddingParts embedding;
+    private final SharedExpertParts shared;
+    private final LoraParts lora;
 
-    private Adapters(Device device, ParameterArena arena) {
-        this.device = device;
+    /** Made to the model by all parts but the last. */
+    private final Changes changes = new Changes();
+
+    private Adapters(LoadedModel model, ParameterArena arena) {
+        Ops ops = new Ops(model.device());
+        this.model = model;
+        this.device = model.device();
         this.arena = arena;
+        this.full = new FullParts(model, arena, ops);
+        this.tokens = new TokenParts(model, arena, ops);
+        this.embedding = new EmbeddingParts(device, arena);
+        this.shared = new SharedExpertParts(device, arena);
+        this.lora = new LoraParts(device, arena);
     }
 
-    /** New adapters for these targets, to be trained. */
-    public static Adapters create(LoadedModel model, Targets targets, InitLoraWeights init, long seed) {
-        AdapterInit values = new AdapterInit(init, seed);
-        Adapters adapters =
-                new Adapters(model.device(), new ParameterArena(model.device(), targets.parameters(), true));
+    /**
+     * New adapters for these targets, to be trained.
+     *
+     * @param groups the optimizer's group of a tensor by its name
+     */
+    public static Adapters create(
+            LoadedModel model, Targets targets, AdapterStart start, Function<String, ParameterGroup> groups) {
+        boolean shareExperts = start.lora().shareExpertAdapters();
+        List<Target> experts = targets.list().stream()
+                .filter(target -> shareExperts && target.module().kind() == Kind.EXPERT)
+                .toList();
+        List<List<Target>> projections = SharedExpertParts.projections(experts, model);
+        List<Target> alone = targets.list().stream()
+                .filter(target -> !shareExperts || target.module().kind() != Kind.EXPERT)
+                .toList();
+        List<Target> stored = new ArrayList<>(alone);
+        projections.forEach(projection -> stored.add(projection.getFirst()));
+        Map<ParameterGroup, Long> sizes =
+                ParameterNames.sizes(new Targets(stored, targets.full(), targets.tokens(), List.of()), groups);
+        Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
+        targets.full().forEach(adapters.full::add);
+        targets.tokens().forEach(adapters.tokens::add);
+        AdapterInit init = new AdapterInit(start, model);
+        init.requireUse(targets.list());
         double dropout = 0;
-        for (Target target : targets.list()) {
-            LinearModule module = target.module();
-            int number = model.number(module);
-            adapters.add(
-                    module,
-                    module.name(),
-                    target.r(),
-                    target.alpha(),
-                    target.scaling(),
-                    values.a(number, target.r(), module.in()),
-                    values.b(number, target.r(), module.out()));
+        for (Target target : alone) {
+            if (target.module().kind() == Kind.EMBEDDING) {
+                adapters.embedding.add(target, init.ofEmbedding(target));
+            } else {
+                adapters.lora.add(target, init.of(target));
+            }
             dropout = target.dropout();
         }
-        adapters.attach(model, dropout);
+        for (List<Target> projection : projections) {
+            Target first = projection.getFirst();
+            AdapterInit.Values values = init.ofShared(first);
+            adapters.shared.add(projection.stream()
+                    .map(target -> AdapterModule.of(target, values.a(), values.b()))
+                    .toList());
+            dropout = first.dropout();
+        }
+        adapters.attach(dropout);
         return adapters;
     }
 
     /**
-     * Adapters with the values of a file.
+     * The values of a file.
      *
      * @param dropout used in training
      * @param trainable whether gradients are wanted
      */
     public static Adapters load(LoadedModel model, Adapter adapter, double dropout, boolean trainable) {
-        long size = adapter.modules().stream()
-                .mapToLong(module -> (long) module.a().length + module.b().length)
-                .sum();
-        Adapters adapters = new Adapters(model.device(), new ParameterArena(model.device(), size, trainable));
-        for (AdapterModule module : adapter.modules()) {
-            adapters.add(
-                    module.module(),
-                    module.name(),
-                    module.r(),
-                    module.alpha(),
-                    module.scaling(),
-                    module.a(),
-                    module.b());
+        return load(model, adapter, Map.of(), dropout, trainable, _ -> ParameterGroup.ALL);
+    }
+
+    /**
+     * The values of a file, to be trained.
+     *
+     * @param dropout used in training
+     * @param groups the optimizer's group of a tensor by its name
+     */
+    public static Adapters load(
+            LoadedModel model, Adapter adapter, double dropout, Function<String, ParameterGroup> groups) {
+        return load(model, adapter, Map.of(), dropout, true, groups);
+    }
+
+    /**
+     * Goes on with what {@link #create} made where the first values were taken out of the base.
+     *
+     * @param adapter as it was written: both in one
+     * @param lora as it was at the start
+     */
+    public static Adapters resume(
+            LoadedModel model, Adapter adapter, LoraConfig lora, Function<String, ParameterGroup> groups) {
+        double factor = lora.scaleOfAlpha();
+        List<AdapterModule> trained = new ArrayList<>();
+        Map<LinearModule, SubtractedStart> starts = new HashMap<>();
+        for (AdapterModule both : adapter.modules()) {
+            trained.add(SubtractedStart.trained(both, factor));
+            starts.put(both.module(), SubtractedStart.of(both, factor));
         }
-        adapters.attach(model, dropout);
+        AdapterTensors tensors = adapter.tensors();
+        Adapter divided = new Adapter(
+                adapter.config(), new AdapterTensors(trained, tensors.full(), tensors.tokens()), adapter.warnings());
+        return load(model, divided, starts, lora.loraDropout(), true, groups);
+    }
+
+    private static Adapters load(
+            LoadedModel model,
+            Adapter adapter,
+            Map<LinearModule, SubtractedStart> starts,
+            double dropout,
+            boolean trainable,
+            Function<String, ParameterGroup> groups) {
+        AdapterTensors tensors = adapter.tensors();
+        boolean shareExperts = adapter.config().lora().shareExpertAdapters();
+        List<List<AdapterModule>> projections = SharedExpertParts.shared(
+                adapter.modules().stream()
+                        .filter(module -> shareExperts && module.module().kind() == Kind.EXPERT)
+                        .toList(),
+                model);
+        List<AdapterModule> alone = adapter.modules().stream()
+                .filter(module -> !shareExperts || module.module().kind() != Kind.EXPERT)
+                .toList();
+        List<AdapterModule> stored = new ArrayList<>(alone);
+        projections.forEach(projection -> stored.add(projection.getFirst()));
+        Map<ParameterGroup, Long> sizes =
+                ParameterNames.sizes(new AdapterTensors(stored, tensors.full(), tensors.tokens()), groups);
+        Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, trainable));
+        tensors.full().forEach(adapters.full::add);
+        tensors.tokens().forEach(adapters.tokens::add);
+        for (AdapterModule module : alone) {
+            if (module.module().kind() == Kind.EMBEDDING) {
+                adapters.embedding.add(module);
+            } else {
+                adapters.lora.add(module, starts.get(module.module()));
+            }
+        }
+        projections.forEach(adapters.shared::add);
+        adapters.attach(dropout);
         return adapters;
     }
 
-    private void add(LinearModule module, String name, int r, double alpha, double scaling, float[] a, float[] b) {
-        Parameter parameterA = arena.add(name + ".lora_A.weight", r, module.in());
-        Parameter parameterB = arena.add(name + ".lora_B.weight", module.out(), r);
-        parameterA.value().copyFrom(device, a);
-        parameterB.value().copyFrom(device, b);
-        attached.add(new Attached(module, name, r, alpha, scaling, parameterA, parameterB));
+    /** Low-rank updates come last: they go around what stands in the places of the model's own tensors. */
+    private void attach(double dropout) {
+        full.attach(changes);
+        tokens.attach(changes);
+        embedding.attach(model, changes);
+        shared.attach(model, dropout, changes);
+        lora.attach(model, dropout);
     }
 
-    private void attach(LoadedModel model, double dropout) {
-        Map<GroupedLinear, Map<Integer, Attached>> byProjection = new LinkedHashMap<>();
-        for (Attached adapter : attached) {
-            AdapterDropout adapterDropout = new AdapterDropout((float) dropout, model.number(adapter.module()));
-            LinearModule module = adapter.module();
-            if (module.kind() == LinearModule.Kind.EXPERT) {
-                ExpertPlace place = model.expert(module);
-                byProjection
-                        .computeIfAbsent(place.projection(), _ -> new LinkedHashMap<>())
-                        .put(place.expert(), adapter);
-            } else {
-                LinearSlot slot = model.slot(module);
-                Products.Lora lora = new Products.Lora(
-                        adapter.a().value(),
-                        adapter.b().value(),
-                        adapter.a().gradient(),
-                        adapter.b().gradient(),
-                        (float) adapter.scaling());
-                slot.set(new LoraLinear((DenseLinear) slot.get(), lora, adapterDropout));
-            }
-        }
-        byProjection.forEach((projection, adapters) -> {
-            int module = model.number(adapters.values().iterator().next().module());
-            projection.adapt(grouped(projection, adapters), new AdapterDropout((float) dropout, module));
-        });
+    /** Takes the adapters out of their model, which is then the base model again; their values stay on the device. */
+    void detach() {
+        lora.detach();
+        changes.undo();
     }
 
-    /** Device tables with an entry per expert. */
-    private Products.GroupedLora grouped(GroupedLinear projection, Map<Integer, Attached> adapters) {
-        int experts = Math.toIntExact(projection.experts());
-        Tensor[] a = new Tensor[experts];
-        Tensor[] b = new Tensor[experts];
-        Tensor[] gradA = new Tensor[experts];
-        Tensor[] gradB = new Tensor[experts];
-        int[] ranks = new int[experts];
-        float[] scales = new float[experts];
-        int maxRank = 0;
-        for (Map.Entry<Integer, Attached> entry : adapters.entrySet()) {
-            int expert = entry.getKey();
-            Attached adapter = entry.getValue();
-            a[expert] = adapter.a().value();
-            b[expert] = adapter.b().value();
-            gradA[expert] = adapter.a().gradient();
-            gradB[expert] = adapter.b().gradient();
-            ranks[expert] = adapter.r();
-            scales[expert] = (float) adapter.scaling();
-            maxRank = Math.max(maxRank, adapter.r());
-        }
-        Tensor rankTable = Tensor.allocate(device, DType.I32, experts);
-        Tensor scaleTable = Tensor.allocate(device, DType.F32, experts);
-        rankTable.copyFrom(device, ranks);
-        scaleTable.copyFrom(device, scales);
-        boolean trainable = arena.gradients() != null;
-        return new Products.GroupedLora(
-                Tensor.addresses(device, a),
-                Tensor.addresses(device, b),
-                trainable ? Tensor.addresses(device, gradA) : null,
-                trainable ? Tensor.addresses(device, gradB) : null,
-                rankTable,
-                scaleTable,
-                maxRank);
+    /** Puts detached adapters back. */
+    void reattach() {
+        changes.redo();
+        lora.reattach();
+    }
+
+    /** Device memory besides the arena. */
+    public long bytesBesideArena() {
+        return lora.bytesBesideArena();
     }
 
     public ParameterArena arena() {
         return arena;
     }
 
-    /** Number of modules that have an adapter. */
+    /** Number of modules that have a low-rank update. */
     public int count() {
-        return attached.size();
+        return modules().size();
     }
 
-    /** Those that have an adapter. */
+    /** Number of tensors of the model that are trained as they are. */
+    public int fullCount() {
+        return full.count();
+    }
+
+    /** Number of rows of the embedding or the head that are trained as they are. */
+    public int tokenCount() {
+        return tokens.count();
+    }
+
+    /** Those that have a low-rank update. */
     public List<LinearModule> modules() {
-        return attached.stream().map(Attached::module).toList();
-    }
-
-    /** The current values, copied from the device: what an adapter file holds. */
-    public List<AdapterModule> values() {
-        return attached.stream()
-                .map(adapter -> new AdapterModule(
-                        adapter.module(),
-                        adapter.name(),
-                        adapter.r(),
-                        adapter.alpha(),
-                        adapter.scaling(),
-                        adapter.a().value().toFloats(device),
-                        adapter.b().value().toFloats(device)))
+        return Stream.of(embedding.modules(), lora.modules(), shared.modules())
+                .flatMap(List::stream)
+                .sorted(Comparator.comparingInt(model::number))
                 .toList();
     }
 
-    /** The gradients, copied from the device, by tensor name as in the arena. */
+    /** The current values, copied from the device: what an adapter file holds. */
+    public AdapterTensors values() {
+        List<AdapterModule> modules = new ArrayList<>(embedding.values());
+        modules.addAll(lora.values());
+        modules.addAll(shared.values());
+        modules.sort(Comparator.comparingInt(module -> model.number(module.module())));
+        return new AdapterTensors(modules, full.values(), tokens.values());
+    }
+
+    /**
+     * The gradients, copied from the device, by tensor name and in the shape of the file; what experts share stands under
+     * each one's name.
+     */
     public Map<String, float[]> gradients() {
         Map<String, float[]> gradients = new LinkedHashMap<>();
+        Map<String, List<String>> sharedNames = shared.namesByTensor();
         for (Parameter parameter : arena.parameters()) {
-            gradients.put(parameter.name(), parameter.gradient().toFloats(device));
+            float[] values =
+                    embedding.inShapeOfFile(parameter, parameter.gradient().toFloats(device));
+            for (String name : sharedNames.getOrDefault(parameter.name(), List.of(parameter.name()))) {
+                gradients.put(name, values);
+            }
         }
         return gradients;
     }

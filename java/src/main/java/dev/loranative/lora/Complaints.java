@@ -5,6 +5,7 @@ import dev.loranative.config.ModuleNames;
 import dev.loranative.config.Nearest;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.LinearModule;
+import dev.loranative.model.LinearModule.Kind;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -15,6 +16,7 @@ import java.util.stream.Collectors;
 final class Complaints {
 
     private static final int SUGGESTIONS = 3;
+    private static final int NAMED = 6;
 
     private final List<LinearModule> modules;
 
@@ -28,9 +30,24 @@ final class Complaints {
         if (rule instanceof NameRule.Expression) {
             return UserException.badInput(problem + " of this model", expressionHint(text));
         }
+        boolean router = text.equals("router") || text.equals("gate") || text.endsWith(".gate");
+        if (router && modules.stream().noneMatch(module -> module.kind() == Kind.ROUTER)) {
+            return UserException.badInput(
+                    problem + ": the model has no routers",
+                    "routers are in mixtures of experts; gate_proj is a projection of the MLP; `inspect` lists all");
+        }
         if (rule instanceof NameRule.Group) {
             return UserException.badInput(
                     problem + ": the model has none of that kind", "`inspect` lists the modules by kind");
+        }
+        if (text.endsWith("gate_up_proj")) {
+            return UserException.badInput(
+                    problem + ": gate_up_proj is what transformers makes of gate_proj and up_proj in memory",
+                    "name the projections as in the checkpoint: [gate_proj, up_proj]");
+        }
+        if (text.endsWith("norm")) {
+            return UserException.badInput(
+                    problem + ": a norm has no low rank", "train norms in full: modules_to_save: [" + text + "]");
         }
         if (text.equalsIgnoreCase(ModuleNames.ALL_LINEAR)) {
             return UserException.badInput(
@@ -57,16 +74,24 @@ final class Complaints {
     }
 
     UserException noParameter(String text) {
-        boolean fused = text.endsWith("gate_up_proj") || text.endsWith("experts.down_proj");
+        String problem =
+                "target_parameters: '" + text + "' matches no weight of the " + modules.size() + " linear modules";
+        boolean router = text.endsWith("gate.weight") || text.endsWith("router.weight");
+        if (router && modules.stream().noneMatch(module -> module.kind() == Kind.ROUTER)) {
+            return UserException.badInput(
+                    problem + ": the model has no routers", "routers are in mixtures of experts; leave it out");
+        }
+        Set<String> known = new LinkedHashSet<>();
+        for (LinearModule module : modules) {
+            NameRule.names(module).forEach(name -> addEnds(known, name, text.contains(".")));
+        }
         return UserException.badInput(
-                "target_parameters: '" + text + "' matches no weight of the " + modules.size() + " linear modules",
-                fused
-                        ? "name the experts' own projections in target_modules: [gate_proj, up_proj, down_proj]"
-                        : "did you mean "
-                                + list(nearestNames(text.replaceFirst("\\.weight$", "")).stream()
-                                        .map(name -> name + ".weight")
-                                        .toList())
-                                + "?");
+                problem,
+                "did you mean "
+                        + list(nearestNames(text.replaceFirst("\\.weight$", ""), known).stream()
+                                .map(name -> name + ".weight")
+                                .toList())
+                        + "?");
     }
 
     /** The names most like this one, for a message. */
@@ -74,19 +99,31 @@ final class Complaints {
         return list(nearestNames(text));
     }
 
+    /** Of the known names those most like this one, for a message. */
+    static String nearest(String text, Set<String> known) {
+        return list(nearestNames(text, known));
+    }
+
     private List<String> nearestNames(String text) {
-        String wanted = text.substring(text.lastIndexOf('.', text.length() - 2) + 1);
         Set<String> known = new LinkedHashSet<>(ModuleNames.GROUPS);
         for (LinearModule module : modules) {
-            for (String name : NameRule.names(module)) {
-                String[] parts = name.split("\\.");
-                known.add(parts[parts.length - 1]);
-                if (text.contains(".") && parts.length > 1) {
-                    known.add(parts[parts.length - 2] + "." + parts[parts.length - 1]);
-                }
-            }
+            NameRule.names(module).forEach(name -> addEnds(known, name, text.contains(".")));
         }
+        return nearestNames(text, known);
+    }
+
+    private static List<String> nearestNames(String text, Set<String> known) {
+        String wanted = text.substring(text.lastIndexOf('.', text.length() - 2) + 1);
         return Nearest.to(text.contains(".") ? text : wanted, known, SUGGESTIONS);
+    }
+
+    /** Adds the last word of a name, and its last two. */
+    static void addEnds(Set<String> ends, String name, boolean two) {
+        int last = name.lastIndexOf('.');
+        ends.add(name.substring(last + 1));
+        if (two && last > 0) {
+            ends.add(name.substring(name.lastIndexOf('.', last - 1) + 1));
+        }
     }
 
     /** Ends of the names of modules inside the container that the text names. */
@@ -98,6 +135,13 @@ final class Complaints {
                 .map(name -> name.substring(name.lastIndexOf('.') + 1))
                 .limit(10_000)
                 .collect(Collectors.toCollection(LinkedHashSet::new));
+    }
+
+    /** As {@link #list}, but of many only the first. */
+    static String some(List<?> items) {
+        return items.size() <= NAMED
+                ? list(items)
+                : list(items.subList(0, NAMED)) + " and " + (items.size() - NAMED) + " more";
     }
 
     static String list(Collection<?> items) {

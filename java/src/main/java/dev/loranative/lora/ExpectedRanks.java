@@ -1,6 +1,8 @@
 package dev.loranative.lora;
 
 import dev.loranative.config.LoraConfig;
+import dev.loranative.lora.ExpertGroup.Fused;
+import dev.loranative.lora.ExpertGroup.Role;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import java.util.List;
@@ -35,27 +37,28 @@ final class ExpectedRanks {
     }
 
     private Expected ofFused(LinearModule module) {
-        List<String> names =
-                NameRule.names(module).stream().map(ExpectedRanks::fused).toList();
-        boolean halved = names.getFirst().endsWith(".gate_up_proj");
+        List<String> names = NameRule.names(module).stream()
+                .map(name -> ExpertGroup.container(name).replace(".block_sparse_moe.", ".mlp.") + "."
+                        + (Role.of(module) == Role.DOWN ? Fused.DOWN : Fused.GATE_UP).leaf())
+                .toList();
         Optional<Integer> r = ranks.find(names);
         Optional<Double> alpha = alphas.find(names);
-        if (!halved || r.isEmpty()) {
+        if (Role.of(module) == Role.DOWN || r.isEmpty()) {
             return new Expected(r.orElse(config.r()), alpha.orElse(config.loraAlpha()));
         }
         // The fused scaling must come out of half the rank: alpha/r, or alpha/sqrt(r).
-        double divisor = config.useRslora() ? Math.sqrt(2) : 2;
-        return new Expected(r.get() / 2, alpha.orElse(config.loraAlpha()) / divisor);
+        return new Expected(r.get() / 2, alpha.orElse(config.loraAlpha()) / alphaOfTwice());
     }
 
-    /** {@code model.layers.0.mlp.experts.gate_up_proj} for {@code model.layers.0.mlp.experts.3.up_proj}. */
-    private static String fused(String expert) {
-        int leaf = expert.lastIndexOf('.');
-        String container = expert.substring(0, expert.lastIndexOf('.', leaf - 1));
-        return switch (expert.substring(leaf + 1)) {
-            case "gate_proj", "up_proj", "w1", "w3" ->
-                container.replace(".block_sparse_moe.", ".mlp.") + ".gate_up_proj";
-            default -> container.replace(".block_sparse_moe.", ".mlp.") + ".down_proj";
-        };
+    /** What a weight of all experts must have. */
+    Expected of(ExpertGroup group, Fused weight) {
+        List<String> names = List.of(group.parameter(weight), group.name() + "." + weight.leaf());
+        return new Expected(
+                ranks.find(names).orElse(config.r()), alphas.find(names).orElse(config.loraAlpha()));
+    }
+
+    /** The factor that keeps the scaling when the rank doubles. */
+    double alphaOfTwice() {
+        return config.useRslora() ? Math.sqrt(2) : 2;
     }
 }

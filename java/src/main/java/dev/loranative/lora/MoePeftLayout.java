@@ -1,7 +1,9 @@
 package dev.loranative.lora;
 
+import dev.loranative.config.AdapterDialect;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.LoraKeys;
+import dev.loranative.lora.ExpertGroup.Fused;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.ModuleTree;
@@ -12,7 +14,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /**
@@ -29,9 +30,6 @@ final class MoePeftLayout {
             "olmoe", Set.of("gate", "gate_proj", "up_proj", "down_proj"),
             "mixtral", Set.of("gate", "w1", "w3", "w2"));
 
-    private static final Map<String, String> ROLES =
-            Map.of("gate_proj", "gate", "w1", "gate", "up_proj", "up", "w3", "up", "down_proj", "down", "w2", "down");
-
     private final LoraConfig config;
     private final List<LinearModule> all;
     private final Map<Kind, List<AdapterModule>> byKind;
@@ -40,17 +38,38 @@ final class MoePeftLayout {
     private final Set<String> targetParameters = new LinkedHashSet<>();
     private final Map<String, Object> ranks = new LinkedHashMap<>();
     private final Map<String, Object> alphas = new LinkedHashMap<>();
-    private final List<String> warnings = new ArrayList<>();
+    private final List<ExpertGroup> groups;
+    private final List<FusedUpdate> fused = new ArrayList<>();
 
-    MoePeftLayout(LoraConfig config, ModuleTree tree, List<AdapterModule> adapter) {
+    private MoePeftLayout(LoraConfig config, ModuleTree tree, List<AdapterModule> adapter) {
         this.config = config;
         this.all = tree.modules();
+        this.groups = ExpertGroup.of(tree);
         this.byKind = adapter.stream()
                 .collect(Collectors.groupingBy(module -> module.module().kind()));
         this.rewritten = REWRITTEN.getOrDefault(tree.modelType(), Set.of());
     }
 
-    PeftLayout build() {
+    static PeftLayout of(LoraConfig config, ModuleTree tree, List<AdapterModule> adapter) {
+        PeftLayout layout = new MoePeftLayout(config, tree, adapter).build();
+        if (config.dialect() != AdapterDialect.V4) {
+            return layout;
+        }
+        // With these words PEFT finds the same modules on transformers 4 and on 5.
+        boolean alike = layout.settings().get(LoraKeys.TARGET_PARAMETERS.name()) == null;
+        return new PeftLayout(
+                alike ? layout.settings() : PeftLayout.byName(config, tree, adapter),
+                layout.parameters(),
+                PeftLayout.Names.CHECKPOINT,
+                List.of(),
+                alike
+                        ? List.of()
+                        : List.of(
+                                "adapter_dialect v4: PEFT with transformers 4 loads this adapter, PEFT 0.21 with"
+                                        + " transformers 5 reads its names as other targets; leave adapter_dialect out for it"));
+    }
+
+    private PeftLayout build() {
         addExperts(byKind.getOrDefault(Kind.EXPERT, List.of()));
         addRouters(byKind.getOrDefault(Kind.ROUTER, List.of()));
         addOthers();
@@ -62,7 +81,13 @@ final class MoePeftLayout {
                 LoraKeys.TARGET_PARAMETERS.name(), targetParameters.isEmpty() ? null : List.copyOf(targetParameters));
         settings.put(LoraKeys.RANK_PATTERN.name(), ranks);
         settings.put(LoraKeys.ALPHA_PATTERN.name(), alphas);
-        return new PeftLayout(settings, parameters, warnings);
+        boolean memory = config.dialect() == AdapterDialect.V5 || !fused.isEmpty();
+        return new PeftLayout(
+                settings,
+                parameters,
+                memory ? PeftLayout.Names.MEMORY : PeftLayout.Names.KEPT,
+                List.copyOf(fused),
+                List.of());
     }
 
     private boolean isRewritten(String target) {
@@ -128,86 +153,82 @@ final class MoePeftLayout {
         }
     }
 
-    /**
-     * The experts of one layer.
-     *
-     * @param roles of gate, up, down, those that every expert trains
-     */
-    private record Layer(String container, Set<String> roles, int r, double alpha, boolean expressible) {}
-
     private void addExperts(List<AdapterModule> experts) {
         if (experts.isEmpty()) {
             return;
         }
-        Map<String, Long> counts = all.stream()
-                .filter(module -> module.kind() == Kind.EXPERT)
-                .collect(Collectors.groupingBy(module -> slot(module.name()), TreeMap::new, Collectors.counting()));
-        Set<String> containers = all.stream()
-                .filter(module -> module.kind() == Kind.EXPERT)
-                .map(module -> container(module.name()))
-                .collect(Collectors.toCollection(LinkedHashSet::new));
-        Map<String, List<AdapterModule>> byContainer = experts.stream()
-                .collect(Collectors.groupingBy(
-                        module -> container(module.module().name()), LinkedHashMap::new, Collectors.toList()));
-        List<Layer> layers = new ArrayList<>();
-        byContainer.forEach((container, modules) -> layers.add(layer(container, modules, counts)));
-        boolean expressible = layers.stream().allMatch(Layer::expressible);
-        boolean every = layers.size() == containers.size()
-                && layers.stream().map(Layer::roles).distinct().count() == 1;
+        Map<LinearModule, AdapterModule> found = new HashMap<>();
+        experts.forEach(expert -> found.put(expert.module(), expert));
+        List<FusedUpdate> updates = new ArrayList<>();
+        for (ExpertGroup group : groups) {
+            for (Fused weight : Fused.values()) {
+                boolean trained = weight.roles().stream()
+                        .flatMap(role -> group.experts().get(role).stream())
+                        .anyMatch(found::containsKey);
+                if (trained) {
+                    updates.add(FusedUpdate.of(group, weight, found, config.useRslora()));
+                }
+            }
+        }
+        boolean separate = config.dialect() != AdapterDialect.V5 && canBeSeparate(updates);
         boolean plain =
-                layers.stream().allMatch(layer -> layer.r() == config.r() && layer.alpha() == config.loraAlpha());
-        if (!expressible) {
-            experts.forEach(expert -> targetModules.add(leaf(expert.module().name())));
-            warnings.add(
-                    "PEFT 0.21 cannot load this adapter: since transformers 5 it takes the experts of a layer together,"
-                            + " either down projections alone, or gate, up and down, of one rank");
-        } else if (every && plain && !rewritten.isEmpty() && !config.useRslora()) {
-            experts.forEach(expert -> targetModules.add(leaf(expert.module().name())));
+                experts.stream().allMatch(expert -> expert.r() == config.r() && expert.alpha() == config.loraAlpha());
+        boolean all = updates.stream().map(FusedUpdate::group).distinct().count() == groups.size()
+                && groups.stream()
+                                .map(group -> weights(group, updates))
+                                .distinct()
+                                .count()
+                        == 1;
+        if (separate && all && plain && !rewritten.isEmpty() && !config.useRslora()) {
+            experts.forEach(
+                    expert -> targetModules.add(ExpertGroup.leaf(expert.module().name())));
         } else {
-            layers.forEach(layer -> addFused(layer, every));
+            updates.forEach(update -> addParameter(update, updates));
+        }
+        if (!separate) {
+            fused.addAll(updates);
         }
     }
 
-    private void addFused(Layer layer, boolean every) {
-        String container = inMemory(layer.container());
-        String prefix = every ? lastTwo(container) : container;
-        if (layer.roles().contains("gate")) {
-            targetParameters.add(prefix + ".gate_up_proj");
-            // Twice the rank must not change the scaling, which is alpha/r or alpha/sqrt(r).
-            double alpha = layer.alpha() * (config.useRslora() ? Math.sqrt(2) : 2);
-            String expression = (container + ".gate_up_proj").replace(".", "\\.");
-            ranks.put(expression, 2 * layer.r());
-            alphas.put(expression, AdapterConfig.number(alpha));
+    /** Whether PEFT 0.21 finds every expert's own tensors: it fuses complete layers, down alone or gate, up and down. */
+    private boolean canBeSeparate(List<FusedUpdate> updates) {
+        for (ExpertGroup group : groups) {
+            List<FusedUpdate> own = updates.stream()
+                    .filter(update -> update.group().equals(group))
+                    .toList();
+            // PEFT would look for the gate's tensors under a name that only exists beside down.
+            boolean loadable = own.isEmpty() || own.getLast().weight() == Fused.DOWN;
+            if (!loadable || own.stream().anyMatch(update -> update.padded() || update.sameA())) {
+                return false;
+            }
         }
-        targetParameters.add(prefix + ".down_proj");
-        putPattern(container + ".down_proj", layer.r(), layer.alpha());
+        return true;
     }
 
-    private static Layer layer(String container, List<AdapterModule> modules, Map<String, Long> counts) {
-        Map<String, Long> found = modules.stream()
-                .collect(Collectors.groupingBy(module -> slot(module.module().name()), Collectors.counting()));
-        Set<String> roles = found.keySet().stream()
-                .map(slot -> ROLES.getOrDefault(leaf(slot), leaf(slot)))
-                .collect(Collectors.toSet());
-        AdapterModule first = modules.getFirst();
-        boolean uniform =
-                modules.stream().allMatch(module -> module.r() == first.r() && module.alpha() == first.alpha());
-        boolean complete =
-                found.entrySet().stream().allMatch(entry -> entry.getValue().equals(counts.get(entry.getKey())));
-        boolean loadable = roles.equals(Set.of("down")) || roles.equals(Set.of("gate", "up", "down"));
-        return new Layer(container, roles, first.r(), first.alpha(), uniform && complete && loadable);
+    private static List<Fused> weights(ExpertGroup group, List<FusedUpdate> updates) {
+        return updates.stream()
+                .filter(update -> update.group().equals(group))
+                .map(FusedUpdate::weight)
+                .toList();
     }
 
-    /** {@code model.layers.0.mlp.experts} of {@code model.layers.0.mlp.experts.3.up_proj}. */
-    private static String container(String expert) {
-        return expert.substring(0, expert.lastIndexOf('.', expert.lastIndexOf('.') - 1));
-    }
-
-    private static String slot(String expert) {
-        return container(expert) + "." + leaf(expert);
-    }
-
-    private static String leaf(String name) {
-        return name.substring(name.lastIndexOf('.') + 1);
+    private void addParameter(FusedUpdate update, List<FusedUpdate> updates) {
+        String parameter = update.group().parameter(update.weight());
+        long layers = updates.stream()
+                .filter(other -> other.weight() == update.weight())
+                .count();
+        boolean every = layers == groups.size();
+        targetParameters.add(
+                every
+                        ? lastTwo(update.group().memoryName()) + "."
+                                + update.weight().leaf()
+                        : parameter);
+        if (update.weight() == Fused.DOWN) {
+            putPattern(parameter, update.r(), update.alpha());
+        } else {
+            // Always: where experts have their own tensors, no pattern would mean their rank, not the fused one's.
+            ranks.put(parameter.replace(".", "\\."), update.r());
+            alphas.put(parameter.replace(".", "\\."), AdapterConfig.number(update.alpha()));
+        }
     }
 }

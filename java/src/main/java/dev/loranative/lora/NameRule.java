@@ -44,6 +44,19 @@ sealed interface NameRule {
         }
     }
 
+    /** A name of {@code target_parameters}: that of a weight, or its end behind a dot. PEFT does not filter it by layer. */
+    record Weight(String text) implements NameRule {
+        @Override
+        public Match match(LinearModule module, LayerFilter layers) {
+            for (String weight : weights(module)) {
+                if (weight.equals(text) || weight.endsWith("." + text)) {
+                    return layers.accepts(module.name()) ? Match.YES : Match.OTHER_LAYER;
+                }
+            }
+            return Match.NO;
+        }
+    }
+
     /** An expression for the whole name. */
     record Expression(String text, PythonRegex regex) implements NameRule {
         @Override
@@ -68,6 +81,7 @@ sealed interface NameRule {
         return switch (names) {
             case ModuleNames.Pattern all
             when all.isAllLinear() -> List.of(new Group(all.text(), EnumSet.of(Kind.ATTENTION, Kind.MLP, Kind.EXPERT)));
+            case ModuleNames.Pattern nothing when nothing.isNothing() -> List.of();
             case ModuleNames.Pattern one ->
                 List.of(new Expression(one.text(), PythonRegex.compile(one.text(), setting)));
             case ModuleNames.Names list -> {
@@ -97,6 +111,26 @@ sealed interface NameRule {
 
     private static boolean endsWith(LinearModule module, String text) {
         return names(module).stream().anyMatch(name -> name.equals(text) || name.endsWith("." + text));
+    }
+
+    /**
+     * The names of the module's weight; an expert's is also a part of a weight of all experts, as transformers 5 has them in
+     * memory: {@code gate_up_proj} or {@code down_proj}.
+     */
+    static List<String> weights(LinearModule module) {
+        List<String> weights = new ArrayList<>();
+        for (String name : names(module)) {
+            weights.add(name + ".weight");
+        }
+        if (module.kind() == Kind.EXPERT) {
+            // The last name is spelled as in memory: …mlp.experts.3.up_proj.
+            String name = names(module).getLast();
+            String projection = name.substring(name.lastIndexOf('.') + 1);
+            String experts = name.substring(0, name.length() - projection.length() - 1);
+            experts = experts.substring(0, experts.lastIndexOf('.') + 1);
+            weights.add(experts + (projection.equals("down_proj") ? "down_proj" : "gate_up_proj"));
+        }
+        return weights;
     }
 
     /** The name in the checkpoint, then the aliases. */

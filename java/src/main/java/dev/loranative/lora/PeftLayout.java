@@ -25,31 +25,66 @@ import java.util.function.Function;
  *
  * @param settings of {@code adapter_config.json}
  * @param parameters whether PEFT will train weights instead of modules, which it refuses with dropout
+ * @param names how tensors are named
+ * @param fused updates of weights that all experts of a layer share; empty if every expert has tensors of its own
  * @param warnings targets that PEFT 0.21 cannot load, one line each
  */
-record PeftLayout(Map<String, Object> settings, boolean parameters, List<String> warnings) {
+record PeftLayout(
+        Map<String, Object> settings, boolean parameters, Names names, List<FusedUpdate> fused, List<String> warnings) {
 
-    static PeftLayout of(LoraConfig config, ModuleTree tree, List<AdapterModule> adapter) {
+    /** How modules whose names differ between checkpoint and memory are spelled. */
+    enum Names {
+        /** As the adapter was read. */
+        KEPT,
+        /** As in the checkpoint, for transformers 4. */
+        CHECKPOINT,
+        /** As in memory since transformers 5. */
+        MEMORY;
+
+        String spell(AdapterModule module) {
+            List<String> aliases = module.module().aliases();
+            return switch (this) {
+                case KEPT -> module.name();
+                case CHECKPOINT -> module.module().name();
+                case MEMORY -> aliases.isEmpty() ? module.module().name() : aliases.getFirst();
+            };
+        }
+    }
+
+    static PeftLayout of(LoraConfig config, ModuleTree tree, AdapterTensors tensors) {
+        List<AdapterModule> adapter = tensors.modules();
         boolean experts = tree.modules().stream()
                 .anyMatch(module -> module.kind() == Kind.ROUTER || module.kind() == Kind.EXPERT);
-        if (experts) {
-            return new MoePeftLayout(config, tree, adapter).build();
+        PeftLayout layout = experts ? MoePeftLayout.of(config, tree, adapter) : ofDense(config, tree, adapter);
+        if (adapter.isEmpty()) {
+            layout.settings().put(LoraKeys.TARGET_MODULES.name(), ModuleNames.NOTHING);
         }
+        layout.settings().putAll(new FullSettings(config, tree, layout.names()).of(tensors));
+        return layout;
+    }
+
+    private static PeftLayout ofDense(LoraConfig config, ModuleTree tree, List<AdapterModule> adapter) {
+        Map<String, Object> settings = new HashMap<>();
         if (isReadAlike(config, tree, adapter)) {
-            Map<String, Object> settings = new HashMap<>();
             put(settings, LoraKeys.TARGET_MODULES, config.targetModules().orElse(null));
             put(settings, LoraKeys.EXCLUDE_MODULES, config.excludeModules().orElse(null));
             put(settings, LoraKeys.LAYERS_TO_TRANSFORM, nullIfEmpty(config.layersToTransform()));
             put(settings, LoraKeys.LAYERS_PATTERN, nullIfEmpty(config.layersPattern()));
             put(settings, LoraKeys.RANK_PATTERN, config.rankPattern());
             settings.put(LoraKeys.ALPHA_PATTERN.name(), numbers(config.alphaPattern()));
-            return new PeftLayout(settings, false, List.of());
+        } else {
+            settings.putAll(byName(config, tree, adapter));
         }
+        return new PeftLayout(settings, false, Names.KEPT, List.of(), List.of());
+    }
+
+    /** Every target by the shortest end of its name in the checkpoint that no other module has. */
+    static Map<String, Object> byName(LoraConfig config, ModuleTree tree, List<AdapterModule> adapter) {
         Map<String, Object> settings = new HashMap<>();
         List<LinearModule> targets = adapter.stream().map(AdapterModule::module).toList();
         settings.put(LoraKeys.TARGET_MODULES.name(), shortest(targets, tree.modules()));
-        putPatterns(settings, config, adapter, AdapterModule::name);
-        return new PeftLayout(settings, false, List.of());
+        putPatterns(settings, config, adapter, module -> module.module().name());
+        return settings;
     }
 
     /** The dropout to write: it has no influence on inference, and PEFT refuses to load others for weights. */
@@ -63,6 +98,7 @@ record PeftLayout(Map<String, Object> settings, boolean parameters, List<String>
                 || names instanceof ModuleNames.Pattern pattern && pattern.isAllLinear()
                 || usesGroups(names)
                 || config.excludeModules().map(PeftLayout::usesGroups).orElse(false)
+                || config.layersToTransform().stream().anyMatch(layer -> layer < 0)
                 || !config.targetParameters().isEmpty();
         if (ours) {
             return false;

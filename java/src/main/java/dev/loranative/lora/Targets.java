@@ -5,18 +5,25 @@ import java.util.List;
 /**
  * What is trained.
  *
- * @param list in the order of the module tree, never empty
+ * @param list modules that get a low-rank update, in the order of the module tree; may be empty, then an adapter file must
+ *     say {@link dev.loranative.config.ModuleNames#NOTHING} as its {@code target_modules} to be read by PEFT
+ * @param full tensors that are trained as they are, each once; the embedding also stands for a head that is tied to it
+ * @param tokens rows of embeddings that are trained as they are
  * @param warnings one line each, for the user
  */
-public record Targets(List<Target> list, List<String> warnings) {
+public record Targets(List<Target> list, List<FullTarget> full, List<TokenTarget> tokens, List<String> warnings) {
 
     public Targets {
         list = List.copyOf(list);
+        full = List.copyOf(full);
+        tokens = List.copyOf(tokens);
         warnings = List.copyOf(warnings);
     }
 
     /** Trainable numbers of all targets. */
     public long parameters() {
-        return list.stream().mapToLong(Target::parameters).sum();
+        return list.stream().mapToLong(Target::parameters).sum()
+                + full.stream().mapToLong(FullTarget::parameters).sum()
+                + tokens.stream().mapToLong(TokenTarget::parameters).sum();
     }
 }

@@ -2,6 +2,7 @@ package dev.loranative.model;
 
 import dev.loranative.device.Device;
 import dev.loranative.nn.DecoderLayer;
+import dev.loranative.nn.Embedding;
 import dev.loranative.nn.Labels;
 import dev.loranative.nn.LanguageHead;
 import dev.loranative.nn.Pass;
@@ -20,14 +21,13 @@ import java.util.List;
  */
 public final class CausalLm {
 
-    private final Tensor embedding;
+    private final Embedding embedding;
     private final Rope rope;
     private final List<DecoderLayer> layers;
     private final RmsNorm finalNorm;
     private final LanguageHead head;
 
-    /** @param embedding [vocabulary, hidden] */
-    CausalLm(Tensor embedding, Rope rope, List<DecoderLayer> layers, RmsNorm finalNorm, LanguageHead head) {
+    CausalLm(Embedding embedding, Rope rope, List<DecoderLayer> layers, RmsNorm finalNorm, LanguageHead head) {
         this.embedding = embedding;
         this.rope = rope;
         this.layers = List.copyOf(layers);
@@ -48,12 +48,33 @@ public final class CausalLm {
         rope.reserve(device, longestSequence);
     }
 
+    public Embedding embedding() {
+        return embedding;
+    }
+
+    public RmsNorm finalNorm() {
+        return finalNorm;
+    }
+
+    public LanguageHead head() {
+        return head;
+    }
+
+    /** Layers that the backward pass goes through: from the top down to the lowest that has anything to train below. */
+    public int layersOfBackwardPass() {
+        return layers.size() - lowestLayer();
+    }
+
+    public int layers() {
+        return layers.size();
+    }
+
     public long vocabulary() {
         return head.vocabulary();
     }
 
     /**
-     * Forward and backward of one micro-batch: gradients of all adapters accumulate.
+     * Forward and backward of one micro-batch: all gradients accumulate.
      *
      * @param gradientScale 1 / number of targets of the optimizer step
      * @param recompute whether layers keep only their input and run forward again in the backward pass
@@ -61,7 +82,7 @@ public final class CausalLm {
     public Loss trainMicroBatch(Pass pass, Labels labels, float gradientScale, boolean recompute) {
         Ops ops = pass.ops();
         Slab slab = pass.slab();
-        int lowest = lowestTrainableLayer();
+        int lowest = lowestLayer();
         Tensor branch = slab.floats(pass.count(), hidden());
         Tensor dHidden = slab.floats(branch.shape());
         Loss loss = lossTensors(slab, labels);
@@ -72,17 +93,21 @@ public final class CausalLm {
         }
         Tensor normed = stream.finish();
         boolean layersTrain = lowest < layers.size();
-        head.loss(pass, normed, labels, loss.losses(), gradientScale, layersTrain ? dHidden : null, true);
+        boolean bodyTrains = layersTrain || finalNorm.isTrainable();
+        head.loss(pass, normed, labels, loss.losses(), gradientScale, bodyTrains ? dHidden : null, true);
         sum(ops, loss);
         RouterStatistics statistics = pass.routerStatistics();
         if (statistics != null) {
             statistics.finish(ops);
         }
-        if (layersTrain) {
+        if (bodyTrains) {
             finalNorm.backward(pass, dHidden, null, dHidden);
-            for (int layer = layers.size() - 1; layer >= lowest; layer--) {
-                stream.backward(layer, dHidden, layer > lowest, recompute);
-            }
+        }
+        for (int layer = layers.size() - 1; layer >= lowest; layer--) {
+            stream.backward(layer, dHidden, layer > lowest || embedding.isTrainable(), recompute);
+        }
+        if (embedding.isTrainable()) {
+            embedding.backward(pass, dHidden);
         }
         return loss;
     }
@@ -106,6 +131,14 @@ public final class CausalLm {
         return logits;
     }
 
+    /** Forward only: logits [tokens, vocabulary] after every token of the pass. */
+    public Tensor logits(Pass pass) {
+        Tensor normed = forward(pass);
+        Tensor logits = pass.slab().floats(pass.count(), vocabulary());
+        head.logits(pass, normed, logits);
+        return logits;
+    }
+
     /** Everything up to and including the final norm, nothing kept: [tokens, hidden]. */
     private Tensor forward(Pass pass) {
         ResidualStream stream = new ResidualStream(pass, pass.slab().floats(pass.count(), hidden()));
@@ -116,13 +149,15 @@ public final class CausalLm {
     }
 
     private long hidden() {
-        return embedding.dimension(1);
+        return embedding.width();
     }
 
-    /** Number of layers when none has anything to train. */
-    private int lowestTrainableLayer() {
+    /** The lowest layer that gradients must pass; the number of layers when none. */
+    private int lowestLayer() {
         int lowest = 0;
-        while (lowest < layers.size() && !layers.get(lowest).isTrainable()) {
+        while (!embedding.isTrainable()
+                && lowest < layers.size()
+                && !layers.get(lowest).isTrainable()) {
             lowest++;
         }
         return lowest;
@@ -155,7 +190,7 @@ public final class CausalLm {
             this.branch = branch;
             this.current = pass.slab().floats(branch.shape());
             rope.begin(pass);
-            pass.ops().norms().embeddingForward(embedding, pass.tokens().ids(), current);
+            embedding.forward(pass, current);
         }
 
         /**

@@ -1,11 +1,17 @@
 package dev.loranative.model;
 
 import dev.loranative.checkpoint.Checkpoint;
+import dev.loranative.checkpoint.ContentHash;
+import dev.loranative.checkpoint.ElementType;
+import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.device.Device;
 import dev.loranative.nn.LinearSlot;
+import dev.loranative.nn.RmsNorm;
+import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Tensor;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * A model whose weights are on a device, and its parts by their names in the checkpoint. Closing it unmaps the
@@ -19,6 +25,7 @@ public final class LoadedModel implements AutoCloseable {
     private final CausalLm lm;
     private final Checkpoint checkpoint;
     private final Parts parts;
+    private final TensorNames names;
     private final Map<String, Integer> numbers = new HashMap<>();
 
     /**
@@ -27,12 +34,17 @@ public final class LoadedModel implements AutoCloseable {
      * @param weights of all linear modules and norms
      * @param slots of linear modules that are no expert's
      */
-    record Parts(Map<String, Tensor> weights, Map<String, LinearSlot> slots, Map<String, ExpertPlace> experts) {
+    record Parts(
+            Map<String, Tensor> weights,
+            Map<String, LinearSlot> slots,
+            Map<String, ExpertPlace> experts,
+            Map<String, RmsNorm> norms) {
 
         Parts {
             weights = Map.copyOf(weights);
             slots = Map.copyOf(slots);
             experts = Map.copyOf(experts);
+            norms = Map.copyOf(norms);
         }
     }
 
@@ -43,6 +55,7 @@ public final class LoadedModel implements AutoCloseable {
         this.lm = lm;
         this.checkpoint = checkpoint;
         this.parts = parts;
+        this.names = TensorNames.of(config.family());
         for (LinearModule module : tree.modules()) {
             numbers.put(module.name(), numbers.size());
         }
@@ -64,6 +77,11 @@ public final class LoadedModel implements AutoCloseable {
         return lm;
     }
 
+    /** What tells the checkpoint from others; read from its files at every call. */
+    public ContentHash contentHash() {
+        return checkpoint.contentHash();
+    }
+
     /** Place of a module in the tree: unique, the same in every run. */
     public int number(LinearModule module) {
         return numbers.get(module.name());
@@ -74,9 +92,56 @@ public final class LoadedModel implements AutoCloseable {
         return new WeightRows(require(parts.weights().get(module.name()), module));
     }
 
+    /**
+     * The weight that a quantised one was made of when the model was loaded; empty where it was not made then. Only for what
+     * happens before training: it lies in the mapped checkpoint.
+     */
+    public Optional<WeightRows> original(LinearModule module) {
+        String name = module.name() + ".weight";
+        if (!weight(module).weight().dtype().isQuantized() || !checkpoint.contains(name)) {
+            return Optional.empty();
+        }
+        TensorEntry entry = checkpoint.entry(name);
+        boolean floats =
+                entry.type() == ElementType.F32 || entry.type() == ElementType.BF16 || entry.type() == ElementType.F16;
+        if (!floats || entry.shape().size() != 2) {
+            return Optional.empty();
+        }
+        DType dtype = WeightLoader.dtype(entry.type());
+        return Optional.of(new WeightRows(new Tensor(
+                device.upload(checkpoint.data(name), dtype.bytes()),
+                0,
+                dtype,
+                entry.shape().get(0),
+                entry.shape().get(1))));
+    }
+
     /** Where a module that is no expert's sits. */
     public LinearSlot slot(LinearModule module) {
         return require(parts.slots().get(module.name()), module);
+    }
+
+    /** Where a linear layer of that name sits; empty for experts, norms and the embedding. */
+    public Optional<LinearSlot> slot(String module) {
+        return Optional.ofNullable(parts.slots().get(module));
+    }
+
+    /** The norm of that name. */
+    public Optional<RmsNorm> norm(String module) {
+        return Optional.ofNullable(parts.norms().get(module));
+    }
+
+    public String embeddingName() {
+        return names.embedding();
+    }
+
+    public String headName() {
+        return names.head();
+    }
+
+    /** Whether embedding and head are one tensor. */
+    public boolean isTied() {
+        return config.tieWordEmbeddings();
     }
 
     /** Where an expert's module sits. */

@@ -5,6 +5,7 @@ import dev.loranative.model.ModelConfig.QkNorm;
 import dev.loranative.nn.Attention;
 import dev.loranative.nn.DecoderLayer;
 import dev.loranative.nn.DenseLinear;
+import dev.loranative.nn.Embedding;
 import dev.loranative.nn.Experts;
 import dev.loranative.nn.FeedForward;
 import dev.loranative.nn.GatedMlp;
@@ -24,7 +25,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.IntFunction;
 
-/** Puts the modules of a model together from its checkpoint; every linear layer is noted under its name. */
+/** Puts the modules of a model together from its checkpoint; every linear layer and every norm is noted under its
+ * name. */
 final class ModelBuilder {
 
     private final ModelConfig config;
@@ -33,6 +35,7 @@ final class ModelBuilder {
     private final Map<String, Tensor> weights = new HashMap<>();
     private final Map<String, LinearSlot> slots = new HashMap<>();
     private final Map<String, ExpertPlace> experts = new HashMap<>();
+    private final Map<String, RmsNorm> norms = new HashMap<>();
 
     ModelBuilder(ModelConfig config, WeightLoader loader) {
         this.config = config;
@@ -42,7 +45,7 @@ final class ModelBuilder {
 
     /** @param checkpoint what the loader reads from; the result owns it */
     LoadedModel build(Checkpoint checkpoint) {
-        Tensor embedding = weight(names.embedding());
+        Embedding embedding = new Embedding(weight(names.embedding()));
         Rope rope = new Rope(config.rope(), config.headDim(), config.maxPositionEmbeddings());
         List<DecoderLayer> layers = new ArrayList<>();
         for (int layer = 0; layer < config.layers(); layer++) {
@@ -52,7 +55,7 @@ final class ModelBuilder {
                     norm(names.middleNorm(layer)),
                     feedForward(layer)));
         }
-        LinearSlot head = config.tieWordEmbeddings() ? tiedHead(embedding) : linear(names.head());
+        LinearSlot head = config.tieWordEmbeddings() ? tiedHead(embedding.table()) : linear(names.head());
         CausalLm lm = new CausalLm(embedding, rope, layers, norm(names.finalNorm()), new LanguageHead(head));
         return new LoadedModel(
                 config,
@@ -60,7 +63,7 @@ final class ModelBuilder {
                 loader.device(),
                 lm,
                 checkpoint,
-                new LoadedModel.Parts(weights, slots, experts));
+                new LoadedModel.Parts(weights, slots, experts, norms));
     }
 
     private LinearSlot tiedHead(Tensor embedding) {
@@ -134,7 +137,9 @@ final class ModelBuilder {
     }
 
     private RmsNorm norm(String name) {
-        return new RmsNorm(weight(name), (float) config.rmsNormEps());
+        RmsNorm norm = new RmsNorm(weight(name), (float) config.rmsNormEps());
+        norms.put(name, norm);
+        return norm;
     }
 
     private Tensor weight(String module) {

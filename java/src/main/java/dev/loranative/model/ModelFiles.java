@@ -40,12 +40,26 @@ public final class ModelFiles implements AutoCloseable {
      *     options that contradict a checkpoint that is quantised already
      */
     public static ModelFiles open(Path folder, QuantizationOptions options) {
+        return open(folder, options, false);
+    }
+
+    /** As {@link #open}, but tensors that the model does not use are no error: what copies a model must keep them. */
+    public static ModelFiles openWithExtras(Path folder) {
+        return openWithExtras(folder, QuantizationOptions.NONE);
+    }
+
+    /** As {@link #openWithExtras(Path)}, with weights that are to be held in 4 bits. */
+    public static ModelFiles openWithExtras(Path folder, QuantizationOptions options) {
+        return open(folder, options, true);
+    }
+
+    private static ModelFiles open(Path folder, QuantizationOptions options, boolean extras) {
         ModelConfig config = ModelConfigReader.read(folder);
         Checkpoint checkpoint = Checkpoint.open(folder);
         try {
             WeightLayout layout = WeightLayout.of(config);
             StoredWeights stored = StoredWeights.of(checkpoint);
-            layout.check(checkpoint, stored);
+            layout.check(checkpoint, stored, extras);
             return new ModelFiles(config, layout, checkpoint, QuantizationPlan.of(config, stored, options));
         } catch (RuntimeException e) {
             checkpoint.close();
@@ -59,6 +73,16 @@ public final class ModelFiles implements AutoCloseable {
 
     public ModuleTree tree() {
         return tree;
+    }
+
+    /** The tensors of the files; closed with this object, or with the model that was loaded. */
+    public Checkpoint checkpoint() {
+        return checkpoint;
+    }
+
+    /** Whether a tensor of the files only describes a 4-bit weight beside it. */
+    public boolean isQuantizationPart(String name) {
+        return plan.stored().isPart(name);
     }
 
     /** Parameters of the model, whatever they are held in; a tied head counts once. */

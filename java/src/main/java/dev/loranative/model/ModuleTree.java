@@ -1,24 +1,68 @@
 package dev.loranative.model;
 
 import dev.loranative.model.LinearModule.Kind;
+import dev.loranative.model.ModelConfig.QkNorm;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * The linear modules of a model in the order of its computation, under the names of its checkpoint.
  *
  * @param modelType {@code model_type} of config.json
  * @param modules embedding first, head last; the head is listed also when it is tied to the embedding
+ * @param tensors shapes of all weights and biases by name, those of norms included; the head's also when it is tied
+ * @param tiedHead whether the head has no tensor but the embedding's
  */
-public record ModuleTree(String modelType, List<LinearModule> modules) {
+public record ModuleTree(
+        String modelType, List<LinearModule> modules, Map<String, List<Long>> tensors, boolean tiedHead) {
 
     public ModuleTree {
         modules = List.copyOf(modules);
+        tensors = Collections.unmodifiableMap(new LinkedHashMap<>(tensors));
+    }
+
+    /** A tree without norms, whose head is its own. */
+    public ModuleTree(String modelType, List<LinearModule> modules) {
+        this(modelType, modules, tensorsOf(modules), false);
     }
 
     /** The tree of a configuration; no weights are needed. */
     public static ModuleTree of(ModelConfig config) {
-        return new ModuleTree(config.modelType(), new Builder(config).build());
+        List<LinearModule> modules = new Builder(config).build();
+        Map<String, List<Long>> tensors = tensorsOf(modules);
+        addNorms(tensors, config);
+        return new ModuleTree(config.modelType(), modules, tensors, config.tieWordEmbeddings());
+    }
+
+    private static Map<String, List<Long>> tensorsOf(List<LinearModule> modules) {
+        Map<String, List<Long>> tensors = new LinkedHashMap<>();
+        for (LinearModule module : modules) {
+            tensors.put(module.name() + ".weight", List.of(module.out(), module.in()));
+            if (module.bias()) {
+                tensors.put(module.name() + ".bias", List.of(module.out()));
+            }
+        }
+        return tensors;
+    }
+
+    private static void addNorms(Map<String, List<Long>> tensors, ModelConfig config) {
+        TensorNames names = TensorNames.of(config.family());
+        List<Long> hidden = List.of((long) config.hiddenSize());
+        for (int layer = 0; layer < config.layers(); layer++) {
+            tensors.put(names.inputNorm(layer) + ".weight", hidden);
+            tensors.put(names.middleNorm(layer) + ".weight", hidden);
+            if (config.qkNorm() != QkNorm.NONE) {
+                boolean full = config.qkNorm() == QkNorm.FULL;
+                long query = full ? config.queryWidth() : config.headDim();
+                long key = full ? config.keyWidth() : config.headDim();
+                tensors.put(names.queryNorm(layer) + ".weight", List.of(query));
+                tensors.put(names.keyNorm(layer) + ".weight", List.of(key));
+            }
+        }
+        tensors.put(names.finalNorm() + ".weight", hidden);
     }
 
     private static final class Builder {

@@ -4,7 +4,6 @@ import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.checkpoint.ElementType;
 import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.errors.UserException;
-import dev.loranative.model.ModelConfig.QkNorm;
 import dev.loranative.quant.StoredWeight;
 import dev.loranative.quant.StoredWeights;
 import java.util.ArrayList;
@@ -35,29 +34,12 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
 
     public static WeightLayout of(ModelConfig config) {
         TensorNames names = TensorNames.of(config.family());
-        Map<String, List<Long>> shapes = new LinkedHashMap<>();
+        Map<String, List<Long>> shapes =
+                new LinkedHashMap<>(ModuleTree.of(config).tensors());
         String head = weight(names.head());
-        for (LinearModule module : ModuleTree.of(config).modules()) {
-            shapes.put(weight(module.name()), List.of(module.out(), module.in()));
-            if (module.bias()) {
-                shapes.put(module.name() + ".bias", List.of(module.out()));
-            }
-        }
         if (config.tieWordEmbeddings()) {
             shapes.remove(head);
         }
-        List<Long> hidden = List.of((long) config.hiddenSize());
-        for (int layer = 0; layer < config.layers(); layer++) {
-            shapes.put(weight(names.inputNorm(layer)), hidden);
-            shapes.put(weight(names.middleNorm(layer)), hidden);
-            if (config.qkNorm() != QkNorm.NONE) {
-                boolean full = config.qkNorm() == QkNorm.FULL;
-                shapes.put(weight(names.queryNorm(layer)), List.of((long)
-                        (full ? config.queryWidth() : config.headDim())));
-                shapes.put(weight(names.keyNorm(layer)), List.of((long) (full ? config.keyWidth() : config.headDim())));
-            }
-        }
-        shapes.put(weight(names.finalNorm()), hidden);
         return new WeightLayout(shapes, weight(names.embedding()), config.tieWordEmbeddings() ? head : null);
     }
 
@@ -81,6 +63,11 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
      * @throws UserException naming the first tensors that differ, and how many do
      */
     public void check(Checkpoint checkpoint, StoredWeights stored) {
+        check(checkpoint, stored, false);
+    }
+
+    /** @param extras whether the checkpoint may hold tensors besides these */
+    void check(Checkpoint checkpoint, StoredWeights stored, boolean extras) {
         List<String> missing = shapes.keySet().stream()
                 .filter(name -> !checkpoint.contains(name))
                 .toList();
@@ -99,7 +86,7 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
                             + some(missing) + (unexpected.isEmpty() ? "" : "; it holds instead " + some(unexpected)),
                     "check that config.json belongs to these weights and that no file is missing");
         }
-        if (!unexpected.isEmpty()) {
+        if (!unexpected.isEmpty() && !extras) {
             throw UserException.badInput(
                     checkpoint.directory() + " holds " + unexpected.size() + " tensors that the model does not have: "
                             + some(unexpected),

@@ -65,7 +65,12 @@ public final class Attention {
         return query.get().isTrainable()
                 || key.get().isTrainable()
                 || value.get().isTrainable()
-                || output.get().isTrainable();
+                || output.get().isTrainable()
+                || normsTrain();
+    }
+
+    private boolean normsTrain() {
+        return queryNorm != null && (queryNorm.isTrainable() || keyNorm.isTrainable());
     }
 
     /**
@@ -158,7 +163,8 @@ public final class Attention {
         output.get().backward(pass, dy, o, dO, false);
         boolean projectionsTrain = query.get().isTrainable()
                 || key.get().isTrainable()
-                || value.get().isTrainable();
+                || value.get().isTrainable()
+                || normsTrain();
         if (dx == null && !projectionsTrain) {
             slab.release(start);
             return;

@@ -28,7 +28,10 @@ public final class DecoderLayer {
     }
 
     public boolean isTrainable() {
-        return attention.isTrainable() || feedForward.isTrainable();
+        return inputNorm.isTrainable()
+                || attention.isTrainable()
+                || middleNorm.isTrainable()
+                || feedForward.isTrainable();
     }
 
     /**
@@ -63,17 +66,21 @@ public final class DecoderLayer {
      * @param needsInputGradient false in the lowest layer that has anything to train: dHidden is then left undefined
      */
     public void backward(Pass pass, Tensor dHidden, boolean needsInputGradient) {
-        boolean attentionNeeded = needsInputGradient || attention.isTrainable();
+        boolean inputNeeded = needsInputGradient || inputNorm.isTrainable();
+        boolean attentionNeeded = inputNeeded || attention.isTrainable();
+        boolean middleNeeded = attentionNeeded || middleNorm.isTrainable();
         Slab slab = pass.slab();
         long start = slab.mark();
         Tensor dNormed = slab.floats(dHidden.shape());
-        feedForward.backward(pass, dHidden, normedMiddle, attentionNeeded ? dNormed : null, false);
-        if (attentionNeeded) {
+        feedForward.backward(pass, dHidden, normedMiddle, middleNeeded ? dNormed : null, false);
+        if (middleNeeded) {
             middleNorm.backward(pass, dNormed, dHidden, dHidden);
-            attention.backward(pass, dHidden, normedInput, needsInputGradient ? dNormed : null);
-            if (needsInputGradient) {
-                inputNorm.backward(pass, dNormed, dHidden, dHidden);
-            }
+        }
+        if (attentionNeeded) {
+            attention.backward(pass, dHidden, normedInput, inputNeeded ? dNormed : null);
+        }
+        if (inputNeeded) {
+            inputNorm.backward(pass, dNormed, dHidden, dHidden);
         }
         slab.release(start);
     }

@@ -7,13 +7,19 @@ import dev.loranative.tensor.Tensor;
 
 /**
  * One projection of all experts of a layer, each applied to the rows that were routed to it. Experts may have adapters
- * of their own.
+ * of their own, or share one.
  */
 public final class GroupedLinear {
 
     private final ExpertWeights weights;
     private Products.GroupedLora lora;
     private AdapterDropout dropout;
+
+    /** A part of the base beside its weights, or null. */
+    private FrozenExpertUpdates baseUpdates;
+
+    /** The adapter that all experts share, or null. */
+    private Products.Lora shared;
 
     /** dropout(x) . a^T of the last forward pass, [rows, maxRank]. */
     private Tensor u;
@@ -25,6 +31,22 @@ public final class GroupedLinear {
     public void adapt(Products.GroupedLora adapters, AdapterDropout adapterDropout) {
         this.lora = adapters;
         this.dropout = adapterDropout;
+        this.shared = null;
+    }
+
+    /**
+     * One adapter for all experts.
+     *
+     * @param tables the same adapter for every expert, without gradients
+     */
+    public void share(Products.Lora adapter, Products.GroupedLora tables, AdapterDropout adapterDropout) {
+        adapt(tables, adapterDropout);
+        this.shared = adapter;
+    }
+
+    /** Makes low-rank updates a part of the base, which the adapters stand beside. */
+    public void addToBase(FrozenExpertUpdates updates) {
+        this.baseUpdates = updates;
     }
 
     public long in() {
@@ -40,7 +62,7 @@ public final class GroupedLinear {
     }
 
     public boolean isTrainable() {
-        return lora != null && lora.gradA() != null;
+        return lora != null && (lora.gradA() != null || (shared != null && shared.gradA() != null));
     }
 
     /**
@@ -59,6 +81,9 @@ public final class GroupedLinear {
         u = slab.floats(x.dimension(0), lora.maxRank());
         long temporary = slab.mark();
         products.groupedLinearForward(x, dropout.apply(pass, x), offsets, weights, lora, u, y);
+        if (baseUpdates != null) {
+            baseUpdates.addForward(pass, x, offsets, y);
+        }
         slab.release(pass.saving() ? temporary : start);
     }
 
@@ -80,6 +105,14 @@ public final class GroupedLinear {
         products.groupedLinearBackward(dy, x, loraX, offsets, weights, lora, u, v, dx, dLoraX, accumulate);
         if (dLoraX != null) {
             dropout.backward(pass, dLoraX, dx);
+        }
+        if (baseUpdates != null && dx != null) {
+            baseUpdates.addBackward(pass, dy, offsets, dx);
+        }
+        if (shared != null && shared.gradA() != null) {
+            // Rows of all experts in one product each: the order of the sum does not depend on threads.
+            products.matmul(dy, true, u, false, shared.gradB(), shared.scale(), 1);
+            products.matmul(v, true, loraX == null ? x : loraX, false, shared.gradA(), 1, 1);
         }
         slab.release(start);
     }

@@ -17,13 +17,19 @@ public final class LanguageHead {
     private static final long LARGEST_CHUNK = 1024;
 
     private final LinearSlot linear;
+    private TrainedRows trainedRows;
 
     public LanguageHead(LinearSlot linear) {
         this.linear = linear;
     }
 
+    /** Rows of the weight that stand in for its own; those of the embedding where the two are tied. */
+    public void replaceRows(TrainedRows trained) {
+        this.trainedRows = trained;
+    }
+
     public boolean isTrainable() {
-        return linear.get().isTrainable();
+        return linear.get().isTrainable() || (trainedRows != null && trainedRows.isTrainable());
     }
 
     public long vocabulary() {
@@ -36,6 +42,9 @@ public final class LanguageHead {
      */
     public void logits(Pass pass, Tensor x, Tensor logits) {
         linear.get().forward(pass, x, logits);
+        if (trainedRows != null) {
+            trainedRows.project(pass, x, logits);
+        }
     }
 
     /**
@@ -63,7 +72,7 @@ public final class LanguageHead {
             Tensor selected = slab.floats(rows, x.dimension(1));
             Tensor logits = slab.floats(rows, vocabulary());
             ops.routing().gatherRows(x, index, selected);
-            linear.get().forward(pass, selected, logits);
+            logits(pass, selected, logits);
             ops.losses()
                     .crossEntropy(
                             logits,
@@ -74,6 +83,9 @@ public final class LanguageHead {
             if (backward) {
                 Tensor dSelected = dx == null ? null : slab.floats(selected.shape());
                 linear.get().backward(pass, logits, selected, dSelected, false);
+                if (trainedRows != null) {
+                    trainedRows.projectBackward(pass, logits, selected, dSelected);
+                }
                 if (dx != null) {
                     ops.routing().scatterRows(dSelected, index, dx);
                 }

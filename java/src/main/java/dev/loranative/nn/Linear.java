@@ -2,8 +2,8 @@ package dev.loranative.nn;
 
 import dev.loranative.tensor.Tensor;
 
-/** A linear layer with a frozen weight: {@code y = x . weight^T + bias}, possibly with an adapter. */
-public sealed interface Linear permits DenseLinear, LoraLinear {
+/** A linear layer: {@code y = x . weight^T + bias}, possibly with an adapter. */
+public sealed interface Linear permits DenseLinear, LoraLinear, DoraLinear, ObservedLinear {
 
     long in();
 

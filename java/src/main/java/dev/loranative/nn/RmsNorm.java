@@ -2,11 +2,12 @@ package dev.loranative.nn;
 
 import dev.loranative.tensor.Tensor;
 
-/** RMSNorm with a frozen weight (Zhang & Sennrich 2019), possibly fused with the residual addition before it. */
+/** RMSNorm (Zhang & Sennrich 2019), possibly fused with the residual addition before it. */
 public final class RmsNorm {
 
-    private final Tensor weight;
     private final float epsilon;
+    private Tensor weight;
+    private Tensor gradWeight;
 
     /** What was normalised, and 1 / rms of its rows, of the last saving pass. */
     private Tensor input;
@@ -17,6 +18,25 @@ public final class RmsNorm {
     public RmsNorm(Tensor weight, float epsilon) {
         this.weight = weight;
         this.epsilon = epsilon;
+    }
+
+    /** [width]. */
+    public Tensor weight() {
+        return weight;
+    }
+
+    /**
+     * Puts another weight into the place of this one.
+     *
+     * @param gradient [width], or null when frozen
+     */
+    public void replaceWeight(Tensor newWeight, Tensor gradient) {
+        this.weight = newWeight;
+        this.gradWeight = gradient;
+    }
+
+    public boolean isTrainable() {
+        return gradWeight != null;
     }
 
     public long width() {
@@ -39,6 +59,6 @@ public final class RmsNorm {
 
     /** @param dx may be dy or dResidual; dResidual may be null */
     public void backward(Pass pass, Tensor dy, Tensor dResidual, Tensor dx) {
-        pass.ops().norms().rmsNormBackward(dy, input, weight, rstd, dResidual, dx, null);
+        pass.ops().norms().rmsNormBackward(dy, input, weight, rstd, dResidual, dx, gradWeight);
     }
 }

@@ -17,6 +17,9 @@ public final class Router {
     private Tensor ids;
     private Tensor weights;
 
+    /** [tokens], or null without z-loss. */
+    private Tensor logSumExp;
+
     /** @param renormalise whether the weights of the chosen experts are divided by their sum */
     public Router(LinearSlot linear, int topK, boolean renormalise) {
         this.linear = linear;
@@ -47,6 +50,9 @@ public final class Router {
         ids = slab.allocate(DType.I32, tokens, topK);
         weights = slab.floats(tokens, topK);
         linear.get().forward(pass, x, probabilities);
+        boolean zLoss =
+                pass.routerStatistics() != null && pass.routerStatistics().hasZLoss();
+        logSumExp = zLoss ? slab.floats(tokens) : null;
         RouterStatistics statistics = pass.countedStatistics();
         pass.ops()
                 .routing()
@@ -57,6 +63,8 @@ public final class Router {
                         weights,
                         statistics == null ? null : statistics.counts(),
                         statistics == null ? null : statistics.probabilitySums(),
+                        logSumExp,
+                        zLoss && statistics != null ? statistics.squareSum() : null,
                         renormalise);
         if (statistics != null) {
             statistics.addRows(tokens);
@@ -75,7 +83,16 @@ public final class Router {
         Tensor dProbabilities = statistics == null ? null : statistics.dProbabilities();
         pass.ops()
                 .routing()
-                .routerBackward(probabilities, ids, weights, dWeights, dProbabilities, dLogits, renormalise);
+                .routerBackward(
+                        probabilities,
+                        ids,
+                        weights,
+                        dWeights,
+                        dProbabilities,
+                        logSumExp,
+                        logSumExp == null ? 0 : statistics.zScale(),
+                        dLogits,
+                        renormalise);
         linear.get().backward(pass, dLogits, x, dx, true);
         slab.release(start);
     }

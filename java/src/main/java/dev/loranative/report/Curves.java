@@ -80,6 +80,11 @@ final class Curves {
                         false,
                         LineChart.withMean("each step", metrics.series(Step::auxLoss))),
                 new LineChart(
+                        "Routers' z-loss",
+                        "as it is part of the loss",
+                        false,
+                        LineChart.withMean("each step", metrics.series(Step::zLoss))),
+                new LineChart(
                         "Speed",
                         "tokens/s",
                         true,
@@ -96,6 +101,7 @@ final class Curves {
                 new Measure("loss", "", loss()),
                 new Measure("evaluation loss", "", metrics.evaluationLosses()),
                 new Measure("auxiliary loss", "", metrics.series(Step::auxLoss)),
+                new Measure("z-loss", "", metrics.series(Step::zLoss)),
                 new Measure("gradient norm", "", metrics.series(Step::gradNorm)),
                 new Measure("learning rate", "", metrics.series(Step::learningRate)),
                 new Measure("tokens of a step", "", metrics.series(Step::tokens)),

@@ -53,6 +53,20 @@ public final class Losses {
                 .invokeExact(launcher.context(), Launcher.pointer(x), x.size(), Launcher.pointer(result)));
     }
 
+    /** {@code result[c] += sum of column c}; x [rows, columns], result [columns]. */
+    public void columnSums(Tensor x, Tensor result) {
+        Shapes.expectFloats("x", x, x.dimension(0), x.dimension(1));
+        Shapes.expectFloats("result", result, x.dimension(1));
+        launcher.call(() -> (int) launcher.kernels()
+                .columnSums()
+                .invokeExact(
+                        launcher.context(),
+                        Launcher.pointer(x),
+                        Launcher.pointer(result),
+                        x.dimension(0),
+                        x.dimension(1)));
+    }
+
     /** Hyper-parameters of one AdamW step; step counts from 1. */
     public record AdamW(
             long step,

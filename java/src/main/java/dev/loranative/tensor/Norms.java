@@ -140,6 +140,58 @@ public final class Norms {
     }
 
     /**
+     * Replaces rows: {@code y[t] = rows[slots[ids[t]]]} where there is a slot.
+     *
+     * @param rows [count, width]
+     * @param slots I32 [vocabulary]: the row that stands for an id, -1 for none
+     * @param ids I32 [tokens]
+     * @param y [tokens, width]
+     */
+    public void embeddingRowsForward(Tensor rows, Tensor slots, Tensor ids, Tensor y) {
+        checkRows(rows, slots, ids, y);
+        launcher.call(() -> (int) launcher.kernels()
+                .embeddingRowsForward()
+                .invokeExact(
+                        launcher.context(),
+                        Launcher.pointer(rows),
+                        Launcher.pointer(slots),
+                        Launcher.pointer(ids),
+                        Launcher.pointer(y),
+                        ids.size(),
+                        slots.size(),
+                        rows.dimension(0),
+                        rows.dimension(1)));
+    }
+
+    /**
+     * {@code gradRows[slots[ids[t]]] += dy[t]} where there is a slot.
+     *
+     * @param gradRows [count, width]
+     */
+    public void embeddingRowsBackward(Tensor dy, Tensor slots, Tensor ids, Tensor gradRows) {
+        checkRows(gradRows, slots, ids, dy);
+        launcher.call(() -> (int) launcher.kernels()
+                .embeddingRowsBackward()
+                .invokeExact(
+                        launcher.context(),
+                        Launcher.pointer(dy),
+                        Launcher.pointer(slots),
+                        Launcher.pointer(ids),
+                        Launcher.pointer(gradRows),
+                        ids.size(),
+                        slots.size(),
+                        gradRows.dimension(0),
+                        gradRows.dimension(1)));
+    }
+
+    private static void checkRows(Tensor rows, Tensor slots, Tensor ids, Tensor y) {
+        Shapes.expectFloats("rows", rows, rows.dimension(0), rows.dimension(1));
+        Shapes.expectInts("slots", slots, slots.size());
+        Shapes.expectInts("ids", ids, ids.size());
+        Shapes.expectFloats("y", y, ids.size(), rows.dimension(1));
+    }
+
+    /**
      * {@code gradTable[ids[t]] += dy[t]}.
      *
      * @param gradTable [vocabulary, width]

@@ -13,6 +13,7 @@ public final class Ops {
 
     private final Launcher launcher;
     private final Products products;
+    private final Dora dora;
     private final Norms norms;
     private final Attentions attentions;
     private final Elementwise elementwise;
@@ -23,6 +24,7 @@ public final class Ops {
     public Ops(Device device) {
         this.launcher = new Launcher(device);
         this.products = new Products(launcher);
+        this.dora = new Dora(launcher);
         this.norms = new Norms(launcher);
         this.attentions = new Attentions(launcher);
         this.elementwise = new Elementwise(launcher);
@@ -38,6 +40,11 @@ public final class Ops {
     /** Matrix products, plain, with LoRA, grouped over experts. */
     public Products products() {
         return products;
+    }
+
+    /** Row norms and column scales of weight-decomposed adapters. */
+    public Dora dora() {
+        return dora;
     }
 
     /** RMSNorm, rotary embedding, token embedding. */

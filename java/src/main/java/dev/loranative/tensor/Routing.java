@@ -21,6 +21,8 @@ public final class Routing {
      * @param weights [tokens, topK]
      * @param counts I64 [experts] accumulates, or null
      * @param probabilitySums F64 [experts] accumulates, or null
+     * @param logSumExp [tokens], or null
+     * @param squareSum F64 [1] accumulates the squares of logSumExp, or null
      */
     public void routerForward(
             Tensor logits,
@@ -29,6 +31,8 @@ public final class Routing {
             Tensor weights,
             Tensor counts,
             Tensor probabilitySums,
+            Tensor logSumExp,
+            Tensor squareSum,
             boolean renormalise) {
         long tokens = logits.dimension(0);
         long experts = logits.dimension(1);
@@ -41,6 +45,10 @@ public final class Routing {
             Shapes.expect("counts", counts, DType.I64, experts);
             Shapes.expect("probabilitySums", probabilitySums, DType.F64, experts);
         }
+        Shapes.expectFloatsOrNull("logSumExp", logSumExp, tokens);
+        if (squareSum != null) {
+            Shapes.expect("squareSum", squareSum, DType.F64, 1);
+        }
         Frame frame = launcher.frame(Structs.ROUTER_FORWARD)
                 .pointer("logits", logits.address())
                 .pointer("probabilities", probabilities.address())
@@ -48,6 +56,8 @@ public final class Routing {
                 .pointer("weights", weights.address())
                 .pointer("counts", Launcher.address(counts))
                 .pointer("probability_sums", Launcher.address(probabilitySums))
+                .pointer("log_sum_exp", Launcher.address(logSumExp))
+                .pointer("square_sum", Launcher.address(squareSum))
                 .int64("tokens", tokens)
                 .int64("experts", experts)
                 .int64("top_k", topK)
@@ -58,6 +68,8 @@ public final class Routing {
     /**
      * @param dWeights [tokens, topK]
      * @param dProbabilities [experts], the same for every token, or null
+     * @param logSumExp [tokens], or null without z-loss
+     * @param zScale the z-loss adds zScale * logSumExp * probabilities
      * @param dLogits [tokens, experts]
      */
     public void routerBackward(
@@ -66,6 +78,8 @@ public final class Routing {
             Tensor weights,
             Tensor dWeights,
             Tensor dProbabilities,
+            Tensor logSumExp,
+            float zScale,
             Tensor dLogits,
             boolean renormalise) {
         long tokens = probabilities.dimension(0);
@@ -77,17 +91,20 @@ public final class Routing {
         Shapes.expectFloats("dWeights", dWeights, tokens, topK);
         Shapes.expectFloats("dLogits", dLogits, tokens, experts);
         Shapes.expectFloatsOrNull("dProbabilities", dProbabilities, experts);
+        Shapes.expectFloatsOrNull("logSumExp", logSumExp, tokens);
         Frame frame = launcher.frame(Structs.ROUTER_BACKWARD)
                 .pointer("probabilities", probabilities.address())
                 .pointer("ids", ids.address())
                 .pointer("weights", weights.address())
                 .pointer("dweights", dWeights.address())
                 .pointer("dprobabilities", Launcher.address(dProbabilities))
+                .pointer("log_sum_exp", Launcher.address(logSumExp))
                 .pointer("dlogits", dLogits.address())
                 .int64("tokens", tokens)
                 .int64("experts", experts)
                 .int64("top_k", topK)
-                .flag("renormalise", renormalise);
+                .flag("renormalise", renormalise)
+                .float32("z_scale", zScale);
         launcher.call(launcher.kernels().routerBackward(), frame);
     }
 
@@ -183,6 +200,42 @@ public final class Routing {
                         index.size(),
                         y.dimension(0),
                         width));
+    }
+
+    /** {@code y[r,j] = x[r,index[j]]}; x [rows, width], y [rows, count], index I32 [count]. */
+    public void gatherColumns(Tensor x, Tensor index, Tensor y) {
+        long rows = x.dimension(0);
+        Shapes.expectFloats("x", x, rows, x.dimension(1));
+        Shapes.expectInts("index", index, index.size());
+        Shapes.expectFloats("y", y, rows, index.size());
+        launcher.call(() -> (int) launcher.kernels()
+                .gatherColumns()
+                .invokeExact(
+                        launcher.context(),
+                        Launcher.pointer(x),
+                        Launcher.pointer(index),
+                        Launcher.pointer(y),
+                        rows,
+                        x.dimension(1),
+                        index.size()));
+    }
+
+    /** {@code y[r,index[j]] += x[r,j]} for distinct indices; x [rows, count], y [rows, width]. */
+    public void addColumns(Tensor x, Tensor index, Tensor y) {
+        long rows = y.dimension(0);
+        Shapes.expectFloats("x", x, rows, index.size());
+        Shapes.expectInts("index", index, index.size());
+        Shapes.expectFloats("y", y, rows, y.dimension(1));
+        launcher.call(() -> (int) launcher.kernels()
+                .addColumns()
+                .invokeExact(
+                        launcher.context(),
+                        Launcher.pointer(x),
+                        Launcher.pointer(index),
+                        Launcher.pointer(y),
+                        rows,
+                        y.dimension(1),
+                        index.size()));
     }
 
     /**

@@ -76,6 +76,9 @@ final class MetricsLog implements AutoCloseable {
         if (metrics.hasAuxLoss()) {
             line.put("aux_loss", metrics.auxLoss());
         }
+        if (metrics.hasZLoss()) {
+            line.put("z_loss", metrics.zLoss());
+        }
         line.put("grad_norm", metrics.gradNorm())
                 .put("learning_rate", metrics.learningRate())
                 .put("tokens", metrics.tokens())

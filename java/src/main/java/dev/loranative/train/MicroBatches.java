@@ -34,16 +34,20 @@ final class MicroBatches {
     }
 
     /** Empties the slab and puts the batch into it. */
-    Pass begin(Slab slab, Batch batch, double auxCoefficient) {
+    Pass begin(Slab slab, Batch batch, RouterCoefficients coefficients) {
         slab.release(0);
         PackedTokens tokens = PackedTokens.upload(ops, slab, batch.ids(), batch.positions(), batch.sequenceOffsets());
         DropoutStreams dropout = config.lora().loraDropout() == 0
                 ? null
                 : new DropoutStreams(config.run().seed(), taken);
-        RouterStatistics statistics = auxCoefficient == 0
+        RouterStatistics statistics = !coefficients.areOn()
                 ? null
                 : new RouterStatistics(
-                        ops, slab, model.config().moe().orElseThrow().experts(), (float) auxCoefficient);
+                        ops,
+                        slab,
+                        model.config().moe().orElseThrow().experts(),
+                        (float) coefficients.auxiliary(),
+                        (float) coefficients.z());
         return Pass.training(ops, slab, tokens, dropout, statistics);
     }
 

@@ -4,12 +4,8 @@ import dev.loranative.checkpoint.AtomicFiles;
 import dev.loranative.config.RunOptions;
 import dev.loranative.errors.UserException;
 import dev.loranative.lora.AdapterFiles;
-import dev.loranative.lora.ModelCard;
 import dev.loranative.tensor.Tensor;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
-import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 
 /** What a run leaves in its output folder: configuration, metrics, checkpoints, the adapter, the report. */
@@ -20,6 +16,7 @@ final class RunOutput {
     private final Checkpoints checkpoints;
     private final TrainListener listener;
     private final RunReport report;
+    private final RunCard card;
 
     RunOutput(TrainSetup setup, TrainListener listener) {
         this.setup = setup;
@@ -27,6 +24,7 @@ final class RunOutput {
         this.folder = new OutputFolder(setup.config().run().outputDir());
         this.checkpoints = new Checkpoints(folder.path());
         this.report = new RunReport(setup, folder, listener);
+        this.card = new RunCard(setup);
     }
 
     /** From here on the folder exists, and is this run's alone. */
@@ -53,6 +51,11 @@ final class RunOutput {
                 : MetricsLog.continueAfter(folder.metrics(), setup.start().step());
     }
 
+    /** The loss on eval_dataset after that many steps, for the model card. */
+    void evaluated(int step, double loss) {
+        card.evaluated(step, loss);
+    }
+
     boolean saveIsDue(int step) {
         RunOptions run = setup.config().run();
         return run.saveSteps().isPresent() && step % run.saveSteps().getAsInt() == 0;
@@ -67,7 +70,13 @@ final class RunOutput {
         requireFinite(step, "the optimizer's state", secondMoments);
         return checkpoints.save(
                 state,
-                staging -> writeAdapter(staging, last),
+                staging -> AdapterFiles.writeExactly(
+                        staging,
+                        setup.lora(),
+                        baseModel(),
+                        setup.model().tree(),
+                        setup.adapters().values(),
+                        card.of(last)),
                 firstMoments,
                 secondMoments,
                 setup.config().run().saveTotalLimit());
@@ -100,37 +109,18 @@ final class RunOutput {
     /** The result of the run after that many steps. */
     void finish(int step, StepMetrics last) {
         requireFinite(step, "the adapter", floats(setup.adapters().arena().values()));
-        writeAdapter(folder.path(), last).forEach(listener::warning);
+        AdapterFiles.write(
+                        folder.path(),
+                        setup.lora(),
+                        baseModel(),
+                        setup.model().tree(),
+                        setup.adapters().values(),
+                        card.of(last))
+                .forEach(listener::warning);
     }
 
-    private java.util.List<String> writeAdapter(Path target, StepMetrics last) {
-        return AdapterFiles.write(
-                target,
-                setup.lora(),
-                Optional.of(setup.config().model().path().toString()),
-                setup.model().tree(),
-                setup.adapters().values(),
-                card(last));
-    }
-
-    private ModelCard card(StepMetrics last) {
-        Map<String, String> training = new LinkedHashMap<>();
-        RunOptions run = setup.config().run();
-        training.put("steps", String.valueOf(setup.totalSteps()));
-        training.put("per_device_train_batch_size", String.valueOf(run.batchSize()));
-        training.put("gradient_accumulation_steps", String.valueOf(run.gradientAccumulationSteps()));
-        training.put("learning_rate", String.valueOf(setup.config().optimizer().learningRate()));
-        training.put("lr_scheduler_type", setup.config().schedule().type().toString());
-        training.put("seed", String.valueOf(run.seed()));
-        Map<String, String> results = new LinkedHashMap<>();
-        if (last != null) {
-            results.put("last step", String.valueOf(last.step()));
-            results.put("training loss of that step", String.format(Locale.ROOT, "%.4f", last.loss()));
-        }
-        String data = setup.config().data().dataset().stream()
-                .map(file -> "`" + file.getFileName() + "`")
-                .collect(java.util.stream.Collectors.joining(", "));
-        return new ModelCard(data, training, results);
+    private Optional<String> baseModel() {
+        return Optional.of(setup.config().model().path().toString());
     }
 
     private float[] floats(Tensor tensor) {

@@ -4,6 +4,7 @@ import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
 import dev.loranative.data.DataReport;
 import dev.loranative.errors.UserException;
+import dev.loranative.lora.Adapters;
 import dev.loranative.model.LinearModule;
 import dev.loranative.report.Report;
 import dev.loranative.report.ReportData;
@@ -91,8 +92,7 @@ final class RunReport {
         facts.add(new Fact(
                 "trained",
                 format("%,d parameters (%.3g %% of the model) in ", trained, 100.0 * trained / setup.parameters())
-                        + format("%,d modules: ", setup.adapters().count())
-                        + kinds()));
+                        + what()));
         facts.add(new Fact("data", paths(setup.config().data().dataset())));
         DataReport data = setup.data();
         facts.add(new Fact(
@@ -104,10 +104,26 @@ final class RunReport {
         if (setup.start().step() > 0) {
             facts.add(new Fact("resumed", format("after step %,d", setup.start().step())));
         }
-        if (setup.model().config().moe().isPresent() && setup.config().model().routerAuxLossCoef() == 0) {
+        boolean counted = RouterCoefficients.of(setup.config().model()).areOn();
+        if (setup.model().config().moe().isPresent() && !counted) {
             facts.add(new Fact("routing", "not counted: that comes with router_aux_loss_coef, which is off"));
         }
         return facts;
+    }
+
+    private String what() {
+        Adapters adapters = setup.adapters();
+        List<String> parts = new ArrayList<>();
+        if (adapters.count() > 0) {
+            parts.add(format("%,d modules: ", adapters.count()) + kinds());
+        }
+        if (adapters.fullCount() > 0) {
+            parts.add(format("%,d tensors in full", adapters.fullCount()));
+        }
+        if (adapters.tokenCount() > 0) {
+            parts.add(format("%,d rows of tokens", adapters.tokenCount()));
+        }
+        return String.join("; ", parts);
     }
 
     private String kinds() {

@@ -35,6 +35,11 @@ record RunState(int step, long microBatches, Map<String, String> settings) {
             "sample_prompt",
             "sample_max_new_tokens");
 
+    /** Whether the result does not depend on the setting of that name. */
+    static boolean isFree(String key) {
+        return FREE.contains(key);
+    }
+
     RunState {
         settings = new LinkedHashMap<>(settings);
     }

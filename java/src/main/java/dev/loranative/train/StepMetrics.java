@@ -5,8 +5,9 @@ package dev.loranative.train;
  *
  * @param step from 1
  * @param epoch epochs done after the step, a fraction
- * @param loss mean over the step's label tokens before the update, plus the auxiliary loss where that is on
+ * @param loss mean over the step's label tokens before the update, plus the routers' losses where those are on
  * @param auxLoss the auxiliary loss alone, as it entered {@code loss}; NaN where it is off
+ * @param zLoss the routers' z-loss alone, as it entered {@code loss}; NaN where it is off
  * @param gradNorm global norm before clipping
  * @param learningRate used by this step
  * @param tokens tokens of the step, labelled or not
@@ -18,6 +19,7 @@ public record StepMetrics(
         double epoch,
         double loss,
         double auxLoss,
+        double zLoss,
         double gradNorm,
         double learningRate,
         long tokens,
@@ -30,5 +32,9 @@ public record StepMetrics(
 
     public boolean hasAuxLoss() {
         return !Double.isNaN(auxLoss);
+    }
+
+    public boolean hasZLoss() {
+        return !Double.isNaN(zLoss);
     }
 }

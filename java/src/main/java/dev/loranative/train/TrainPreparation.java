@@ -1,12 +1,10 @@
 package dev.loranative.train;
 
-import dev.loranative.config.InitLoraWeights;
 import dev.loranative.config.Key;
-import dev.loranative.config.LoraConfig;
-import dev.loranative.config.LoraKeys;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
 import dev.loranative.config.TrainConfig;
+import dev.loranative.config.TrainKeys;
 import dev.loranative.data.Batch;
 import dev.loranative.data.Batcher;
 import dev.loranative.data.DataReport;
@@ -17,11 +15,7 @@ import dev.loranative.data.SamplingStrategy;
 import dev.loranative.device.Device;
 import dev.loranative.device.Devices;
 import dev.loranative.errors.UserException;
-import dev.loranative.lora.Adapter;
-import dev.loranative.lora.AdapterFiles;
 import dev.loranative.lora.Adapters;
-import dev.loranative.lora.TargetMatcher;
-import dev.loranative.lora.Targets;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.optim.AdamW;
@@ -31,12 +25,9 @@ import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
-import java.util.function.Function;
 
 /**
  * Puts a run together, cheapest checks first, and plans its memory by running the largest micro-batch without computing.
@@ -74,7 +65,7 @@ final class TrainPreparation {
         ModelFiles files = opened.files;
         requireRouters(files);
         Optional<RunState> reached = resumed.map(Checkpoints::readState);
-        Planned planned = planAdapters(files, resumed);
+        AdapterPlan planned = new AdapterPlan(config, listener, files, resumed);
         Optional<SampleText.Prompt> prompt = SampleText.Prompt.of(run, opened.tokenizer, files.config());
         DataSet data = load(config.data().dataset(), opened.tokenizer, files);
         Batcher batcher = new Batcher(
@@ -96,7 +87,8 @@ final class TrainPreparation {
         files.notes().forEach(note -> listener.prepared("note     " + note));
         requireRoomForWeights(files);
         LoadedModel model = files.load(ops, listener::quantizing);
-        Adapters adapters = planned.attach().apply(model);
+        AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
+        Adapters adapters = attached.adapters();
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
         Optional<SampleText> sample =
@@ -118,7 +110,7 @@ final class TrainPreparation {
         describe(files, model, adapters, data, totalSteps, plan);
         return new TrainSetup(
                 config,
-                planned.lora(),
+                attached.lora(),
                 device,
                 model,
                 opened.tokenizer,
@@ -148,75 +140,17 @@ final class TrainPreparation {
     }
 
     private void requireRouters(ModelFiles files) {
-        if (config.model().routerAuxLossCoef() > 0 && files.config().moe().isEmpty()) {
+        requireRouters(files, TrainKeys.ROUTER_AUX_LOSS_COEF, config.model().routerAuxLossCoef());
+        requireRouters(files, TrainKeys.ROUTER_Z_LOSS_COEF, config.model().routerZLossCoef());
+    }
+
+    private static void requireRouters(ModelFiles files, Key<Double> key, double coefficient) {
+        if (coefficient > 0 && files.config().moe().isEmpty()) {
             throw UserException.badInput(
-                    "router_aux_loss_coef is " + config.model().routerAuxLossCoef() + ", but "
+                    key.name() + " is " + coefficient + ", but "
                             + files.config().modelType() + " has no router",
-                    "leave router_aux_loss_coef out for dense models");
+                    "leave " + key.name() + " out for dense models");
         }
-    }
-
-    /**
-     * What will be trained, found before weights are loaded.
-     *
-     * @param lora as the adapter file will say it
-     */
-    private record Planned(LoraConfig lora, Function<LoadedModel, Adapters> attach) {}
-
-    private Planned planAdapters(ModelFiles files, Optional<Path> resumed) {
-        Optional<Path> source = resumed.or(run::initAdapter);
-        if (source.isPresent()) {
-            Adapter adapter = AdapterFiles.read(source.get(), files.tree());
-            adapter.warnings().forEach(listener::warning);
-            LoraConfig lora = adapter.config().lora();
-            requireSame(LoraKeys.R, config.lora().r(), lora.r(), source.get());
-            requireSame(LoraKeys.LORA_ALPHA, config.lora().loraAlpha(), lora.loraAlpha(), source.get());
-            requireSame(LoraKeys.USE_RSLORA, config.lora().useRslora(), lora.useRslora(), source.get());
-            requireSameTargets(files, adapter, source.get());
-            return new Planned(
-                    lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), true));
-        }
-        Targets targets = TargetMatcher.match(config.lora(), files.tree());
-        targets.warnings().forEach(listener::warning);
-        InitLoraWeights init = config.lora().initLoraWeights();
-        return new Planned(config.lora(), model -> Adapters.create(model, targets, init, run.seed()));
-    }
-
-    /** An adapter's own settings hold; a setting that says otherwise is a mistake, not a wish. */
-    private <T> void requireSame(Key<T> key, T asked, T adapter, Path source) {
-        if (config.values().isSet(key) && !asked.equals(adapter)) {
-            throw UserException.badInput(
-                    key.name() + " is " + asked + ", but the adapter " + source + " has " + adapter,
-                    "leave " + key.name() + " out, or start without init_adapter");
-        }
-    }
-
-    /** Targets that were named beside an adapter must be the adapter's own. */
-    private void requireSameTargets(ModelFiles files, Adapter adapter, Path source) {
-        if (!config.values().isSet(LoraKeys.TARGET_MODULES)) {
-            return;
-        }
-        Set<String> named = new LinkedHashSet<>();
-        TargetMatcher.match(config.lora(), files.tree())
-                .list()
-                .forEach(target -> named.add(target.module().name()));
-        Set<String> held = new LinkedHashSet<>();
-        adapter.modules().forEach(module -> held.add(module.module().name()));
-        if (named.equals(held)) {
-            return;
-        }
-        Set<String> different = new LinkedHashSet<>(named);
-        different.removeAll(held);
-        boolean lacks = !different.isEmpty();
-        if (!lacks) {
-            different.addAll(held);
-            different.removeAll(named);
-        }
-        throw UserException.badInput(
-                "target_modules names " + named.size() + " modules, but the adapter " + source + " holds " + held.size()
-                        + (lacks ? "; it lacks " : "; it also holds ")
-                        + different.iterator().next(),
-                "leave target_modules out to train what the adapter holds, or start without init_adapter");
     }
 
     private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {
@@ -257,8 +191,8 @@ final class TrainPreparation {
         model.lm().reservePositions(ops.device(), longest);
         Slab slab = Slab.planning();
         MicroBatches microBatches = new MicroBatches(ops, model, config, 0);
-        ops.plan(() -> microBatches.run(
-                microBatches.begin(slab, largest, config.model().routerAuxLossCoef()), largest, 1));
+        ops.plan(() ->
+                microBatches.run(microBatches.begin(slab, largest, RouterCoefficients.of(config.model())), largest, 1));
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }
 
@@ -267,7 +201,7 @@ final class TrainPreparation {
         long adapterBytes = adapters.arena().size() * Float.BYTES;
         Map<String, Long> parts = new LinkedHashMap<>();
         parts.put("weights", files.weightBytes());
-        parts.put("adapters", adapterBytes);
+        parts.put("adapters", adapterBytes + adapters.bytesBesideArena());
         parts.put("gradients", adapterBytes);
         parts.put("optimizer", 2 * adapterBytes);
         parts.put("activations", activations);
@@ -277,8 +211,15 @@ final class TrainPreparation {
     }
 
     private static AdamW.Settings optimizer(OptimizerOptions options) {
+        double rate = options.learningRate();
+        double ratio = options.loraplusLrRatio().orElse(1);
         return new AdamW.Settings(
-                options.beta1(), options.beta2(), options.epsilon(), options.weightDecay(), options.maxGradNorm());
+                new AdamW.LearningRates(rate, rate * ratio, options.loraplusLrEmbedding()),
+                options.beta1(),
+                options.beta2(),
+                options.epsilon(),
+                options.weightDecay(),
+                options.maxGradNorm());
     }
 
     private void describe(
@@ -299,10 +240,13 @@ final class TrainPreparation {
                         four.bitsPerWeight())));
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
-                "adapters %,d modules, %,d parameters (%.2f %% of the model)",
+                "adapters %,d modules%s, %,d parameters (%.2f %% of the model); the backward pass goes through %d of %d layers",
                 adapters.count(),
+                inFull(adapters),
                 trained,
-                100.0 * trained / all));
+                100.0 * trained / all,
+                model.lm().layersOfBackwardPass(),
+                model.lm().layers()));
         DataReport report = data.report();
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
@@ -312,6 +256,11 @@ final class TrainPreparation {
                 report.targets(),
                 totalSteps));
         listener.prepared("memory   " + plan);
+    }
+
+    private static String inFull(Adapters adapters) {
+        String tensors = adapters.fullCount() == 0 ? "" : ", " + adapters.fullCount() + " tensors in full";
+        return adapters.tokenCount() == 0 ? tensors : tensors + ", " + adapters.tokenCount() + " rows of tokens";
     }
 
     /** What must be closed again if the run cannot start. */

@@ -97,33 +97,37 @@ final class Trainer {
         Window window = setup.batcher().window(step);
         // The mean is over the label tokens of the whole window, not over micro-batches of unequal size.
         long targets = Math.max(1, window.targets());
-        double auxCoefficient = setup.config().model().routerAuxLossCoef()
-                / window.microBatches().size();
+        RouterCoefficients coefficients = RouterCoefficients.of(setup.config().model())
+                .shared(window.microBatches().size());
         double lossSum = 0;
         double auxLoss = 0;
+        double zLoss = 0;
         for (Batch batch : window.microBatches()) {
-            Pass pass = microBatches.begin(setup.slab(), batch, auxCoefficient);
+            Pass pass = microBatches.begin(setup.slab(), batch, coefficients);
             CausalLm.Loss loss = microBatches.run(pass, batch, 1f / targets);
             lossSum += loss.lossSum().toDoubles(setup.device())[0];
             if (pass.routerStatistics() != null) {
-                auxLoss += auxCoefficient * pass.routerStatistics().loss().toDoubles(setup.device())[0];
+                auxLoss += coefficients.auxiliary()
+                        * pass.routerStatistics().loss().toDoubles(setup.device())[0];
+                zLoss += coefficients.z() * pass.routerStatistics().zLoss(setup.device());
                 output.report()
                         .routed(
                                 step + 1,
                                 pass.routerStatistics().tokensPerExpert().toLongs(setup.device()));
             }
         }
-        double loss = lossSum / targets + auxLoss;
+        double loss = lossSum / targets + auxLoss + zLoss;
         double gradNorm = setup.optimizer().gradientNorm(ops);
-        double learningRate =
-                setup.config().optimizer().learningRate() * setup.schedule().factor(step);
+        double factor = setup.schedule().factor(step);
+        double learningRate = factor * setup.config().optimizer().learningRate();
         requireFinite(loss, gradNorm, learningRate);
-        setup.optimizer().step(ops, learningRate, gradNorm);
+        setup.optimizer().step(ops, factor, gradNorm);
         return new StepMetrics(
                 step + 1,
                 window.epochAfter(),
                 loss,
-                auxCoefficient > 0 ? auxLoss : Double.NaN,
+                coefficients.auxiliary() > 0 ? auxLoss : Double.NaN,
+                coefficients.z() > 0 ? zLoss : Double.NaN,
                 gradNorm,
                 learningRate,
                 window.tokens(),
@@ -151,6 +155,7 @@ final class Trainer {
     private void evaluate(MetricsLog log) {
         double loss = setup.evaluator().orElseThrow().run(setup.slab()).loss();
         log.writeEvaluation(step, last.epoch(), loss);
+        output.evaluated(step, loss);
         listener.evaluated(step, loss);
     }
 

@@ -24,7 +24,7 @@ class NamePatternTest {
     }
 
     private static List<String> patterns(List<LinearModule> modules) {
-        return NamePattern.of(modules, module -> module, LinearModule::name, LinearModule::out).stream()
+        return NamePattern.of(modules, NamePattern.Place::of, LinearModule::name, LinearModule::out).stream()
                 .map(pattern -> pattern.text() + " " + pattern.members().size())
                 .toList();
     }

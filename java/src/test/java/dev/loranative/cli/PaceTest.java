@@ -13,7 +13,7 @@ class PaceTest {
 
     private void step(int step, double clockSeconds, double stepSeconds) {
         clock += (long) (clockSeconds * 1e9);
-        pace.add(new StepMetrics(step, 0, 1, Double.NaN, 1, 0, 100, stepSeconds * 1000, 1));
+        pace.add(new StepMetrics(step, 0, 1, Double.NaN, Double.NaN, 1, 0, 100, stepSeconds * 1000, 1));
     }
 
     @Test

@@ -10,10 +10,10 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class StepLineTest {
 
-    private static final StepLine LINE = line(Double.NaN);
+    private static final StepLine LINE = line(Double.NaN, Double.NaN);
 
-    private static StepLine line(double auxLoss) {
-        StepMetrics metrics = new StepMetrics(37, 1.5, 2.91342, auxLoss, 0.4123, 1.2e-3, 512, 120, 312L << 20);
+    private static StepLine line(double auxLoss, double zLoss) {
+        StepMetrics metrics = new StepMetrics(37, 1.5, 2.91342, auxLoss, zLoss, 0.4123, 1.2e-3, 512, 120, 312L << 20);
         return new StepLine(metrics, 1200, 4210.4, OptionalDouble.of(41));
     }
 
@@ -21,7 +21,7 @@ class StepLineTest {
     void a_log_line_has_everything() {
         assertThat(LINE.logged())
                 .isEqualTo("step   37/1200  loss 2.9134  grad 0.412  lr 1.2e-03  4,210 tok/s  312 MiB  0:41 left");
-        assertThat(line(0.0123).logged()).contains("loss 2.9134  aux 0.012  grad");
+        assertThat(line(0.0123, 0.00123).logged()).contains("loss 2.9134  aux 0.012  z 1.2e-03  grad");
     }
 
     @Test
@@ -59,6 +59,6 @@ class StepLineTest {
     }
 
     private static StepMetrics step(int step) {
-        return new StepMetrics(step, 0, 1, Double.NaN, 1, 0, 1, 1, 1);
+        return new StepMetrics(step, 0, 1, Double.NaN, Double.NaN, 1, 0, 1, 1, 1);
     }
 }

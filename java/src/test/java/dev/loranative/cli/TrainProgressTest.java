@@ -34,7 +34,16 @@ class TrainProgressTest {
             clock += (long) (secondsPerStep * 1e9);
             progress.step(
                     new StepMetrics(
-                            step, 0.1 * step, 5 - 0.1 * step, Double.NaN, 1, 1e-3, 100, secondsPerStep * 1000, 1 << 20),
+                            step,
+                            0.1 * step,
+                            5 - 0.1 * step,
+                            Double.NaN,
+                            Double.NaN,
+                            1,
+                            1e-3,
+                            100,
+                            secondsPerStep * 1000,
+                            1 << 20),
                     total);
         }
     }

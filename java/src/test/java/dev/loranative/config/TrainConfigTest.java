@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -66,7 +67,8 @@ class TrainConfigTest {
         assertThat(config.run().saveSteps()).hasValue(500);
         assertThat(config.run().evalSteps()).isEmpty();
         assertThat(config.run().resume()).isEqualTo(Resume.NO);
-        assertThat(config.optimizer()).isEqualTo(new OptimizerOptions(2e-5, 0, 0.9, 0.999, 1e-8, 1));
+        assertThat(config.optimizer())
+                .isEqualTo(new OptimizerOptions(2e-5, 0, 0.9, 0.999, 1e-8, 1, OptionalDouble.empty(), 1e-6));
         assertThat(config.schedule().type()).isEqualTo(ScheduleType.LINEAR);
         assertThat(config.schedule().warmupSteps(100)).isZero();
         assertThat(config.data().maxLength()).hasValue(1024);
@@ -168,11 +170,17 @@ class TrainConfigTest {
             threads                     | -1        | at least 0
             target_modules              | 3         | list of module names
             target_modules              | [q, 3]    | list of module names
-            layers_to_transform         | [0, -1]   | whole number
-            layers_to_transform         | [null]    | null
+            layers_to_transform         | [0, 1.5]  | whole number
+            layers_to_transform         | [null]    | last:K
             rank_pattern                | {q: 0}    | at least 1
             rank_pattern                | 7         | a map
-            init_lora_weights           | pissa     | not supported yet
+            init_lora_weights           | pisa      | one of true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, loftq, eva
+            init_lora_weights           | mica      | corda, lora_ga and mica are not supported
+            init_lora_weights           | pissa_niter_0 | one of true
+            eva_config                  | {rho: 0.5} | rho is at least 1
+            eva_config                  | {rank: 3} | without rank
+            loftq_config                | {loftq_iter: 2} | loftq_iter is 1
+            loraplus_lr_ratio           | 0         | above 0
             save_total_limit            | 0         | at least 1
             bnb_4bit_blocksize          | 48        | power of two from 32 to 4096
             bnb_4bit_blocksize          | 8192      | power of two from 32 to 4096
@@ -197,17 +205,6 @@ class TrainConfigTest {
                 "report_to: tensorboard",
                 "report_to: [none, wandb]",
                 "train_sampling_strategy: group_by_length",
-                "use_dora: true",
-                "modules_to_save: [lm_head]",
-                "bias: all",
-                "lora_bias: true",
-                "fan_in_fan_out: true",
-                "task_type: SEQ_CLS",
-                "loftq_config: {loftq_bits: 4}",
-                "trainable_token_indices: [1]",
-                "megatron_core: other",
-                "layer_replication: [[0, 2]]",
-                "init_lora_weights: olora",
             })
     void whatIsNotThereYetIsSaid(String line) throws Exception {
         Files.writeString(yaml, line + "\n");

@@ -1,29 +1,17 @@
 package dev.loranative.lora;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
-import dev.loranative.checkpoint.FloatTensors;
 import dev.loranative.checkpoint.SafetensorsFile;
-import dev.loranative.checkpoint.SafetensorsWriter;
-import dev.loranative.config.ConfigParser;
 import dev.loranative.config.LoraConfig;
-import dev.loranative.config.LoraKeys;
-import dev.loranative.errors.UserException;
 import dev.loranative.model.ModuleTree;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Random;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -32,31 +20,31 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.json.JsonMapper;
 
+/** What is written is what PEFT reads, and what is read again. */
 class AdapterFilesTest {
 
     private static final JsonMapper JSON = JsonMapper.builder().build();
-    private static final ModelCard CARD =
-            new ModelCard("two | files", Map.of("learning_rate", "1e-4"), Map.of("loss", "2.5"));
     private static final String Q = "model.layers.0.self_attn.q_proj";
 
     @TempDir
-    private Path folder;
+    private Path path;
 
+    private AdapterFolder folder;
     private final ModuleTree llama = TestTrees.llama(2);
     private final ModuleTree moe = TestTrees.qwen3Moe(2);
-    private final Map<String, float[]> tensors = new LinkedHashMap<>();
-    private final Map<String, List<Long>> shapes = new LinkedHashMap<>();
 
     @BeforeEach
-    void aValidAdapter() {
-        put("base_model.model." + Q + ".lora_A.weight", 2, 32);
-        put("base_model.model." + Q + ".lora_B.weight", 32, 2);
+    void open() {
+        folder = new AdapterFolder(path);
     }
 
     @ParameterizedTest
     @ValueSource(
             strings = {
                 "--target-modules=attention",
+                "--target-modules=attention --use-dora",
+                "--target-modules=attention --lora-bias",
+                "--target-modules=lm_head",
                 "--target-modules=.*[qv]_proj",
                 "--target-modules=all-linear --use-rslora",
                 "--target-modules=router --layers-to-transform=1",
@@ -66,39 +54,38 @@ class AdapterFilesTest {
                 "--target-modules=down_proj --rank-pattern={'layers.1.*':4}",
             })
     void whatIsWrittenIsReadAgain(String flags) {
-        LoraConfig config = config(flags.split(" "));
-        List<AdapterModule> modules = random(config, moe);
-        assertThat(AdapterFiles.write(folder, config, Optional.of("base"), moe, modules, CARD))
-                .isEmpty();
-        Adapter read = AdapterFiles.read(folder, moe);
+        LoraConfig config = AdapterFolder.lora(flags);
+        List<AdapterModule> modules = AdapterFolder.random(config, moe);
+        assertThat(folder.write(config, moe, AdapterTensors.of(modules))).isEmpty();
+        Adapter read = AdapterFiles.read(path, moe);
 
         assertThat(read.warnings()).isEmpty();
         assertThat(read.config().baseModel()).contains("base");
-        assertSame(read.modules(), modules);
-        assertThat(folder).isDirectoryContaining("glob:**README.md");
+        AdapterFolder.assertSame(read.modules(), modules);
+        assertThat(path).isDirectoryContaining("glob:**README.md");
     }
 
     @Test
     void theSpellingOfTheFileIsKept() {
         ModuleTree mixtral = TestTrees.mixtral(1);
-        LoraConfig config = config("--target-modules=gate,w1,w2,w3");
+        LoraConfig config = AdapterFolder.lora("--target-modules=gate,w1,w2,w3");
         List<AdapterModule> modules = new ArrayList<>();
-        for (AdapterModule module : random(config, mixtral)) {
+        for (AdapterModule module : AdapterFolder.random(config, mixtral)) {
             String alias = module.module().aliases().getFirst();
             modules.add(new AdapterModule(
                     module.module(), alias, module.r(), module.alpha(), module.scaling(), module.a(), module.b()));
         }
-        AdapterFiles.write(folder, config, Optional.empty(), mixtral, modules, CARD);
-        List<AdapterModule> read = AdapterFiles.read(folder, mixtral).modules();
+        folder.write(config, mixtral, AdapterTensors.of(modules));
+        List<AdapterModule> read = AdapterFiles.read(path, mixtral).modules();
         assertThat(read.getFirst().name()).isEqualTo("model.layers.0.mlp.gate");
-        assertSame(read, modules);
+        AdapterFolder.assertSame(read, modules);
     }
 
     @Test
     void everyKeyOfPeftIsWrittenInOrder() throws Exception {
-        LoraConfig config = config("--target-modules=q_proj,v_proj", "--lora-dropout=0.1", "--lora-alpha=32");
-        AdapterFiles.write(folder, config, Optional.empty(), llama, random(config, llama), CARD);
-        Map<String, Object> written = json();
+        LoraConfig config = AdapterFolder.lora("--target-modules=q_proj,v_proj --lora-dropout=0.1 --lora-alpha=32");
+        folder.write(config, llama, AdapterTensors.of(AdapterFolder.random(config, llama)));
+        Map<String, Object> written = folder.json();
         try (var reference =
                 AdapterFilesTest.class.getResourceAsStream("/lora/adapters/attn_rslora_pattern/adapter_config.json")) {
             Map<?, ?> peft = JSON.readValue(reference, Map.class);
@@ -111,15 +98,27 @@ class AdapterFilesTest {
                 .containsEntry("peft_type", "LORA")
                 .containsEntry("peft_version", "0.21.0")
                 .containsEntry("inference_mode", true)
+                .containsEntry("use_dora", false)
+                .containsEntry("bias", "none")
                 .containsEntry("target_parameters", null);
-        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(AdapterFiles.TENSORS))) {
-            assertThat(file.metadata()).containsEntry("format", "pt");
+        try (SafetensorsFile file = SafetensorsFile.open(path.resolve(AdapterFiles.TENSORS))) {
+            assertThat(file.metadata()).containsExactly(Map.entry("format", "pt"));
             assertThat(file.find("base_model.model." + Q + ".lora_A.weight")
                             .orElseThrow()
                             .shape())
                     .containsExactly(8L, 32L);
             assertThat(file.entries()).hasSize(8);
         }
+    }
+
+    @Test
+    void settingsThatPeftMustReadAreWritten() {
+        LoraConfig dora = AdapterFolder.lora("--target-modules=q_proj --use-dora --use-rslora");
+        folder.write(dora, llama, AdapterTensors.of(AdapterFolder.random(dora, llama)));
+        assertThat(folder.json()).containsEntry("use_dora", true).containsEntry("use_rslora", true);
+        LoraConfig bias = AdapterFolder.lora("--target-modules=q_proj --lora-bias --init-lora-weights=false");
+        folder.write(bias, llama, AdapterTensors.of(AdapterFolder.random(bias, llama)));
+        assertThat(folder.json()).containsEntry("lora_bias", true).containsEntry("init_lora_weights", true);
     }
 
     /** Each row was loaded by PEFT 0.21.0 and gave the logits of W + scaling·B·A ({@code tools/parity}). */
@@ -133,262 +132,71 @@ class AdapterFilesTest {
             experts --layers-to-transform=1     | []            | [model.layers.1.mlp.experts.gate_up_proj, model.layers.1.mlp.experts.down_proj]
             experts --use-rslora                | []            | [mlp.experts.gate_up_proj, mlp.experts.down_proj]
             """)
-    void mixturesOfExpertsAreDescribedSoThatPeftDoesNotWidenThem(String flags, String modules, String parameters)
-            throws Exception {
-        LoraConfig config = config(("--target-modules=" + flags + " --lora-dropout=0.1").split(" "));
-        AdapterFiles.write(folder, config, Optional.empty(), moe, random(config, moe), CARD);
-        assertThat(json().get("target_modules")).hasToString(modules);
-        assertThat(String.valueOf(json().get("target_parameters"))).isEqualTo(parameters);
+    void mixturesOfExpertsAreDescribedSoThatPeftDoesNotWidenThem(String flags, String modules, String parameters) {
+        LoraConfig config = AdapterFolder.lora("--target-modules=" + flags + " --lora-dropout=0.1");
+        folder.write(config, moe, AdapterTensors.of(AdapterFolder.random(config, moe)));
+        assertThat(folder.json().get("target_modules")).hasToString(modules);
+        assertThat(String.valueOf(folder.json().get("target_parameters"))).isEqualTo(parameters);
         boolean weights = !flags.startsWith("attention");
-        assertThat(json().get("lora_dropout")).isEqualTo(weights ? 0.0 : 0.1);
-    }
-
-    @Test
-    void whatPeftCannotLoadIsSaid() {
-        LoraConfig config = config("--target-modules=up_proj");
-        assertThat(AdapterFiles.write(folder, config, Optional.empty(), moe, random(config, moe), CARD))
-                .singleElement()
-                .asString()
-                .contains("PEFT 0.21 cannot load");
-        assertThat(folder.resolve(AdapterFiles.CARD)).content().contains("PEFT 0.21 cannot load");
+        assertThat(folder.json().get("lora_dropout")).isEqualTo(weights ? 0.0 : 0.1);
     }
 
     @Test
     void theModelCardTellsWhatHowAndOnWhat() {
-        LoraConfig config = config("--target-modules=q_proj");
-        AdapterFiles.write(folder, config, Optional.of("org/base"), llama, random(config, llama), CARD);
-        assertThat(folder.resolve(AdapterFiles.CARD))
+        LoraConfig config = AdapterFolder.lora("--target-modules=q_proj");
+        AdapterTensors adapter = AdapterTensors.of(AdapterFolder.random(config, llama));
+        AdapterFiles.write(path, config, Optional.of("org/base"), llama, adapter, AdapterFolder.CARD);
+        assertThat(path.resolve(AdapterFiles.CARD))
                 .content()
                 .startsWith("---\nbase_model: \"org/base\"\nlibrary_name: peft\n")
                 .contains(
-                        "two | files",
+                        "- trained on two | files",
                         "| learning_rate | 1e-4 |",
                         "| loss | 2.5 |",
-                        "2 of kind attention",
-                        "1024 param");
+                        "2 linear modules of kind attention by a low rank: 1024 param",
+                        "| target_modules | [q_proj] |");
+    }
+
+    @Test
+    void theModelCardTellsTheBaseTheDataAndTheVersions() {
+        LoraConfig config = AdapterFolder.lora("--target-modules=q_proj --use-dora --modules-to-save=lm_head");
+        ModelCard card = new ModelCard(
+                "sha256-blocks:abc",
+                List.of("trained on `a.jsonl`", "two\nlines"),
+                Map.of("seed", "3"),
+                Map.of("evaluation loss", "1.5"),
+                Map.of("lora-native", "0.1"));
+        FullTensor head = new FullTensor("lm_head.weight", List.of(64L, 32L), new float[64 * 32]);
+        TokenRows rows = new TokenRows("model.embed_tokens", List.of(3), new float[32]);
+        AdapterTensors adapter = new AdapterTensors(AdapterFolder.random(config, llama), List.of(head), List.of(rows));
+        assertThat(card.text(config, Optional.of("org/base"), adapter, List.of("PEFT cannot")))
+                .contains(
+                        "Content of the base model: `sha256-blocks:abc` (of config.json and of every tensor's name",
+                        "four blocks",
+                        "- trained on `a.jsonl`\n- two lines\n",
+                        "1 tensors in full (`lm_head.weight`), 1 rows of `model.embed_tokens`",
+                        "| use_dora | true |",
+                        "| modules_to_save | [lm_head] |",
+                        "Note: PEFT cannot.",
+                        "| evaluation loss | 1.5 |",
+                        "- PEFT 0.21.0 (file format)\n- lora-native 0.1\n");
     }
 
     @Test
     void adaptersOfPeftAreRead() throws Exception {
-        Adapter router = AdapterFiles.read(resource("router_layer1"), TestTrees.qwen3Moe(2, 8));
+        Adapter router = AdapterFiles.read(AdapterFolder.resource("router_layer1"), TestTrees.qwen3Moe(2, 8));
         assertThat(router.modules()).singleElement().satisfies(module -> {
             assertThat(module.module().name()).isEqualTo("model.layers.1.mlp.gate");
             assertThat(module.r()).isEqualTo(4);
             assertThat(module.scaling()).isEqualTo(2);
             assertThat(module.a()).hasSize(4 * 32);
         });
-        Adapter attention = AdapterFiles.read(resource("attn_rslora_pattern"), TestTrees.qwen3Moe(2, 8));
+        Adapter attention = AdapterFiles.read(AdapterFolder.resource("attn_rslora_pattern"), TestTrees.qwen3Moe(2, 8));
         assertThat(attention.warnings()).isEmpty();
         Map<String, AdapterModule> byName = new LinkedHashMap<>();
         attention.modules().forEach(module -> byName.put(module.name(), module));
         assertThat(byName.get("model.layers.0.self_attn.v_proj").r()).isEqualTo(2);
         assertThat(byName.get("model.layers.1.self_attn.q_proj").scaling()).isCloseTo(32 / 2.0, within(1e-12));
         assertThat(byName.get("model.layers.0.self_attn.v_proj").scaling()).isCloseTo(8 / Math.sqrt(2), within(1e-12));
-    }
-
-    @Test
-    void halfPrecisionTensorsAreWidened() throws Exception {
-        Path file = folder.resolve(AdapterFiles.TENSORS);
-        String header =
-                "{\"base_model.model.%s.lora_A.weight\":{\"dtype\":\"BF16\",\"shape\":[1,32],\"data_offsets\":[0,64]},"
-                                .formatted(Q)
-                        + "\"base_model.model.%s.lora_B.weight\":{\"dtype\":\"F16\",\"shape\":[32,1],\"data_offsets\":[64,128]}}"
-                                .formatted(Q);
-        header += " ".repeat(Math.floorMod(-header.length(), 8));
-        ByteBuffer bytes = ByteBuffer.allocate(8 + header.length() + 128).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.putLong(header.length()).put(header.getBytes(StandardCharsets.UTF_8));
-        for (int i = 0; i < 32; i++) {
-            bytes.putShort((short) (Float.floatToIntBits(i - 1.5f) >>> 16));
-        }
-        for (int i = 0; i < 32; i++) {
-            bytes.putShort(Float.floatToFloat16(i * 0.25f));
-        }
-        Files.write(file, bytes.array());
-        writeConfig("\"peft_type\":\"LORA\",\"r\":1,\"target_modules\":\".*layers.0.*q_proj\"");
-        AdapterModule module = AdapterFiles.read(folder, llama).modules().getFirst();
-        assertThat(module.a()).startsWith(-1.5f, -0.5f, 0.5f).hasSize(32);
-        assertThat(module.b()).startsWith(0f, 0.25f, 0.5f).hasSize(32);
-    }
-
-    @Test
-    void aConfigurationWithFewKeysIsEnoughAndUnknownKeysAreReported() throws Exception {
-        assertThat(read().warnings()).isEmpty();
-        writeConfig("\"peft_type\":\"LORA\",\"r\":2,\"target_modules\":[\"layers.0.self_attn.q_proj\"],\"novelty\":1,"
-                + "\"init_lora_weights\":\"pissa\",\"rank_pattern\":null");
-        assertThat(AdapterFiles.read(folder, llama).warnings())
-                .singleElement()
-                .asString()
-                .contains("'novelty'");
-    }
-
-    @Test
-    void anAdapterOfZerosIsReported() throws Exception {
-        Arrays.fill(tensors.get("base_model.model." + Q + ".lora_B.weight"), 0);
-        assertThat(read().warnings()).singleElement().asString().contains("changes nothing");
-    }
-
-    @ParameterizedTest
-    @CsvSource(delimiter = '|', textBlock = """
-            {"r":2}                                                     | no peft_type
-            {"peft_type":"LOHA","r":2}                                  | LOHA
-            {"peft_type":"LORA","r":2,"use_dora":true}                  | use_dora
-            {"peft_type":"LORA","r":2,"modules_to_save":["lm_head"]}    | modules_to_save
-            {"peft_type":"LORA","r":0,"target_modules":["q_proj"]}      | r must be
-            {"peft_type":"LORA","r":4,"target_modules":[".*q_proj"]}    | rank 2
-            {"peft_type":"LORA","r":2,"target_modules":["q_proj"]}      | no tensors for model.layers.1.self_attn.q_proj
-            {"peft_type":"LORA","r":2                                   | not valid JSON
-            [1]                                                         | JSON object
-            """)
-    void brokenConfigurationsAreRefused(String json, String problem) throws Exception {
-        writeTensors();
-        Files.writeString(folder.resolve(AdapterConfig.FILE), json);
-        assertRefused(problem);
-    }
-
-    @Test
-    void missingFilesAreRefused() throws Exception {
-        assertThatThrownBy(() -> AdapterFiles.read(folder.resolve("none"), llama))
-                .isInstanceOf(UserException.class)
-                .hasMessageContaining("no such adapter folder");
-        assertRefused("adapter_config.json");
-        writeConfig("\"peft_type\":\"LORA\",\"r\":2");
-        assertRefused("adapter_model.safetensors");
-        Files.writeString(folder.resolve("adapter_model.bin"), "");
-        assertThatThrownBy(() -> AdapterFiles.read(folder, llama))
-                .isInstanceOfSatisfying(
-                        UserException.class, e -> assertThat(e.hint()).contains("convert"));
-    }
-
-    @Test
-    void aMissingPartnerIsRefused() throws Exception {
-        tensors.remove("base_model.model." + Q + ".lora_B.weight");
-        assertThatThrownBy(this::read).isInstanceOf(UserException.class).hasMessageContaining("no lora_B");
-    }
-
-    @ParameterizedTest
-    @CsvSource({"3,32,32,3,rank 3", "2,31,32,2,shape", "2,32,32,3,shape", "2,32,31,2,shape"})
-    void wrongShapesAreRefused(int aRows, int aColumns, int bRows, int bColumns, String problem) {
-        put("base_model.model." + Q + ".lora_A.weight", aRows, aColumns);
-        put("base_model.model." + Q + ".lora_B.weight", bRows, bColumns);
-        assertThatThrownBy(this::read).isInstanceOf(UserException.class).hasMessageContaining(problem);
-    }
-
-    @Test
-    void numbersThatAreNoneAreRefused() {
-        tensors.get("base_model.model." + Q + ".lora_A.weight")[5] = Float.NaN;
-        assertThatThrownBy(this::read)
-                .isInstanceOf(UserException.class)
-                .hasMessageContaining("NaN at element 5")
-                .hasMessageContaining(Q + ".lora_A.weight");
-    }
-
-    @ParameterizedTest
-    @CsvSource({
-        "base_model.model.model.layers.9.self_attn.q_proj.lora_A.weight, no linear module of this model",
-        "base_model.model.model.layers.0.mlp.experts.lora_A.weight, fused",
-        "base_model.model.model.layers.0.mlp.experts.base_layer.lora_B.weight, fused",
-        "base_model.model.model.layers.0.mlp.gate.weight, modules_to_save",
-        "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector, DoRA",
-        "base_model.model.model.embed_tokens.lora_embedding_A, embeddings",
-        "model.layers.0.self_attn.q_proj.lora_A.weight, base_model.model.",
-    })
-    void tensorsThatHaveNoPlaceAreRefused(String name, String problem) throws Exception {
-        put(name, 2, 32);
-        writeTensors();
-        writeConfig("\"peft_type\":\"LORA\",\"r\":2,\"target_modules\":[\"layers.0.self_attn.q_proj\"]");
-        assertThatThrownBy(() -> AdapterFiles.read(folder, moe))
-                .isInstanceOfSatisfying(
-                        UserException.class,
-                        e -> assertThat(e.getMessage() + e.hint())
-                                .contains(name)
-                                .contains(problem));
-    }
-
-    @Test
-    void truncatedFilesAreRefused() throws Exception {
-        read();
-        Path file = folder.resolve(AdapterFiles.TENSORS);
-        byte[] bytes = Files.readAllBytes(file);
-        Files.write(file, Arrays.copyOf(bytes, bytes.length - 5));
-        assertRefused(AdapterFiles.TENSORS);
-    }
-
-    private Adapter read() throws Exception {
-        writeTensors();
-        writeConfig("\"peft_type\":\"LORA\",\"r\":2,\"target_modules\":[\"layers.0.self_attn.q_proj\"]");
-        return AdapterFiles.read(folder, llama);
-    }
-
-    private void put(String name, long rows, long columns) {
-        float[] values = new float[(int) (rows * columns)];
-        Random random = new Random(name.hashCode());
-        for (int i = 0; i < values.length; i++) {
-            values[i] = random.nextFloat() - 0.5f;
-        }
-        tensors.put(name, values);
-        shapes.put(name, List.of(rows, columns));
-    }
-
-    private void writeTensors() {
-        List<SafetensorsWriter.Tensor> list = new ArrayList<>();
-        tensors.forEach((name, values) -> list.add(FloatTensors.of(name, shapes.get(name), values)));
-        SafetensorsWriter.write(folder.resolve(AdapterFiles.TENSORS), list, Map.of());
-    }
-
-    private void writeConfig(String keys) throws Exception {
-        Files.writeString(folder.resolve(AdapterConfig.FILE), "{" + keys + "}");
-    }
-
-    private void assertRefused(String problem) {
-        assertThatThrownBy(() -> AdapterFiles.read(folder, llama)).isInstanceOfSatisfying(UserException.class, e -> {
-            assertThat(e).hasMessageContaining(problem);
-            assertThat(e.exitCode()).isEqualTo(2);
-            assertThat(e.hint()).isNotBlank();
-        });
-    }
-
-    private Map<String, Object> json() throws Exception {
-        Map<String, Object> map = new LinkedHashMap<>();
-        Map<?, ?> read = JSON.readValue(Files.readString(folder.resolve(AdapterConfig.FILE)), LinkedHashMap.class);
-        read.forEach((key, value) -> map.put((String) key, value));
-        return map;
-    }
-
-    private static Path resource(String name) throws Exception {
-        return Path.of(
-                AdapterFilesTest.class.getResource("/lora/adapters/" + name).toURI());
-    }
-
-    private static LoraConfig config(String... flags) {
-        return LoraConfig.from(new ConfigParser(LoraKeys.ALL).parse(List.of(flags)));
-    }
-
-    private static List<AdapterModule> random(LoraConfig config, ModuleTree tree) {
-        Random random = new Random(7);
-        List<AdapterModule> modules = new ArrayList<>();
-        for (Target target : TargetMatcher.match(config, tree).list()) {
-            float[] a = new float[Math.toIntExact(target.r() * target.module().in())];
-            float[] b = new float[Math.toIntExact(target.module().out() * target.r())];
-            for (int i = 0; i < a.length; i++) {
-                a[i] = (float) random.nextGaussian();
-            }
-            for (int i = 0; i < b.length; i++) {
-                b[i] = (float) random.nextGaussian();
-            }
-            modules.add(AdapterModule.of(target, a, b));
-        }
-        return modules;
-    }
-
-    private static void assertSame(List<AdapterModule> read, List<AdapterModule> written) {
-        assertThat(read).hasSameSizeAs(written);
-        for (int i = 0; i < read.size(); i++) {
-            assertThat(read.get(i).name()).isEqualTo(written.get(i).name());
-            assertThat(read.get(i).module()).isEqualTo(written.get(i).module());
-            assertThat(read.get(i).r()).isEqualTo(written.get(i).r());
-            assertThat(read.get(i).scaling()).isCloseTo(written.get(i).scaling(), within(1e-12));
-            assertThat(read.get(i).a()).containsExactly(written.get(i).a());
-            assertThat(read.get(i).b()).containsExactly(written.get(i).b());
-        }
     }
 }

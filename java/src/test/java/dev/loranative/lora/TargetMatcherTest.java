@@ -96,16 +96,35 @@ class TargetMatcherTest {
                         "model.layers.1.mlp.gate",
                         "model.layers.2.self_attn.q_proj");
         assertRefused(
-                moe,
-                "target_parameters: 'mlp.experts.gate_up_proj'",
-                "[gate_proj, up_proj, down_proj]",
-                "--target-parameters",
-                "mlp.experts.gate_up_proj");
+                moe, "target_parameters: 'mlp.gat.weight'", "mlp.gate.weight", "--target-parameters", "mlp.gat.weight");
     }
 
     @Test
-    void defaultsAreThoseThatPeftReaches() {
+    void theExpertsTogetherStandForEachOfThem() {
+        for (ModuleTree tree : List.of(moe, TestTrees.mixtral(3))) {
+            Targets targets = match(
+                    tree,
+                    "--target-parameters",
+                    "mlp.experts.gate_up_proj,mlp.experts.down_proj",
+                    "--rank-pattern",
+                    "{experts.gate_up_proj: 4}",
+                    "--layers-to-transform",
+                    "1");
+            assertThat(targets.list()).hasSize(3 * TestTrees.EXPERTS);
+            assertThat(targets.list().stream().filter(target -> target.r() == 4))
+                    .hasSize(2 * TestTrees.EXPERTS);
+            assertThat(targets.warnings()).singleElement().asString().contains("gate_proj and up_proj of every expert");
+        }
+        assertThat(names(moe, "--target-parameters", "experts.down_proj"))
+                .hasSize(12)
+                .allMatch(name -> name.endsWith("down_proj"));
+    }
+
+    @Test
+    void defaultsAreThoseOfPeftsTable() {
         assertThat(names(TestTrees.llama(1)))
+                .containsExactly("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj");
+        assertThat(names(TestTrees.mixtral(1)))
                 .containsExactly("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj");
         assertRefused(moe, "qwen3_moe", "target_modules");
     }
@@ -119,7 +138,7 @@ class TargetMatcherTest {
                 "--rank-pattern",
                 "{gate: 2, 'layers\\.1\\.mlp\\.experts\\.[01]\\.down_proj': 3}",
                 "--alpha-pattern",
-                "{gate.weight: 5, up_proj: 9}",
+                "{gate.weight: 5, up_proj: 9, q_prj: 1}",
                 "--lora-dropout",
                 "0.25");
         Map<String, Target> byName = targets.list().stream()
@@ -129,7 +148,11 @@ class TargetMatcherTest {
         assertThat(byName.get("model.layers.1.mlp.experts.1.down_proj").r()).isEqualTo(3);
         assertThat(byName.get("model.layers.1.mlp.experts.2.down_proj").r()).isEqualTo(8);
         assertThat(byName.get("model.layers.1.self_attn.q_proj").dropout()).isEqualTo(0.25);
-        assertThat(targets.warnings()).containsExactly("alpha_pattern: 'up_proj' matches no target");
+        assertThat(targets.warnings())
+                .hasSize(2)
+                .contains("alpha_pattern: 'up_proj' matches no target")
+                .anyMatch(warning ->
+                        warning.startsWith("alpha_pattern: 'q_prj' matches no target; nearest names: q_proj"));
         assertThat(targets.list().getFirst().parameters()).isEqualTo(8 * 32 + 32 * 8);
     }
 
@@ -146,8 +169,6 @@ class TargetMatcherTest {
             q_proj,v_proj          | 'q_proj,v_proj' | [q_proj, v_proj]
             .*q_prj                | '.*q_prj'     | whole name
             '(q_proj'              | not a valid   | list of names
-            [embed_tokens]         | embedding     | exclude_modules
-            .*                     | embedding     | exclude_modules
             []                     | empty         | q_proj
             """)
     void whatMatchesNothingIsAnErrorWithTheNearestNames(String targets, String problem, String hint) {
@@ -188,6 +209,97 @@ class TargetMatcherTest {
                 "1",
                 "--layers-pattern",
                 "h");
+    }
+
+    @Test
+    void whatNamesMoreThanItSeemsToIsAWarning() {
+        assertWarning(
+                TestTrees.qwen2Moe(2),
+                "'gate_proj' names 8 projections of routed experts and 2 of shared experts",
+                "shared_expert.gate_proj",
+                "--target-modules",
+                "gate_proj");
+        assertWarning(
+                TestTrees.qwen3MoeWithDenseLayer(3),
+                "'up_proj' names 8 projections of experts and 1 of plain MLPs (layer 0)",
+                "mlp.up_proj",
+                "--target-modules",
+                "up_proj");
+        assertWarning(moe, "also names model.embed_tokens, lm_head", "exclude_modules", "--target-modules", ".*");
+        assertWarning(moe, "'2.up_proj' names expert 2 of layers 0, 1, 2", "mlp", "--target-modules", "2.up_proj");
+        assertThat(match(TestTrees.qwen2Moe(2), "--target-modules", "shared_expert.gate_proj,experts")
+                        .warnings())
+                .isEmpty();
+        assertThat(match(TestTrees.qwen3MoeWithDenseLayer(3), "--target-modules", "mlp,experts,gate")
+                        .warnings())
+                .isEmpty();
+    }
+
+    @Test
+    void whatNamesLessThanItSeemsToIsAWarning() {
+        assertWarning(
+                TestTrees.qwen3MoeWithDenseLayer(3),
+                "'mlp.up_proj' names no experts, which layers 1, 2 have",
+                "add experts",
+                "--target-modules",
+                "mlp.up_proj");
+        assertWarning(TestTrees.qwen2Moe(1), "'mlp' names no experts", "add experts", "--target-modules", "mlp");
+        assertWarning(
+                TestTrees.qwen3MoeWithDenseLayer(3),
+                "'gate' names nothing in layer 0",
+                "",
+                "--target-modules",
+                "gate",
+                "--layers-to-transform",
+                "0,1");
+        assertWarning(
+                moe,
+                "target_modules: 'gate' has no effect",
+                "exclude_modules leaves out",
+                "--target-modules",
+                "gate,q_proj",
+                "--exclude-modules",
+                "router");
+    }
+
+    @Test
+    void theRoutersOfTheLastLayers() {
+        assertThat(names(moe, "--target-modules", "router", "--layers-to-transform", "last:2"))
+                .containsExactly("model.layers.1.mlp.gate", "model.layers.2.mlp.gate");
+        assertThat(names(moe, "--target-modules", "router", "--layers-to-transform", "-1"))
+                .containsExactly("model.layers.2.mlp.gate");
+        assertRefused(moe, "no layer -4", "-1", "--target-modules", "router", "--layers-to-transform", "last:4");
+    }
+
+    /** PEFT applies neither to parameters, and so to no router and no expert. */
+    @Test
+    void layersAndExclusionsHoldForWeightsToo() {
+        assertThat(names(moe, "--target-parameters", "mlp.gate.weight", "--layers-to-transform", "1"))
+                .containsExactly("model.layers.1.mlp.gate");
+        assertThat(names(moe, "--target-parameters", "mlp.gate.weight", "--exclude-modules", "layers.0.mlp.gate"))
+                .containsExactly("model.layers.1.mlp.gate", "model.layers.2.mlp.gate");
+        assertThat(names(moe, "--target-modules", ".*\\.mlp\\.gate", "--exclude-modules", ".*layers\\.[01]\\..*"))
+                .containsExactly("model.layers.2.mlp.gate");
+        assertRefused(
+                TestTrees.qwen3MoeWithDenseLayer(2),
+                "target_parameters: 'mlp.gate.weight' names modules of other layers",
+                "change the layers",
+                "--target-parameters",
+                "mlp.gate.weight",
+                "--layers-to-transform",
+                "0");
+    }
+
+    @Test
+    void whatCannotBeMeantIsExplained() {
+        assertRefused(TestTrees.llama(2), "no routers", "gate_proj is a projection", "--target-modules", "gate");
+        assertRefused(TestTrees.llama(2), "no routers", "mixtures of experts", "--target-modules", "q_proj,router");
+        assertRefused(moe, "gate_up_proj is what", "[gate_proj, up_proj]", "--target-modules", "gate_up_proj");
+        assertRefused(moe, "has no low rank", "modules_to_save: [norm]", "--target-modules", "norm");
+    }
+
+    private static void assertWarning(ModuleTree tree, String problem, String more, String... flags) {
+        assertThat(match(tree, flags).warnings()).singleElement().asString().contains(problem, more);
     }
 
     @Test

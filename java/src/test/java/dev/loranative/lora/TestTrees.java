@@ -4,7 +4,9 @@ import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.ModuleTree;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /** Module trees of tiny models, with the names that checkpoints have. */
 final class TestTrees {
@@ -32,6 +34,29 @@ final class TestTrees {
         return tree.finish("llama");
     }
 
+    /** As {@link #llama}, with norms, and with biases in the attention. */
+    static ModuleTree llamaWithBiases(int layers) {
+        ModuleTree plain = llama(layers);
+        List<LinearModule> modules = plain.modules().stream()
+                .map(module -> new LinearModule(
+                        module.name(),
+                        module.kind(),
+                        module.layer(),
+                        module.expert(),
+                        module.out(),
+                        module.in(),
+                        module.kind() == Kind.ATTENTION,
+                        module.aliases()))
+                .toList();
+        Map<String, List<Long>> tensors = new LinkedHashMap<>(new ModuleTree("qwen2", modules).tensors());
+        for (int layer = 0; layer < layers; layer++) {
+            tensors.put("model.layers." + layer + ".input_layernorm.weight", List.of((long) HIDDEN));
+            tensors.put("model.layers." + layer + ".post_attention_layernorm.weight", List.of((long) HIDDEN));
+        }
+        tensors.put("model.norm.weight", List.of((long) HIDDEN));
+        return new ModuleTree("qwen2", modules, tensors, false);
+    }
+
     /** Layer 0 has a dense MLP, the others experts. */
     static ModuleTree qwen3MoeWithDenseLayer(int layers) {
         return qwenMoe("qwen3_moe", layers, EXPERTS, true, false);
@@ -43,6 +68,18 @@ final class TestTrees {
 
     static ModuleTree qwen3Moe(int layers, int experts) {
         return qwenMoe("qwen3_moe", layers, experts, false, false);
+    }
+
+    /** One layer whose experts are as wide as the model. */
+    static ModuleTree squareMoe() {
+        TestTrees tree = new TestTrees(EXPERTS);
+        for (int expert = 0; expert < EXPERTS; expert++) {
+            String own = "model.layers.0.mlp.experts." + expert;
+            tree.add(own + ".gate_proj", Kind.EXPERT, 0, expert, HIDDEN, HIDDEN);
+            tree.add(own + ".up_proj", Kind.EXPERT, 0, expert, HIDDEN, HIDDEN);
+            tree.add(own + ".down_proj", Kind.EXPERT, 0, expert, HIDDEN, HIDDEN);
+        }
+        return tree.finish("qwen3_moe");
     }
 
     static ModuleTree qwen2Moe(int layers) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.loranative.model.SmallLm.Extra;
 import dev.loranative.model.SmallLm.Options;
 import dev.loranative.model.SmallLm.Step;
 import dev.loranative.nn.GradientCheck;
@@ -26,11 +27,24 @@ class CausalLmTest {
     static Stream<Options> steps() {
         return Stream.of(
                 Options.DEFAULT,
-                Options.DEFAULT.withAuxiliaryLoss(),
-                Options.DEFAULT.withDropout(0.2f).withAuxiliaryLoss().withAdaptedHead(),
+                Options.DEFAULT.withRouterLosses(),
+                Options.DEFAULT.withDropout(0.2f).withRouterLosses().withAdaptedHead(),
                 Options.DEFAULT.withFirstAdapted(1),
-                Options.DEFAULT.withFirstAdapted(2).withAuxiliaryLoss(),
-                Options.DEFAULT.withFirstAdapted(SmallLm.LAYERS).withAdaptedHead());
+                Options.DEFAULT.withFirstAdapted(2).withRouterLosses(),
+                Options.DEFAULT.withFirstAdapted(SmallLm.LAYERS).withAdaptedHead(),
+                Options.DEFAULT.with(Extra.NORMS, Extra.FINAL_NORM, Extra.KEYS, Extra.TABLE),
+                Options.DEFAULT.withFirstAdapted(1).with(Extra.NORMS, Extra.SHARED_EXPERTS),
+                Options.DEFAULT.withDropout(0.2f).with(Extra.SHARED_EXPERTS, Extra.EMBEDDING_ADAPTER),
+                Options.DEFAULT.withFirstAdapted(SmallLm.LAYERS).with(Extra.FINAL_NORM),
+                Options.DEFAULT.withFirstAdapted(SmallLm.LAYERS).with(Extra.TABLE),
+                Options.DEFAULT
+                        .withFirstAdapted(SmallLm.LAYERS)
+                        .withAdaptedHead()
+                        .with(Extra.ROWS),
+                Options.DEFAULT
+                        .withFirstAdapted(SmallLm.LAYERS)
+                        .withRouterLosses()
+                        .with(Extra.EMBEDDING_ADAPTER));
     }
 
     @ParameterizedTest
@@ -84,7 +98,7 @@ class CausalLmTest {
                     small.bench,
                     () -> {
                         Step moved = small.train(slab);
-                        return SmallLm.GRADIENT_SCALE * moved.lossSum() + SmallLm.COEFFICIENT * moved.auxiliaryLoss();
+                        return SmallLm.GRADIENT_SCALE * moved.lossSum() + moved.routerLoss();
                     },
                     1e-3,
                     5e-3,
@@ -123,6 +137,23 @@ class CausalLmTest {
             assertThat(loss.lossSum().toDoubles(small.bench.device())[0]).isEqualTo(step.lossSum());
             assertThat(step.losses()).hasSize(small.targets());
             assertThat(evaluation.peakBytes()).isLessThan(step.peakBytes());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"0,3", "1,2", "2,1", "3,0"})
+    void theBackwardPassEndsAtTheLowestTrainedLayer(int firstAdapted, int layers) {
+        try (SmallLm small = new SmallLm(Options.DEFAULT.withFirstAdapted(firstAdapted))) {
+            assertThat(small.lm.layersOfBackwardPass()).isEqualTo(layers);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"FINAL_NORM,0", "TABLE,3", "ROWS,3", "EMBEDDING_ADAPTER,3"})
+    void whatIsTrainedOutsideTheLayersDecidesHowFarGradientsGo(Extra extra, int layers) {
+        try (SmallLm small =
+                new SmallLm(Options.DEFAULT.withFirstAdapted(SmallLm.LAYERS).with(extra))) {
+            assertThat(small.lm.layersOfBackwardPass()).isEqualTo(layers);
         }
     }
 
@@ -288,7 +319,7 @@ class CausalLmTest {
     private static void assertSameBits(Step actual, Step expected) {
         assertThat(actual.losses()).isEqualTo(expected.losses());
         assertThat(actual.lossSum()).isEqualTo(expected.lossSum());
-        assertThat(actual.auxiliaryLoss()).isEqualTo(expected.auxiliaryLoss());
+        assertThat(actual.routerLoss()).isEqualTo(expected.routerLoss());
         assertThat(actual.gradients()).hasSameSizeAs(expected.gradients()).isNotEmpty();
         for (int i = 0; i < expected.gradients().size(); i++) {
             assertThat(actual.gradients().get(i))

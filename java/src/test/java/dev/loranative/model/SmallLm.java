@@ -2,7 +2,9 @@ package dev.loranative.model;
 
 import dev.loranative.nn.Attention;
 import dev.loranative.nn.DecoderLayer;
+import dev.loranative.nn.DenseLinear;
 import dev.loranative.nn.DropoutStreams;
+import dev.loranative.nn.Embedding;
 import dev.loranative.nn.Experts;
 import dev.loranative.nn.FeedForward;
 import dev.loranative.nn.GatedMlp;
@@ -19,11 +21,16 @@ import dev.loranative.nn.RopeParameters;
 import dev.loranative.nn.Router;
 import dev.loranative.nn.RouterStatistics;
 import dev.loranative.nn.SharedExpert;
+import dev.loranative.nn.TrainedRows;
 import dev.loranative.nn.Workbench;
 import dev.loranative.tensor.Activation;
+import dev.loranative.tensor.Products;
 import dev.loranative.tensor.Slab;
+import dev.loranative.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 
 /**
  * A language model of random tensors: a dense layer, a mixture with a window and a mixture with a shared expert. Weights
@@ -36,6 +43,7 @@ final class SmallLm implements AutoCloseable {
     static final int KEY_WIDTH = 6;
     static final int EXPERTS = 4;
     static final float COEFFICIENT = 0.1f;
+    static final float Z_COEFFICIENT = 0.05f;
     static final float GRADIENT_SCALE = 0.125f;
 
     private static final int HIDDEN = 12;
@@ -50,6 +58,22 @@ final class SmallLm implements AutoCloseable {
     private static final int[] OFFSETS = {0, 7, 11};
     private static final int[] TARGETS = {1, 4, -100, 5, 9, 2, -100, 22, 0, 8, -100};
 
+    /** What else is trained, beside adapters of the layers. */
+    enum Extra {
+        /** Norms of the layers that have adapters, of queries and keys too. */
+        NORMS,
+        FINAL_NORM,
+        /** The whole embedding. */
+        TABLE,
+        /** Rows of the embedding and of the head. */
+        ROWS,
+        EMBEDDING_ADAPTER,
+        /** Weight and bias of the keys' projection in layers that have adapters. */
+        KEYS,
+        /** One adapter for the upward projections of a layer's experts. */
+        SHARED_EXPERTS
+    }
+
     /**
      * What is adapted and how a step runs.
      *
@@ -60,38 +84,50 @@ final class SmallLm implements AutoCloseable {
             int firstAdapted,
             boolean adaptedHead,
             float dropout,
-            boolean auxiliaryLoss,
-            boolean recompute) {
+            boolean routerLosses,
+            boolean recompute,
+            Set<Extra> extras) {
 
-        static final Options DEFAULT = new Options(1, 0, false, 0, false, false);
+        static final Options DEFAULT = new Options(1, 0, false, 0, false, false, Set.of());
 
         Options withThreads(int value) {
-            return new Options(value, firstAdapted, adaptedHead, dropout, auxiliaryLoss, recompute);
+            return new Options(value, firstAdapted, adaptedHead, dropout, routerLosses, recompute, extras);
         }
 
         Options withFirstAdapted(int value) {
-            return new Options(threads, value, adaptedHead, dropout, auxiliaryLoss, recompute);
+            return new Options(threads, value, adaptedHead, dropout, routerLosses, recompute, extras);
         }
 
         Options withAdaptedHead() {
-            return new Options(threads, firstAdapted, true, dropout, auxiliaryLoss, recompute);
+            return new Options(threads, firstAdapted, true, dropout, routerLosses, recompute, extras);
         }
 
         Options withDropout(float value) {
-            return new Options(threads, firstAdapted, adaptedHead, value, auxiliaryLoss, recompute);
+            return new Options(threads, firstAdapted, adaptedHead, value, routerLosses, recompute, extras);
         }
 
-        Options withAuxiliaryLoss() {
-            return new Options(threads, firstAdapted, adaptedHead, dropout, true, recompute);
+        Options withRouterLosses() {
+            return new Options(threads, firstAdapted, adaptedHead, dropout, true, recompute, extras);
         }
 
         Options withRecompute(boolean value) {
-            return new Options(threads, firstAdapted, adaptedHead, dropout, auxiliaryLoss, value);
+            return new Options(threads, firstAdapted, adaptedHead, dropout, routerLosses, value, extras);
+        }
+
+        boolean has(Extra extra) {
+            return extras.contains(extra);
+        }
+
+        Options with(Extra... values) {
+            return new Options(threads, firstAdapted, adaptedHead, dropout, routerLosses, recompute, Set.of(values));
         }
     }
 
-    /** @param gradients of all adapters, in the order in which they were made */
-    record Step(double lossSum, float[] losses, double auxiliaryLoss, List<float[]> gradients, long peakBytes) {}
+    /**
+     * @param routerLoss the weighted load-balancing and z-loss
+     * @param gradients of everything trained, in the order in which it was made
+     */
+    record Step(double lossSum, float[] losses, double routerLoss, List<float[]> gradients, long peakBytes) {}
 
     final Workbench bench;
     final CausalLm lm;
@@ -104,16 +140,70 @@ final class SmallLm implements AutoCloseable {
         List<DecoderLayer> layers = new ArrayList<>();
         for (int layer = 0; layer < LAYERS; layer++) {
             boolean adapted = layer >= options.firstAdapted();
+            boolean norms = adapted && options.has(Extra.NORMS);
             layers.add(new DecoderLayer(
-                    norm(HIDDEN), attention(layer, adapted, rope), norm(HIDDEN), feedForward(layer, adapted)));
+                    norm(norms, layer + ".input_norm", HIDDEN),
+                    attention(layer, adapted, rope),
+                    norm(norms, layer + ".middle_norm", HIDDEN),
+                    feedForward(layer, adapted)));
         }
-        LinearSlot head = slot(options.adaptedHead(), "head", HIDDEN, VOCABULARY);
-        this.lm = new CausalLm(bench.normal(1, VOCABULARY, HIDDEN), rope, layers, norm(HIDDEN), new LanguageHead(head));
+        LanguageHead head = new LanguageHead(slot(options.adaptedHead(), "head", HIDDEN, VOCABULARY));
+        Embedding embedding = new Embedding(bench.normal(1, VOCABULARY, HIDDEN));
+        RmsNorm finalNorm = norm(options.has(Extra.FINAL_NORM), "final_norm", HIDDEN);
+        train(embedding, head);
+        this.lm = new CausalLm(embedding, rope, layers, finalNorm, head);
         lm.reservePositions(bench.device(), 16);
     }
 
-    private RmsNorm norm(int width) {
-        return new RmsNorm(bench.normal(1, width), EPSILON);
+    private void train(Embedding embedding, LanguageHead head) {
+        if (options.has(Extra.TABLE)) {
+            Parameter table = bench.trained("table", embedding.table());
+            embedding.replaceTable(table.value(), table.gradient());
+        }
+        if (options.has(Extra.ROWS)) {
+            int[] index = {5, 1, 22};
+            int[] slots = new int[VOCABULARY];
+            Arrays.fill(slots, -1);
+            for (int row = 0; row < index.length; row++) {
+                slots[index[row]] = row;
+            }
+            Tensor original = bench.normal(1, index.length, HIDDEN);
+            Parameter rows = bench.parameter("rows", index.length, HIDDEN);
+            TrainedRows trained = new TrainedRows(
+                    bench.bench().ints(index, index.length),
+                    bench.bench().ints(slots, VOCABULARY),
+                    original,
+                    rows.value(),
+                    rows.gradient());
+            embedding.replaceRows(trained);
+            head.replaceRows(trained);
+        }
+        if (options.has(Extra.EMBEDDING_ADAPTER)) {
+            Parameter a = bench.parameter("embedding.a", VOCABULARY, 2);
+            Parameter b = bench.parameter("embedding.b", HIDDEN, 2);
+            embedding.adapt(new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), 0.8f));
+        }
+    }
+
+    private RmsNorm norm(boolean trained, String name, int width) {
+        RmsNorm norm = new RmsNorm(bench.normal(1, width), EPSILON);
+        if (trained) {
+            Parameter weight = bench.trained(name, norm.weight());
+            norm.replaceWeight(weight.value(), weight.gradient());
+        }
+        return norm;
+    }
+
+    /** The projection of the keys, in full where that is wanted. */
+    private LinearSlot keys(int layer, boolean adapted) {
+        LinearSlot slot = bench.slot(HIDDEN, KEY_WIDTH);
+        if (adapted && options.has(Extra.KEYS)) {
+            DenseLinear own = (DenseLinear) slot.get();
+            Parameter weight = bench.trained(layer + ".key.weight", own.weight());
+            Parameter bias = bench.trained(layer + ".key.bias", bench.normal(0.3, KEY_WIDTH));
+            slot.set(own.withWeight(weight.value(), weight.gradient()).withBias(bias.value(), bias.gradient()));
+        }
+        return slot;
     }
 
     private Attention attention(int layer, boolean adapted, Rope rope) {
@@ -123,11 +213,11 @@ final class SmallLm implements AutoCloseable {
                 layer,
                 rope,
                 slot(adapted, layer + ".query", HIDDEN, 2 * KEY_WIDTH),
-                slot(false, layer + ".key", HIDDEN, KEY_WIDTH),
+                keys(layer, adapted),
                 slot(adapted, layer + ".value", HIDDEN, KEY_WIDTH),
                 slot(false, layer + ".output", 2 * KEY_WIDTH, HIDDEN),
-                norm(KEY_WIDTH),
-                norm(KEY_WIDTH));
+                norm(adapted && options.has(Extra.NORMS), layer + ".query_norm", KEY_WIDTH),
+                norm(adapted && options.has(Extra.NORMS), layer + ".key_norm", KEY_WIDTH));
     }
 
     private FeedForward feedForward(int layer, boolean adapted) {
@@ -139,7 +229,9 @@ final class SmallLm implements AutoCloseable {
         Experts experts = new Experts(
                 Activation.SILU,
                 bench.grouped(layer + ".gate", HIDDEN, INNER, options.dropout(), ranks),
-                bench.grouped(layer + ".up", HIDDEN, INNER, options.dropout(), new int[EXPERTS]),
+                adapted && options.has(Extra.SHARED_EXPERTS)
+                        ? bench.shared(layer + ".up", HIDDEN, INNER, options.dropout(), EXPERTS)
+                        : bench.grouped(layer + ".up", HIDDEN, INNER, options.dropout(), new int[EXPERTS]),
                 bench.grouped(layer + ".down", INNER, HIDDEN, options.dropout(), ranks));
         SharedExpert shared = layer == 1
                 ? null
@@ -192,16 +284,18 @@ final class SmallLm implements AutoCloseable {
         Pass pass = pass(slab);
         CausalLm.Loss loss = run(slab, pass);
         double lossSum = loss.lossSum().toDoubles(bench.device())[0];
-        double auxiliary = pass.routerStatistics() == null
+        RouterStatistics statistics = pass.routerStatistics();
+        double routerLoss = statistics == null
                 ? 0
-                : pass.routerStatistics().loss().toDoubles(bench.device())[0];
+                : COEFFICIENT * statistics.loss().toDoubles(bench.device())[0]
+                        + Z_COEFFICIENT * statistics.zLoss(bench.device());
         float[] losses = bench.read(loss.losses());
         slab.release(start);
         List<float[]> gradients = new ArrayList<>();
         for (Parameter parameter : bench.parameters()) {
             gradients.add(bench.read(parameter.gradient()));
         }
-        return new Step(lossSum, losses, auxiliary, gradients, slab.peakBytes());
+        return new Step(lossSum, losses, routerLoss, gradients, slab.peakBytes());
     }
 
     /** Bytes of activations that {@link #train} will take; no kernel runs. */
@@ -213,8 +307,9 @@ final class SmallLm implements AutoCloseable {
 
     private Pass pass(Slab slab) {
         DropoutStreams streams = options.dropout() == 0 ? null : new DropoutStreams(11, 5);
-        RouterStatistics statistics =
-                options.auxiliaryLoss() ? new RouterStatistics(bench.ops(), slab, EXPERTS, COEFFICIENT) : null;
+        RouterStatistics statistics = options.routerLosses()
+                ? new RouterStatistics(bench.ops(), slab, EXPERTS, COEFFICIENT, Z_COEFFICIENT)
+                : null;
         return Pass.training(bench.ops(), slab, tokens(slab), streams, statistics);
     }
 

@@ -136,7 +136,7 @@ class FeedForwardTest {
                         mixture.module()::backward)
                 .passes(() -> {
                     statistics[0] = auxiliaryLoss
-                            ? new RouterStatistics(bench.ops(), bench.slab(), EXPERTS, COEFFICIENT)
+                            ? new RouterStatistics(bench.ops(), bench.slab(), EXPERTS, COEFFICIENT, 0)
                             : null;
                     return Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, null, statistics[0]);
                 })
@@ -238,7 +238,7 @@ class FeedForwardTest {
     @Test
     void statisticsCountEveryChoiceOnce() {
         Mixture mixture = mixture(true, false, new int[EXPERTS], bench.slot(HIDDEN, EXPERTS));
-        RouterStatistics statistics = new RouterStatistics(bench.ops(), bench.slab(), EXPERTS, COEFFICIENT);
+        RouterStatistics statistics = new RouterStatistics(bench.ops(), bench.slab(), EXPERTS, COEFFICIENT, 0);
         Pass pass = Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, null, statistics);
         Tensor x = bench.normal(1, TOKENS, HIDDEN);
         Tensor y = bench.bench().unwritten(TOKENS, HIDDEN);

@@ -1,6 +1,7 @@
 package dev.loranative.nn;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import dev.loranative.tensor.Products;
 import dev.loranative.tensor.Tensor;
@@ -48,6 +49,59 @@ class LinearTest {
     @Test
     void adapterWithDropout() {
         check(bench.adapted("linear", bench.dense(IN, OUT), 4, 0.4f), Workbench.dropoutStreams());
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void adapterWithBias(boolean base) {
+        DenseLinear linear = base ? bench.biased(IN, OUT) : bench.dense(IN, OUT);
+
+        check(bench.adaptedWithBias("linear", linear, 4, 0), null);
+    }
+
+    @ParameterizedTest
+    @ValueSource(floats = {0, 0.4f})
+    void adapterBesideAFrozenUpdate(float dropout) {
+        DropoutStreams streams = dropout == 0 ? null : Workbench.dropoutStreams();
+
+        check(bench.adaptedBesideUpdate("linear", bench.biased(IN, OUT), 4, dropout), streams);
+    }
+
+    /** What was taken out of the base and what the adapter begins with are the same: the base is there again. */
+    @Test
+    void aSubtractedStartLeavesTheBase() {
+        DenseLinear base = bench.biased(IN, OUT);
+        Products.Lora lora = bench.adapted("linear", base, 4, 0).lora();
+        Tensor negative = bench.bench().unwritten(OUT, 4);
+        bench.ops().elementwise().axpby(-lora.scale(), lora.b(), 0, negative);
+        LoraLinear linear =
+                new LoraLinear(base, lora, new AdapterDropout(0, 1), null, new FrozenUpdate(lora.a(), negative));
+        Tensor x = bench.normal(1, ROWS, IN);
+
+        float[] expected = output(base, x, null);
+        float[] actual = output(linear, x, null);
+
+        for (int i = 0; i < expected.length; i++) {
+            assertThat(actual[i]).isCloseTo(expected[i], within(2e-6f));
+        }
+    }
+
+    /** The bias of B is scaled as the rest of the update is. */
+    @Test
+    void theBiasOfAnAdapterIsScaled() {
+        DenseLinear base = bench.biased(IN, OUT);
+        LoraLinear linear = bench.adaptedWithBias("linear", base, 4, 0);
+        Tensor bias = bench.parameters().getLast().value();
+        Tensor x = bench.normal(1, ROWS, IN);
+        float[] with = output(linear, x, null);
+        float[] values = bench.read(bias);
+        bench.ops().clear(bias);
+
+        float[] without = output(linear, x, null);
+
+        for (int i = 0; i < with.length; i++) {
+            assertThat((double) with[i] - without[i]).isCloseTo(0.75 * values[i % OUT], within(1e-5));
+        }
     }
 
     @Test

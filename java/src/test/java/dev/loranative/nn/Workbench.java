@@ -92,6 +92,33 @@ public final class Workbench implements AutoCloseable {
         return new LoraLinear(base, lora, new AdapterDropout(dropout, parameters.size()));
     }
 
+    /** As {@link #adapted}, and B has a bias. */
+    public LoraLinear adaptedWithBias(String name, DenseLinear base, int rank, float dropout) {
+        LoraLinear plain = adapted(name, base, rank, dropout);
+        Parameter bias = parameter(name + ".bias", 1, (int) base.out());
+        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), bias, null);
+    }
+
+    /** As {@link #adapted}, over a base of which a low-rank update is a part. */
+    public LoraLinear adaptedBesideUpdate(String name, DenseLinear base, int rank, float dropout) {
+        LoraLinear plain = adapted(name, base, rank, dropout);
+        FrozenUpdate update = new FrozenUpdate(normal(0.3, rank, base.in()), normal(0.3, base.out(), rank));
+        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), null, update);
+    }
+
+    /** A weight-decomposed adapter whose lengths are not those of its rows. */
+    public DoraLinear decomposed(String name, DenseLinear base, int rank, float dropout) {
+        Products.Lora lora = adapted(name, base, rank, dropout).lora();
+        Parameter magnitude = parameter(name + ".magnitude", 1, (int) base.out());
+        float[] lengths = read(magnitude.value());
+        for (int i = 0; i < lengths.length; i++) {
+            lengths[i] = 1 + 2 * lengths[i];
+        }
+        magnitude.value().copyFrom(device(), lengths);
+        Tensor norms = Tensor.allocate(device(), DType.F32, base.out());
+        return new DoraLinear(base, lora, magnitude, new AdapterDropout(dropout, parameters.size()), norms);
+    }
+
     /** Experts of one projection; an expert of rank 0 has no adapter. */
     public GroupedLinear grouped(String name, int in, int out, float dropout, int... ranks) {
         int experts = ranks.length;
@@ -129,7 +156,53 @@ public final class Workbench implements AutoCloseable {
         return linear;
     }
 
-    private Parameter parameter(String name, int rows, int columns) {
+    /** Random ones, the same rank for every expert. */
+    public FrozenExpertUpdates frozenUpdates(int in, int out, int rank, int experts) {
+        Tensor[] a = new Tensor[experts];
+        Tensor[] b = new Tensor[experts];
+        for (int expert = 0; expert < experts; expert++) {
+            a[expert] = normal(0.3, rank, in);
+            b[expert] = normal(0.3, out, rank);
+        }
+        return new FrozenExpertUpdates(new ExpertWeights(device(), a), new ExpertWeights(device(), b));
+    }
+
+    /** A trained copy of a tensor, in its shape. */
+    public Parameter trained(String name, Tensor own) {
+        Parameter parameter = new Parameter(
+                name, bench.floats(bench.read(own), own.shape()), Tensor.allocate(device(), DType.F32, own.shape()));
+        parameters.add(parameter);
+        return parameter;
+    }
+
+    /** One adapter for all of these experts. */
+    public GroupedLinear shared(String name, int in, int out, float dropout, int experts) {
+        GroupedLinear linear = grouped(name, in, out, dropout, new int[experts]);
+        int rank = 2;
+        Parameter a = parameter(name + ".shared.a", rank, in);
+        Parameter b = parameter(name + ".shared.b", out, rank);
+        Products.Lora lora = new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), 0.6f);
+        Tensor[] allA = new Tensor[experts];
+        Tensor[] allB = new Tensor[experts];
+        int[] ranks = new int[experts];
+        float[] scales = new float[experts];
+        Arrays.fill(allA, a.value());
+        Arrays.fill(allB, b.value());
+        Arrays.fill(ranks, rank);
+        Arrays.fill(scales, lora.scale());
+        Products.GroupedLora tables = new Products.GroupedLora(
+                Tensor.addresses(device(), allA),
+                Tensor.addresses(device(), allB),
+                null,
+                null,
+                bench.ints(ranks, experts),
+                bench.floats(scales, experts),
+                rank);
+        linear.share(lora, tables, new AdapterDropout(dropout, parameters.size()));
+        return linear;
+    }
+
+    public Parameter parameter(String name, int rows, int columns) {
         float[] values = new float[rows * columns];
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) (adapterRandom.nextGaussian() / Math.sqrt(columns));

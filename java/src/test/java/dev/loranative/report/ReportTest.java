@@ -264,9 +264,9 @@ class ReportTest {
     private static RunMetrics threeSteps() {
         return new RunMetrics(
                 List.of(
-                        new Step(1, 0.5, 4.5, Double.NaN, 1.5, 0, 100, 1000, 100, 1 << 20),
-                        new Step(2, 1, 5, Double.NaN, 3, 1e-5, 100, 1000, 100, 3 << 20),
-                        new Step(3, 1.5, 2.25, Double.NaN, 2, 2e-5, 100, 1000, 100, 2 << 20)),
+                        new Step(1, 0.5, 4.5, Double.NaN, Double.NaN, 1.5, 0, 100, 1000, 100, 1 << 20),
+                        new Step(2, 1, 5, Double.NaN, Double.NaN, 3, 1e-5, 100, 1000, 100, 3 << 20),
+                        new Step(3, 1.5, 2.25, Double.NaN, Double.NaN, 2, 2e-5, 100, 1000, 100, 2 << 20)),
                 List.of(new Evaluation(3, 2.5)),
                 0);
     }
@@ -280,6 +280,7 @@ class ReportTest {
                     step / 100.0,
                     loss.applyAsDouble(step),
                     noise / 100,
+                    noise / 1000,
                     noise,
                     1e-4,
                     512,

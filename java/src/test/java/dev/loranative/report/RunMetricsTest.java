@@ -20,12 +20,12 @@ class RunMetricsTest {
     @Test
     void reads_steps_and_evaluations() throws IOException {
         RunMetrics metrics = read("""
-                {"step":1,"epoch":0.5,"loss":3.5,"aux_loss":0.01,"grad_norm":2,"learning_rate":1e-4,"tokens":64,\
+                {"step":1,"epoch":0.5,"loss":3.5,"aux_loss":0.01,"z_loss":0.02,"grad_norm":2,"learning_rate":1e-4,"tokens":64,\
                 "tokens_per_second":128.5,"step_ms":498.1,"memory_bytes":5000000000}
                 {"step":1,"epoch":0.5,"eval_loss":3.25}
                 """);
 
-        assertThat(metrics.steps()).containsExactly(new Step(1, 0.5, 3.5, 0.01, 2, 1e-4, 64, 128.5, 498.1, 5e9));
+        assertThat(metrics.steps()).containsExactly(new Step(1, 0.5, 3.5, 0.01, 0.02, 2, 1e-4, 64, 128.5, 498.1, 5e9));
         assertThat(metrics.evaluations()).containsExactly(new Evaluation(1, 3.25));
         assertThat(metrics.unreadableLines()).isZero();
     }
@@ -39,7 +39,7 @@ class RunMetricsTest {
         double nan = Double.NaN;
         assertThat(metrics.steps())
                 .containsExactly(new Step(
-                        1, nan, nan, nan, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, nan, nan, nan, nan));
+                        1, nan, nan, nan, nan, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, nan, nan, nan, nan));
         assertThat(metrics.tokens()).isZero();
         assertThat(metrics.seconds()).isZero();
     }

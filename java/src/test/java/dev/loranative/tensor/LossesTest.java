@@ -91,6 +91,22 @@ class LossesTest {
         });
     }
 
+    @ParameterizedTest
+    @MethodSource("dev.loranative.tensor.Laws#tiers")
+    void columnSums(SimdTier tier) {
+        Laws.check(tier, (bench, results) -> {
+            float[] x = bench.normal(150 * 37);
+            float[] before = bench.normal(37);
+            Tensor sums = bench.floats(before, 37);
+            bench.ops().losses().columnSums(bench.floats(x, 150, 37), sums);
+            double[] expected = Matrix.doubles(before);
+            for (int i = 0; i < x.length; i++) {
+                expected[i % 37] += x[i];
+            }
+            results.close("sums", sums, expected, 2e-6);
+        });
+    }
+
     private static int[] bits(Tensor sum, Tensor squares, Bench bench) {
         long first = Double.doubleToRawLongBits(sum.toDoubles(bench.device())[0]);
         long second = Double.doubleToRawLongBits(squares.toDoubles(bench.device())[0]);

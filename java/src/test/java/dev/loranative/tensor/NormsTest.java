@@ -181,6 +181,37 @@ class NormsTest {
         });
     }
 
+    @ParameterizedTest
+    @MethodSource("dev.loranative.tensor.Laws#tiers")
+    void embeddingRows(SimdTier tier) {
+        Laws.check(tier, (bench, results) -> {
+            int width = 33;
+            int[] ids = {3, 0, 6, 3, 1};
+            int[] slots = {-1, 1, -1, 0, -1, -1, -1};
+            float[] rows = bench.normal(2 * width);
+            float[] y = bench.normal(5 * width);
+            float[] gradient = bench.normal(2 * width);
+            Tensor tensorY = bench.floats(y, 5, width);
+            Tensor dy = bench.floats(y, 5, width);
+            Tensor tensorGradient = bench.floats(gradient, 2, width);
+            Tensor tensorIds = bench.ints(ids, 5);
+            Tensor tensorSlots = bench.ints(slots, 7);
+
+            bench.ops().norms().embeddingRowsForward(bench.floats(rows, 2, width), tensorSlots, tensorIds, tensorY);
+            bench.ops().norms().embeddingRowsBackward(dy, tensorSlots, tensorIds, tensorGradient);
+
+            for (int t = 0; t < 5; t++) {
+                int slot = slots[ids[t]];
+                for (int i = 0; slot >= 0 && i < width; i++) {
+                    gradient[slot * width + i] += y[t * width + i];
+                    y[t * width + i] = rows[slot * width + i];
+                }
+            }
+            results.equal("y", tensorY, y);
+            results.equal("gradient", tensorGradient, gradient);
+        });
+    }
+
     @Test
     void theLibraryNamesAnIdOutsideTheVocabulary() {
         try (Bench bench = new Bench(SimdTier.AUTO, 1)) {

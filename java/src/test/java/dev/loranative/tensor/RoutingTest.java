@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.loranative.device.SimdTier;
 import dev.loranative.ffi.KernelException;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -15,6 +16,7 @@ class RoutingTest {
     private static final int TOKENS = 37;
     private static final int EXPERTS = 11;
     private static final int TOP_K = 3;
+    private static final float Z_COEFFICIENT = 0.2f;
 
     /** Softmax and choice in double. */
     private static final class Choice {
@@ -22,6 +24,7 @@ class RoutingTest {
         final double[] probabilities = new double[TOKENS * EXPERTS];
         final int[] ids = new int[TOKENS * TOP_K];
         final double[] weights = new double[TOKENS * TOP_K];
+        final double[] logSums = new double[TOKENS];
 
         Choice(double[] logits, boolean renormalise) {
             for (int t = 0; t < TOKENS; t++) {
@@ -31,6 +34,7 @@ class RoutingTest {
                 }
                 boolean[] taken = new boolean[EXPERTS];
                 double chosen = 0;
+                logSums[t] = Math.log(sum);
                 for (int e = 0; e < EXPERTS; e++) {
                     probabilities[t * EXPERTS + e] = Math.exp(logits[t * EXPERTS + e]) / sum;
                 }
@@ -80,16 +84,29 @@ class RoutingTest {
         Tensor weights = bench.unwritten(TOKENS, TOP_K);
         Tensor counts = Tensor.allocate(bench.device(), DType.I64, EXPERTS);
         Tensor sums = Tensor.allocate(bench.device(), DType.F64, EXPERTS);
+        Tensor logSums = bench.unwritten(TOKENS);
+        Tensor squareSum = Tensor.allocate(bench.device(), DType.F64, 1);
         Routing routing = bench.ops().routing();
 
-        routing.routerForward(probabilities, probabilities, ids, weights, counts, sums, renormalise);
+        routing.routerForward(probabilities, probabilities, ids, weights, counts, sums, null, null, renormalise);
         routing.routerForward(
-                bench.floats(logits, TOKENS, EXPERTS), probabilities, ids, weights, counts, sums, renormalise);
+                bench.floats(logits, TOKENS, EXPERTS),
+                probabilities,
+                ids,
+                weights,
+                counts,
+                sums,
+                logSums,
+                squareSum,
+                renormalise);
 
         Choice choice = new Choice(Matrix.doubles(logits), renormalise);
         results.close("probabilities", probabilities, choice.probabilities);
         results.equal("ids", ids, choice.ids);
         results.close("weights", weights, choice.weights);
+        results.close("logarithms", logSums, choice.logSums);
+        double squares = Arrays.stream(choice.logSums).map(z -> z * z).sum();
+        assertThat(squareSum.toDoubles(bench.device())[0]).isCloseTo(squares, within(1e-6 * squares));
         long[] expectedCounts = new long[EXPERTS];
         double[] expectedSums = new double[EXPERTS];
         for (int id : choice.ids) {
@@ -115,6 +132,30 @@ class RoutingTest {
         });
     }
 
+    @ParameterizedTest
+    @MethodSource("dev.loranative.tensor.Laws#tiers")
+    void columnsAreTakenAndAdded(SimdTier tier) {
+        Laws.check(tier, (bench, results) -> {
+            float[] x = bench.normal(TOKENS * EXPERTS);
+            Tensor index = bench.ints(new int[] {7, 0, 10}, 3);
+            Tensor columns = bench.unwritten(TOKENS, 3);
+            Tensor wide = bench.floats(x, TOKENS, EXPERTS);
+            bench.ops().routing().gatherColumns(wide, index, columns);
+            bench.ops().routing().addColumns(columns, index, wide);
+            double[] taken = new double[TOKENS * 3];
+            double[] doubled = Matrix.doubles(x);
+            for (int t = 0; t < TOKENS; t++) {
+                int[] numbers = {7, 0, 10};
+                for (int j = 0; j < 3; j++) {
+                    taken[t * 3 + j] = x[t * EXPERTS + numbers[j]];
+                    doubled[t * EXPERTS + numbers[j]] *= 2;
+                }
+            }
+            results.close("columns", columns, taken);
+            results.close("sum", wide, doubled);
+        });
+    }
+
     private static void routerGradient(Bench bench, Laws.Results results, boolean renormalise, boolean auxiliary) {
         float[] logits = bench.normal(TOKENS * EXPERTS, 2);
         Choice choice = new Choice(Matrix.doubles(logits), renormalise);
@@ -130,6 +171,8 @@ class RoutingTest {
                         bench.floats(floats(choice.weights), TOKENS, TOP_K),
                         bench.floats(dWeights, TOKENS, TOP_K),
                         auxiliary ? bench.floats(dProbabilities, EXPERTS) : null,
+                        auxiliary ? bench.floats(floats(choice.logSums), TOKENS) : null,
+                        2 * Z_COEFFICIENT,
                         dLogits,
                         renormalise);
 
@@ -174,7 +217,8 @@ class RoutingTest {
         for (int i = 0; auxiliary && i < EXPERTS; i++) {
             objective += dProbabilities[i] * exponentials[i] / sum;
         }
-        return objective;
+        double logSum = Math.log(sum);
+        return auxiliary ? objective + Z_COEFFICIENT * logSum * logSum : objective;
     }
 
     @ParameterizedTest
@@ -191,7 +235,7 @@ class RoutingTest {
             Tensor ids = bench.ints(new int[TOKENS * TOP_K], TOKENS, TOP_K);
             Tensor weights = bench.unwritten(TOKENS, TOP_K);
             Routing routing = bench.ops().routing();
-            routing.routerForward(probabilities, probabilities, ids, weights, counts, sums, true);
+            routing.routerForward(probabilities, probabilities, ids, weights, counts, sums, null, null, true);
 
             routing.loadBalancingLoss(counts, sums, TOKENS, 0.02f, loss, dProbabilities);
 
@@ -334,8 +378,8 @@ class RoutingTest {
             Tensor logits = bench.unwritten(4, 6);
             Tensor ids = bench.ints(new int[8], 4, 2);
 
-            assertThatThrownBy(
-                            () -> routing.routerForward(logits, logits, ids, bench.unwritten(4, 3), null, null, true))
+            assertThatThrownBy(() -> routing.routerForward(
+                            logits, logits, ids, bench.unwritten(4, 3), null, null, null, null, true))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessage("weights is F32[4, 3], must be F32[4, 2]");
             assertThatThrownBy(() -> routing.plan(

@@ -61,7 +61,9 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
                 "--data", folder.resolve("data.jsonl").toString(),
                 "--output", output.toString(),
                 "--init-adapter", folder.resolve("adapter_init").toString(),
-                "--train-sampling-strategy", "sequential"));
+                "--train-sampling-strategy", "sequential",
+                // The references hold every expert under its own name.
+                "--adapter-dialect", "v4"));
         run.get("train").properties().forEach(entry -> {
             flags.add("--" + entry.getKey().replace('_', '-'));
             flags.add(
@@ -76,6 +78,10 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
                     .toString());
         }
         flags.addAll(List.of("--load-in-4bit", run.get("load_in_4bit").toString()));
+        if (run.has("router_z_loss_coef")) {
+            flags.add("--router-z-loss-coef");
+            flags.add(run.get("router_z_loss_coef").toString());
+        }
         flags.addAll(List.of(more));
         return TrainConfig.parse(Optional.empty(), flags);
     }

@@ -122,10 +122,10 @@ class ReferenceRunsTest {
     private static Map<String, float[]> gradientsOfFirstStep(TrainSetup setup) {
         MicroBatches microBatches = new MicroBatches(setup.ops(), setup.model(), setup.config(), 0);
         Window window = setup.batcher().window(0);
-        double coefficient = setup.config().model().routerAuxLossCoef()
-                / window.microBatches().size();
+        RouterCoefficients coefficients = RouterCoefficients.of(setup.config().model())
+                .shared(window.microBatches().size());
         for (Batch batch : window.microBatches()) {
-            Pass pass = microBatches.begin(setup.slab(), batch, coefficient);
+            Pass pass = microBatches.begin(setup.slab(), batch, coefficients);
             microBatches.run(pass, batch, 1f / window.targets());
         }
         return setup.adapters().gradients();

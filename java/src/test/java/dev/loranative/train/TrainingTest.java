@@ -104,7 +104,8 @@ class TrainingTest {
 
         assertThatThrownBy(() -> train("second", "--init-adapter", adapter, "--exclude-modules", "router"))
                 .isInstanceOf(UserException.class)
-                .hasMessageContaining("target_modules names 56 modules, but the adapter " + adapter + " holds 58")
+                .hasMessageContaining(
+                        "the targets name 56 parts of the model, but the adapter " + adapter + " holds 58")
                 .hasMessageContaining("it also holds model.layers.0.mlp.gate");
         assertThatThrownBy(() -> train("second", "--init-adapter", adapter, "--r", "5"))
                 .isInstanceOf(UserException.class)
