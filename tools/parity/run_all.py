@@ -28,9 +28,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 def settings_of(case):
     """What `train` must be told besides paths, as keys of the configuration."""
     run = json.load(open(os.path.join(case, "run.json")))
-    if run["load_in_4bit"]:
-        raise ValueError("a case in 4 bits")
-    settings = {**run["lora"], **run["train"]}
+    settings = {**run["lora"], **run["train"], "load_in_4bit": run["load_in_4bit"]}
     if run["router_aux_loss"]:
         config = json.load(open(os.path.join(case, "model/config.json")))
         settings["router_aux_loss_coef"] = run.get("router_aux_loss_coef", config["router_aux_loss_coef"])
@@ -62,17 +60,18 @@ def run(command):
     return done.stdout
 
 
-def engine_losses(start, model, adapter, data):
+def engine_losses(start, model, adapter, data, more=()):
     """Each sequence's mean loss; each alone in its batch, because dynamic rope scaling depends on the longest one."""
     command = start + ["eval", "--json", "--per-example", "--per-device-eval-batch-size", "1"]
-    printed = run(command + ["--model", model, "--adapter", adapter, "--data", data])
+    printed = run(command + ["--model", model, "--adapter", adapter, "--data", data, *more])
     return [example["loss"] for example in json.loads(printed)["examples"]]
 
 
 def evaluate(start, case, output):
     """The largest relative difference of the sequences' losses under the trained adapter."""
     expected = json.load(open(os.path.join(case, "expected/trajectory.json")))["sequence_loss_after"]
-    examples = engine_losses(start, os.path.join(case, "model"), output, os.path.join(case, "data.jsonl"))
+    more = ["--load-in-4bit"] if settings_of(case)["load_in_4bit"] else []
+    examples = engine_losses(start, os.path.join(case, "model"), output, os.path.join(case, "data.jsonl"), more)
     if len(examples) != len(expected):
         raise RuntimeError(f"eval gave {len(examples)} examples, not {len(expected)}")
     return max(relative(ours, loss) for ours, loss in zip(examples, expected))

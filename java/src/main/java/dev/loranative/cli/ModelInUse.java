@@ -15,6 +15,7 @@ import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelConfig;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.tensor.Ops;
+import dev.loranative.train.MemoryPlan;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -87,6 +88,11 @@ final class ModelInUse implements AutoCloseable {
     /** Puts the weights and all adapters on the device; the first turn's adapter is active. */
     LoadedModel load() {
         device = Devices.open(machine.device(), machine.threads());
+        if (files.quantizes()) {
+            // It takes minutes for a large model: that there is no room for it is said before.
+            new MemoryPlan(Map.of("weights", files.weightBytes()))
+                    .requireFits(machine.maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
+        }
         StatusLine status = new StatusLine(console, System::nanoTime);
         try {
             model = files.load(

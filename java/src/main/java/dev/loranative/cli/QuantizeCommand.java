@@ -123,12 +123,13 @@ final class QuantizeCommand extends EngineCommand {
         }
         console.note(String.format(
                 Locale.ROOT,
-                "%s weights in %s, %.2f bits each; model %s -> %s",
+                "%s weights in %s, %.2f bits each; model %s -> %s bytes (%s)",
                 Quantities.count(result.files().quantizedCount()),
                 Quantities.time(result.seconds()),
                 result.bitsPerWeight(),
-                Quantities.bytes(before),
-                Quantities.bytes(result.bytes())));
+                Quantities.count(before),
+                Quantities.count(result.bytes()),
+                Quantities.percent((double) result.bytes() / before)));
         console.result("model    " + result.output());
     }
 }

@@ -27,6 +27,9 @@ final class QuantStateJson {
 
     private static final Set<String> DTYPES = Set.of("float32", "bfloat16", "float16");
 
+    /** Sizes of a weight that holds all experts of a layer. */
+    private static final int STACKED = 3;
+
     private final JsonNode root;
     private final String tensor;
 
@@ -72,6 +75,11 @@ final class QuantStateJson {
 
     private List<Long> shape() {
         JsonNode shape = node("shape");
+        if (shape.isArray() && shape.size() == STACKED) {
+            throw UserException.badInput(
+                    tensor + " has the shape " + shape + ": experts that are stacked in one 4-bit weight are not read",
+                    "use a checkpoint in which every expert has weights of its own, as transformers 4 wrote them");
+        }
         List<Long> sizes = new ArrayList<>();
         for (JsonNode size : shape) {
             // Far above any weight; the product of two stays far below what overflows.

@@ -208,4 +208,17 @@ class SafetensorsFileTest {
             assertThat(e.hint()).isNotBlank();
         });
     }
+
+    @Test
+    void whatWasReleasedCanBeReadAgain() {
+        Path path = Samples.writeVectors(folder.resolve("a.safetensors"), 100_000, "a", "b", "c");
+        try (SafetensorsFile file = SafetensorsFile.open(path)) {
+            MemorySegment before = file.data("b");
+            byte[] read = before.toArray(ValueLayout.JAVA_BYTE);
+            file.release("a");
+            file.release("b");
+            file.release("c");
+            assertThat(before.toArray(ValueLayout.JAVA_BYTE)).isEqualTo(read);
+        }
+    }
 }

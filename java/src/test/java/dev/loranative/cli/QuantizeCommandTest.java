@@ -181,6 +181,79 @@ class QuantizeCommandTest {
                 .isEqualTo("[\"lm_head\",\"mlp.gate\"]");
     }
 
+    /** What transformers 5 leaves of a mixture of experts: attention in 4 bits, experts not. */
+    @Test
+    void expertsThatWereLeftInSixteenBitsAreAddedWhenAskedFor() throws IOException {
+        Path reference = CommandRun.reference("qwen3moe-everything-nf4");
+        Path partly = temporary.resolve("partly");
+        Path whole = temporary.resolve("whole");
+        Path completed = temporary.resolve("completed");
+        Path data = reference.resolve("data.jsonl");
+        quantize(reference.resolve("model"), partly, "--bnb-4bit-skip-modules", ".*experts")
+                .result();
+        quantize(reference.resolve("model"), whole).result();
+        quantize(partly, completed).result();
+
+        assertThat(tensors(partly)).doesNotContainKey("model.layers.1.mlp.experts.3.down_proj.weight.absmax");
+        assertThat(completed.resolve("model.safetensors")).hasSameBinaryContentAs(whole.resolve("model.safetensors"));
+        assertThat(loss(partly, data, "--load-in-4bit"))
+                .isEqualTo(loss(whole, data))
+                .isNotEqualTo(loss(partly, data));
+    }
+
+    @Test
+    void generatingFromItIsGeneratingWithLoadIn4bit() {
+        Path output = temporary.resolve("nf4");
+        quantize(CommandRun.EXAMPLE, output, "--bnb-4bit-quant-type", "fp4", "--bnb-4bit-use-double-quant")
+                .result();
+
+        String text = generate(output);
+        assertThat(text)
+                .isEqualTo(generate(
+                        CommandRun.EXAMPLE,
+                        "--load-in-4bit",
+                        "--bnb-4bit-quant-type",
+                        "fp4",
+                        "--bnb-4bit-use-double-quant"));
+        assertThat(text.length()).isGreaterThan(40);
+    }
+
+    private String generate(Path model, Object... more) {
+        List<Object> args = new ArrayList<>(List.of(
+                "generate", "--model", model, "--prompt", "Alice was", "--temperature", "0", "--max-new-tokens", "40"));
+        args.addAll(List.of(more));
+        return CommandRun.of(args.toArray()).result();
+    }
+
+    @Test
+    void roomIsCheckedBeforeQuantising() {
+        CommandRun run = CommandRun.of(
+                "eval",
+                "--model",
+                CommandRun.MOE_MODEL,
+                "--data",
+                CommandRun.MOE_DATA,
+                "--load-in-4bit",
+                "--max-memory",
+                "100kB");
+        assertThat(run.error(3)).contains("weights", "max_memory");
+    }
+
+    @Test
+    void theComputeTypeIsAcceptedAndAnswered() {
+        CommandRun run = CommandRun.of(
+                "eval",
+                "--model",
+                CommandRun.MOE_MODEL,
+                "--data",
+                CommandRun.MOE_DATA,
+                "--load-in-4bit",
+                "--bnb-4bit-compute-dtype",
+                "bfloat16");
+        run.result();
+        assertThat(run.err()).containsOnlyOnce("arithmetic here is float32");
+    }
+
     @Test
     void theHeadCanBeAddedAndModulesLeftOut() throws IOException {
         Path output = temporary.resolve("nf4");

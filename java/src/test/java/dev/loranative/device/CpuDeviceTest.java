@@ -203,4 +203,29 @@ class CpuDeviceTest {
 
         assertThat(planned.bytes()).isEqualTo(1L << 50);
     }
+
+    @Test
+    void borrowedMemoryIsGivenBack() {
+        try (Device device = CpuDevice.open(1)) {
+            Loan loan = device.borrow(100);
+            assertThat(loan.buffer().bytes()).isEqualTo(100);
+            assertThat(loan.buffer().address(0, 100) % 64).isZero();
+            assertThat(device.allocatedBytes()).isZero();
+            loan.close();
+            assertThatThrownBy(() -> loan.buffer().address(0, 1)).isInstanceOf(IllegalStateException.class);
+        }
+    }
+
+    @Test
+    void lentMemoryIsTheHostsOwnWhereItIsAligned() {
+        try (Arena arena = Arena.ofConfined();
+                Device device = CpuDevice.open(1)) {
+            MemorySegment host = arena.allocate(64, 8);
+            try (Loan own = device.lend(host, 4);
+                    Loan copy = device.lend(host.asSlice(1, 32), 4)) {
+                assertThat(own.buffer().address(0, 64)).isEqualTo(host.address());
+                assertThat(copy.buffer().address(0, 32)).isNotEqualTo(host.address() + 1);
+            }
+        }
+    }
 }

@@ -2,8 +2,11 @@ package dev.loranative.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
+import dev.loranative.checkpoint.AtomicFiles;
 import dev.loranative.checkpoint.ElementType;
+import dev.loranative.checkpoint.SafetensorsFile;
 import dev.loranative.checkpoint.SafetensorsWriter;
 import dev.loranative.config.ConfigParser;
 import dev.loranative.config.QuantizationKeys;
@@ -17,14 +20,18 @@ import dev.loranative.quant.FourBitFixture;
 import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -80,9 +87,7 @@ class QuantizedModelTest {
                     for (int word = 0; word < vocabulary; word++) {
                         assertThat((double) logits[word])
                                 .as("logit %d after %d tokens", word, length)
-                                .isCloseTo(
-                                        expected[row * vocabulary + word],
-                                        org.assertj.core.api.Assertions.within(LOGITS * largest));
+                                .isCloseTo(expected[row * vocabulary + word], within(LOGITS * largest));
                     }
                 }
             }
@@ -115,8 +120,7 @@ class QuantizedModelTest {
             LoadedModel model = files.load(device);
             long taken = device.allocatedBytes();
 
-            assertThat(8.0 * files.quantizedBytes() / files.quantizedElements())
-                    .isCloseTo(bits, org.assertj.core.api.Assertions.within(0.01));
+            assertThat(8.0 * files.quantizedBytes() / files.quantizedElements()).isCloseTo(bits, within(0.01));
             assertThat(files.weightBytes())
                     .isEqualTo(files.fileBytes() - 2 * files.quantizedElements() + files.quantizedBytes());
             // Beside the weights, the table of double quantisation.
@@ -126,12 +130,43 @@ class QuantizedModelTest {
         }
     }
 
+    /** The mapped file's pages do not stay in memory beside what was made of them. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void pagesOfTheSourceAreGivenBack() throws IOException {
+        try (Device device = CpuDevice.open(1);
+                ModelFiles files = wide("--load-in-4bit")) {
+            files.load(device);
+
+            Path file = temporary.resolve("model.safetensors");
+            assertThat(residentBytes(file)).isLessThan(200 << 10);
+            try (SafetensorsFile read = SafetensorsFile.open(file)) {
+                read.entries().forEach(entry -> read.data(entry.name()).toArray(ValueLayout.JAVA_BYTE));
+                assertThat(residentBytes(file)).isGreaterThanOrEqualTo(files.fileBytes());
+            }
+        }
+    }
+
+    /** Of this process's mapping of a file. */
+    private static long residentBytes(Path file) throws IOException {
+        long bytes = 0;
+        boolean inside = false;
+        for (String line : Files.readAllLines(Path.of("/proc/self/smaps"))) {
+            if (line.matches("[0-9a-f]+-[0-9a-f]+ .*")) {
+                inside = line.endsWith(file.toRealPath().toString());
+            } else if (inside && line.startsWith("Rss:")) {
+                bytes += Long.parseLong(line.replaceAll("\\D+", "")) << 10;
+            }
+        }
+        return bytes;
+    }
+
     /** One layer wide enough that descriptors do not count. */
     private ModelFiles wide(String... flags) {
         String config =
                 "{\"model_type\": \"llama\", \"vocab_size\": 64, \"hidden_size\": 256, \"intermediate_size\": 512,"
                         + " \"num_hidden_layers\": 1, \"num_attention_heads\": 4}";
-        dev.loranative.checkpoint.AtomicFiles.writeString(temporary.resolve("config.json"), config);
+        AtomicFiles.writeString(temporary.resolve("config.json"), config);
         List<SafetensorsWriter.Tensor> tensors =
                 WeightLayout.of(ModelConfigReader.parse(config, "config.json")).shapes().entrySet().stream()
                         .map(entry -> new SafetensorsWriter.Tensor(
