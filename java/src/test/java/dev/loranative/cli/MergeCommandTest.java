@@ -113,6 +113,16 @@ class MergeCommandTest {
         }
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"full-tied", "tokens-tied"})
+    void whatIsTrainedAsOneStaysTied(String reference) {
+        assertThat(merge(reference, "--json").json().get("untied").booleanValue())
+                .isFalse();
+        try (Checkpoint merged = Checkpoint.open(output())) {
+            assertThat(merged.contains("lm_head.weight")).isFalse();
+        }
+    }
+
     @Test
     void typeAndFilesStayThoseOfTheBase() throws IOException {
         JsonNode json = merge("llama-sharded", "--json").json();
