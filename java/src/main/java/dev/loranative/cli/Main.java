@@ -43,7 +43,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
 public final class Main {
 
     /** Commands that later versions have. */
-    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "quantize", "bench");
+    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "bench");
 
     @Option(names = "--json", scope = ScopeType.INHERIT, description = "the result as one JSON document")
     private boolean json;
