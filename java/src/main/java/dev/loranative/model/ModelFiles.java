@@ -6,6 +6,8 @@ import dev.loranative.device.Device;
 import dev.loranative.quant.StoredWeights;
 import dev.loranative.tensor.Ops;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 
 /** A model's folder, read and checked, its weights mapped but not yet touched. */
@@ -113,14 +115,19 @@ public final class ModelFiles implements AutoCloseable {
         return plan.quantizedBytes(checkpoint);
     }
 
+    /** What is in 4 bits once loaded; empty if nothing is. */
+    public Optional<FourBits> fourBits() {
+        return plan.fourBits(checkpoint);
+    }
+
+    /** What deserves to be said about the options before the model is used. */
+    public List<String> notes() {
+        return plan.notes(tree);
+    }
+
     /** Whether loading quantises weights, which takes time and memory of its own. */
     public boolean quantizes() {
         return plan.count() > 0;
-    }
-
-    /** Whether some weights are in 4 bits once loaded. */
-    public boolean isQuantized() {
-        return plan.isQuantized();
     }
 
     /** As {@link #load(Ops, LoadListener)}, for models whose loading needs no telling. */
