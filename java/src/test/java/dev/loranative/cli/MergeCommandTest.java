@@ -114,6 +114,15 @@ class MergeCommandTest {
     }
 
     @Test
+    void whatIsTrainedAsOneStaysTied() {
+        assertThat(merge("full-tied", "--json").json().get("untied").booleanValue())
+                .isFalse();
+        try (Checkpoint merged = Checkpoint.open(output())) {
+            assertThat(merged.contains("lm_head.weight")).isFalse();
+        }
+    }
+
+    @Test
     void typeAndFilesStayThoseOfTheBase() throws IOException {
         JsonNode json = merge("llama-sharded", "--json").json();
         Path base = CommandRun.reference("llama-sharded").resolve("model");

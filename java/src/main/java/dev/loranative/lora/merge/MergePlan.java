@@ -172,18 +172,21 @@ record MergePlan(List<Shard> shards, boolean untied) {
         /** Whether a tied head ends with other values than the embedding. */
         private boolean parts() {
             boolean embeddingAlone = updates(EMBEDDING).stream().anyMatch(TensorUpdate.LowRank.class::isInstance);
-            return embeddingAlone || !updates(HEAD).isEmpty() && !isSameReplacement();
+            return embeddingAlone || !updates(HEAD).stream().allMatch(this::reachesEmbeddingToo);
         }
 
-        /** modules_to_save may name both ends of a tied pair. */
-        private boolean isSameReplacement() {
-            List<TensorUpdate> embedding = updates(EMBEDDING);
-            List<TensorUpdate> head = updates(HEAD);
-            return embedding.size() == 1
-                    && head.size() == 1
-                    && embedding.getFirst() instanceof TensorUpdate.Replacement(FullTensor one)
-                    && head.getFirst() instanceof TensorUpdate.Replacement(FullTensor other)
-                    && Arrays.equals(one.values(), other.values());
+        /** A file may name both ends of a tied pair for the same numbers. */
+        private boolean reachesEmbeddingToo(TensorUpdate update) {
+            return updates(EMBEDDING).stream().anyMatch(other -> switch (update) {
+                case TensorUpdate.Replacement(FullTensor one) ->
+                    other instanceof TensorUpdate.Replacement(FullTensor two)
+                            && Arrays.equals(one.values(), two.values());
+                case TensorUpdate.RowReplacement(TokenRows one) ->
+                    other instanceof TensorUpdate.RowReplacement(TokenRows two)
+                            && one.indices().equals(two.indices())
+                            && Arrays.equals(one.values(), two.values());
+                default -> false;
+            });
         }
 
         private MergedTensor tensor(String name, List<TensorUpdate> changes) {
