@@ -90,7 +90,7 @@ public sealed interface InitLoraWeights {
                 case "loftq" -> new Loftq(LoftqSettings.DEFAULT);
                 case "eva" -> new Eva(EvaSettings.DEFAULT);
                 case "corda", "lora_ga", "mica" ->
-                    throw new BadValue("one of " + KNOWN + "; corda, lora_ga and mica are not supported");
+                    throw new BadValue("one of " + KNOWN + " (corda, lora_ga and mica are not supported)");
                 default -> throw new BadValue("one of " + KNOWN);
             };
         }
