@@ -6,15 +6,15 @@ int32_t ln_dora_norms(ln_context* context, const void* weight, int32_t weight_dt
     check.at_least("out", out, 1);
     check.at_least("in", in, 1);
     check.at_least("rank", rank, 0);
-    check.dtype("weight_dtype", weight_dtype);
+    check.weight_dtype("weight_dtype", weight_dtype);
     check.finite("scale", scale);
-    check.pointer("weight", weight, ln::dtype_bytes(weight_dtype));
+    check.pointer("weight", weight, ln::weight_alignment(weight_dtype));
     if (rank > 0) {
       check.pointer("lora_a", lora_a);
       check.pointer("lora_b", lora_b);
     }
     check.pointer("norms", norms);
-    ln::backend::dora_norms(*context, weight, weight_dtype, lora_a, lora_b, scale, norms, out, in, rank);
+    ln::backend::dora_norms(*context, weight, weight_dtype, lora_a, lora_b, scale, norms, out, in, rank, check);
   });
 }
 

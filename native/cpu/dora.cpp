@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu_backend.hpp"
+#include "quantized_check.hpp"
 
 namespace ln::backend {
 
@@ -14,7 +15,8 @@ constexpr int64_t kColumnsPerTask = 16;
 }  // namespace
 
 void dora_norms(ln_context& context, const void* weight, int32_t weight_dtype, const float* lora_a, const float* lora_b,
-                float scale, float* norms, int64_t out, int64_t in, int64_t rank) {
+                float scale, float* norms, int64_t out, int64_t in, int64_t rank, const Checker& check) {
+  cpu::require_quantized(check, "weight", weight, weight_dtype, out * in);
   const cpu::DoraKernels& kernels = cpu::dora_kernels(cpu::tier(context));
   const cpu::AdaptedWeight adapted = {weight, lora_a, lora_b, out, in, rank, weight_dtype, scale};
   // Rows in fours, as the kernels take them; a row costs about rank + 1 passes over its length.

@@ -1,4 +1,5 @@
 #include "dora.hpp"
+#include "simd/quantized.hpp"
 #include "simd/rows.hpp"
 
 namespace ln::cpu::LN_TIER {
@@ -25,6 +26,12 @@ const float* elements(const AdaptedWeight& adapted, int64_t first, int64_t count
       return chunk;
     case LN_F16:
       widen<LN_F16>(adapted.weight, first, count, chunk);
+      return chunk;
+    case LN_NF4:
+      dequantize_to<LN_NF4, LN_F32>(*(const ln_quantized*)adapted.weight, first, count, chunk);
+      return chunk;
+    case LN_FP4:
+      dequantize_to<LN_FP4, LN_F32>(*(const ln_quantized*)adapted.weight, first, count, chunk);
       return chunk;
     default:
       return (const float*)adapted.weight + first;

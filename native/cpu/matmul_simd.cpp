@@ -2,10 +2,23 @@
 #include "matmul.hpp"
 #include "simd/matmul_direct.hpp"
 #include "simd/matmul_pack.hpp"
+#include "simd/matmul_quantized.hpp"
 
 namespace ln::cpu::LN_TIER {
 
 namespace {
+
+void pack_a(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale,
+            float* panel) {
+  with_plain_reader(
+      a, [&](const auto& source) { pack_a_from(source, a.transposed, m, row, rows, k, count, scale, panel); });
+}
+
+void pack_b(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels,
+            int64_t panel_step) {
+  with_reader(
+      b, [&](const auto& source) { pack_b_from(source, b.transposed, k, count, column, columns, panels, panel_step); });
+}
 
 /// One register tile: R rows, V vectors of columns, the last one maybe in part. Every element is a chain of fused
 /// multiply-adds in rising k that starts at the bias.

@@ -72,7 +72,9 @@ float sum_as_torch(const float* x, int64_t n) {
 /// The number of the entry nearest to x, the even one where two are as near; 0 for NaN.
 uint8_t nearest(const float* code, float x) {
   if (std::isnan(x)) return 0;
-  const int64_t above = std::clamp<int64_t>(std::lower_bound(code, code + 256, x) - code, 1, 255);
+  int64_t above = 0;  // entries before it are below x; no branch depends on x
+  for (int64_t half = 128; half > 0; half /= 2) above += code[above + half - 1] < x ? half : 0;
+  above = std::max<int64_t>(above, 1);
   const float middle = (code[above - 1] + code[above]) * 0.5f;
   const bool up = x == middle ? above % 2 == 0 : x > middle;
   return static_cast<uint8_t>(up ? above : above - 1);

@@ -42,12 +42,19 @@ LN_INLINE vi fp4_codes(vf r, vf x) {
   return code | ((x < 0.0f) & 8);
 }
 
-/// Codes of kWidth elements, side by side in bytes.
+typedef uint64_t vpairs __attribute__((vector_size(LN_WIDTH * 4)));
+typedef uint8_t vbytes __attribute__((vector_size(LN_WIDTH / 2)));
+
+/// The codes of the first `count` elements of x, of which bytes are made in pairs.
 template <int Type>
-LN_INLINE void pack_codes(vf x, float reciprocal, int64_t count, uint8_t* codes) {
+LN_INLINE void store_codes(vf x, float reciprocal, int64_t count, uint8_t* codes) {
   const vf r = x * reciprocal;
-  const vi code = Type == LN_NF4 ? nf4_codes(r) : fp4_codes(r, x);
-  for (int i = 0; i < LN_WIDTH && i < count; i += 2) codes[i / 2] = (uint8_t)(code[i] << 4 | code[i + 1]);
+  const vpairs pairs = (vpairs)(Type == LN_NF4 ? nf4_codes(r) : fp4_codes(r, x));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "the first code of a pair is its low half"
+#endif
+  const vbytes bytes = __builtin_convertvector(pairs << 4 | pairs >> 32, vbytes);
+  memcpy(codes, &bytes, (size_t)(count + 1) / 2);
 }
 
 template <int Dtype, int Type>
@@ -66,10 +73,10 @@ int64_t quantize_as(const void* src, int64_t n, int64_t block, int64_t first, in
     const float reciprocal = 1.0f / (largest > kSmallestScale ? largest : kSmallestScale);
     int64_t i = 0;
     for (; i + kWidth <= count; i += kWidth) {
-      pack_codes<Type>(load_as<Dtype>(src, start + i), reciprocal, kWidth, codes + (start + i) / 2);
+      store_codes<Type>(load_as<Dtype>(src, start + i), reciprocal, kWidth, codes + (start + i) / 2);
     }
     if (i < count) {
-      pack_codes<Type>(load_part_as<Dtype>(src, start + i, count - i), reciprocal, count - i, codes + (start + i) / 2);
+      store_codes<Type>(load_part_as<Dtype>(src, start + i, count - i), reciprocal, count - i, codes + (start + i) / 2);
     }
   }
   return n;

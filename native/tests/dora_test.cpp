@@ -7,6 +7,7 @@ constexpr int64_t kOuts[] = {1, 3, 4, 31, 33};
 constexpr int64_t kIns[] = {1, 3, 31, 33, 100, 255, 256, 257, 530};
 constexpr int64_t kRanks[] = {0, 1, 5, 16};
 constexpr int32_t kDtypes[] = {LN_F32, LN_BF16, LN_F16};
+constexpr int32_t kWeightDtypes[] = {LN_F32, LN_BF16, LN_F16, LN_NF4, LN_FP4};
 constexpr float kScale = 1.75f;
 
 /// A weight and an adapter of the same size as the weight.
@@ -38,7 +39,7 @@ struct Adapted {
 
 TEST(Dora, NormsEqualTheOracle) {
   for (int32_t simd : tiers()) {
-    for (int32_t dtype : kDtypes) {
+    for (int32_t dtype : kWeightDtypes) {
       for (int64_t out : kOuts) {
         for (int64_t in : kIns) {
           for (int64_t rank : kRanks) {

@@ -31,6 +31,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from peft import LoraConfig, get_peft_model
+from peft.optimizers import create_loraplus_optimizer
 from safetensors.torch import save_file
 
 from lora_by_name import LoraByName
@@ -133,7 +134,11 @@ def adapter_tensors(model, of):
     if isinstance(model, LoraByName):
         return model.tensors(of)
     trainable = [(plain_name(name), weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    return {name.replace(".default", ""): of(weight) for name, weight in trainable}
+    # As in the adapter's file: there the magnitude of DoRA has no .weight.
+    return {
+        name.replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector"): of(weight)
+        for name, weight in trainable
+    }
 
 
 def plain_name(name):
@@ -156,6 +161,27 @@ def save_adapter(model, folder):
         config["modules_to_save"].sort()
     with open(path, "w") as file:
         json.dump(config, file, indent=1)
+
+
+def make_optimizer(model, settings):
+    """AdamW with the groups of transformers' Trainer, or those of LoRA+ where the case has a ratio."""
+    adam = dict(betas=(settings["adam_beta1"], settings["adam_beta2"]), eps=settings["adam_epsilon"])
+    rate, decay = settings["learning_rate"], settings["weight_decay"]
+    if "loraplus_lr_ratio" in settings:
+        ratio = settings["loraplus_lr_ratio"]
+        plus = dict(loraplus_lr_ratio=ratio, loraplus_weight_decay=decay)
+        if "loraplus_lr_embedding" in settings:
+            plus["loraplus_lr_embedding"] = settings["loraplus_lr_embedding"]
+        return create_loraplus_optimizer(model, torch.optim.AdamW, lr=rate, **plus, **adam)
+    if isinstance(model, LoraByName):
+        return torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], rate, weight_decay=decay, **adam)
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    decayed = set(transformers.Trainer.get_decay_parameter_names(None, model))
+    groups = [
+        dict(params=[weight for name, weight in trained.items() if name in decayed], weight_decay=decay),
+        dict(params=[weight for name, weight in trained.items() if name not in decayed], weight_decay=0.0),
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], rate, **adam)
 
 
 def windows(rows, batch, accumulation, steps):
@@ -199,10 +225,7 @@ def train(case, rows, folder, dtype):
     before = sequence_losses(model, rows)
     margin = RouterMargin(base)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    betas = (settings["adam_beta1"], settings["adam_beta2"])
-    optimizer = torch.optim.AdamW(
-        weights, settings["learning_rate"], betas, settings["adam_epsilon"], settings["weight_decay"]
-    )
+    optimizer = make_optimizer(model, settings)
     steps = settings["max_steps"]
     warmup = settings["warmup_steps"]
     schedule = transformers.get_scheduler(

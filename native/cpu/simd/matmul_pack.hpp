@@ -1,8 +1,7 @@
 // Packers of the matrix products: panels of either operand as float32, k-major, from any format and orientation.
 #pragma once
 
-#include "../matmul.hpp"
-#include "quantized.hpp"
+#include "matmul_reader.hpp"
 #include "transpose.hpp"
 
 namespace ln::cpu::LN_TIER {
@@ -18,66 +17,6 @@ constexpr int kTileRows = 6, kTileVectors = 2;
 #endif
 constexpr int kTileColumns = kTileVectors * LN_WIDTH;
 constexpr int kPanelStride = (kTileRows + LN_WIDTH - 1) / LN_WIDTH * LN_WIDTH;
-
-// ---- reading a matrix of one format
-// ----------------------------------------------------------------------------------------
-
-/// kWidth neighbours in memory of a stored matrix, as floats. Another weight format is another Reader.
-template <int Dtype>
-struct Reader {
-  const void* data;
-  int64_t ld;
-
-  vf read(int64_t line, int64_t at) const { return load_as<Dtype>(data, line * ld + at); }
-  vf read_part(int64_t line, int64_t at, int64_t count) const {
-    return load_part_as<Dtype>(data, line * ld + at, count);
-  }
-  /// A hint, so it may name what is not there.
-  void prefetch(int64_t line, int64_t at) const {
-    __builtin_prefetch((const void*)((uintptr_t)data + (uintptr_t)(line * ld + at) * (Dtype == LN_F32 ? 4 : 2)));
-  }
-  vf read_some(int64_t line, int64_t at, int64_t count) const {
-    return count >= kWidth ? read(line, at) : count > 0 ? read_part(line, at, count) : (vf){};
-  }
-};
-
-template <int Type>
-struct QuantizedReader {
-  const void* data;
-  int64_t ld;
-
-  vf read(int64_t line, int64_t at) const { return read_part(line, at, kWidth); }
-  vf read_part(int64_t line, int64_t at, int64_t count) const {
-    vf x = {};
-    for (int64_t i = 0; i < count; ++i) x[i] = quantized_element<Type>(*(const ln_quantized*)data, line * ld + at + i);
-    return x;
-  }
-  void prefetch(int64_t, int64_t) const {}
-  vf read_some(int64_t line, int64_t at, int64_t count) const {
-    return count >= kWidth ? read(line, at) : count > 0 ? read_part(line, at, count) : (vf){};
-  }
-};
-template <>
-struct Reader<LN_NF4> : QuantizedReader<LN_NF4> {};
-template <>
-struct Reader<LN_FP4> : QuantizedReader<LN_FP4> {};
-
-/// Calls body with the Reader of a matrix.
-template <typename Body>
-LN_INLINE void with_reader(const Matrix& x, const Body& body) {
-  switch (x.dtype) {
-    case LN_BF16:
-      return body(Reader<LN_BF16>{x.data, x.ld});
-    case LN_F16:
-      return body(Reader<LN_F16>{x.data, x.ld});
-    case LN_NF4:
-      return body(Reader<LN_NF4>{{x.data, x.ld}});
-    case LN_FP4:
-      return body(Reader<LN_FP4>{{x.data, x.ld}});
-    default:
-      return body(Reader<LN_F32>{x.data, x.ld});
-  }
-}
 
 // ---- panels
 // ----------------------------------------------------------------------------------------------------------------
@@ -153,17 +92,6 @@ void pack_b_from(const Source& b, bool transposed, int64_t k, int64_t count, int
       store(target, b.read_some(k + p, column + j, columns - j));
     }
   }
-}
-
-static void pack_a(const Matrix& a, int64_t m, int64_t row, int64_t rows, int64_t k, int64_t count, float scale,
-                   float* panel) {
-  with_reader(a, [&](const auto& source) { pack_a_from(source, a.transposed, m, row, rows, k, count, scale, panel); });
-}
-
-static void pack_b(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels,
-                   int64_t panel_step) {
-  with_reader(
-      b, [&](const auto& source) { pack_b_from(source, b.transposed, k, count, column, columns, panels, panel_step); });
 }
 
 }  // namespace ln::cpu::LN_TIER

@@ -158,6 +158,18 @@ public final class Checkpoint implements AutoCloseable {
         return owner(name).data(name);
     }
 
+    /**
+     * Lets the system take the memory of a part of a tensor that has been read and is not needed soon; reading it again
+     * is slower, nothing else.
+     *
+     * @param data a slice of what {@link #data} gave
+     */
+    public static void release(MemorySegment data) {
+        if (data.isMapped()) {
+            data.unload();
+        }
+    }
+
     /** Whether a tensor holds floats that {@link #read} can give. */
     public boolean isFloat(String name) {
         return FloatCodec.supports(entry(name).type());
@@ -175,6 +187,11 @@ public final class Checkpoint implements AutoCloseable {
     /** The files that hold the tensors, in their order. */
     public List<SafetensorsFile> files() {
         return files;
+    }
+
+    /** As {@link SafetensorsFile#release}. */
+    public void release(String name) {
+        owner(name).release(name);
     }
 
     /** Bytes of all tensors together. */

@@ -25,6 +25,9 @@ public final class SafetensorsFile implements AutoCloseable {
 
     private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
+    /** Linux maps the neighbours of a page that is touched, too: without them a released tensor leaves its edges behind. */
+    private static final long FAULT_AROUND = 64 << 10;
+
     private final Path path;
     private final SafetensorsHeader header;
     private final Arena arena;
@@ -106,6 +109,17 @@ public final class SafetensorsFile implements AutoCloseable {
                 .orElseThrow(() -> UserException.badInput(
                         "tensor " + name + " is not in " + path, "check that the file belongs to this model"));
         return mapping.asSlice(entry.offset(), entry.bytes());
+    }
+
+    /**
+     * Lets the system take the memory of a tensor that has been read and is not needed soon; reading it again is slower,
+     * nothing else.
+     */
+    public void release(String name) {
+        TensorEntry entry = find(name).orElseThrow();
+        long first = Math.max(0, entry.offset() - FAULT_AROUND);
+        long end = Math.min(mapping.byteSize(), entry.offset() + entry.bytes() + FAULT_AROUND);
+        mapping.asSlice(first, end - first).unload();
     }
 
     @Override

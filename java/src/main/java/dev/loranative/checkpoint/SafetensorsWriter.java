@@ -75,6 +75,7 @@ public final class SafetensorsWriter {
                 part = piece.asSlice(0, part.byteSize());
             }
             writeFully(channel, part.asByteBuffer());
+            Checkpoint.release(part);
         }
     }
 

@@ -55,6 +55,15 @@ final class CommandKeys {
             Scalars.bytes(),
             "largest file, for example 5GB; by default files as the base model's");
 
+    static final Key<String> FORMAT =
+            required("Result", "format", Scalars.choice("gguf"), "of the file: gguf, for llama.cpp");
+
+    static final Key<Path> OUTPUT_FILE =
+            required("Result", "output", Scalars.path(), "file to write; must not exist yet");
+
+    static final Key<String> EXPORTED_DTYPE =
+            Key.of("Result", "dtype", Scalars.choice("float32", "float16", "bfloat16"), "float32", "of the tensors");
+
     private static final String COMPARISON = "Comparison";
 
     static final Key<String> VERIFY_PROMPT = required(

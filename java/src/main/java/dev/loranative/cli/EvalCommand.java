@@ -2,6 +2,7 @@ package dev.loranative.cli;
 
 import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
+import dev.loranative.config.QuantizationKeys;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.config.TrainKeys;
 import dev.loranative.data.DataSet;
@@ -12,6 +13,7 @@ import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
 import dev.loranative.train.Evaluator;
 import dev.loranative.train.MemoryPlan;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import picocli.CommandLine.Command;
@@ -28,7 +30,7 @@ final class EvalCommand extends EngineCommand {
 
     @Override
     List<Key<?>> keys() {
-        return List.of(
+        List<Key<?>> keys = new ArrayList<>(List.of(
                 TrainKeys.MODEL,
                 CommandKeys.ADAPTERS,
                 CommandKeys.ADAPTER_WEIGHTS,
@@ -37,10 +39,10 @@ final class EvalCommand extends EngineCommand {
                 TrainKeys.MAX_LENGTH,
                 TrainKeys.COMPLETION_ONLY_LOSS,
                 TrainKeys.EVAL_BATCH_SIZE,
-                CommandKeys.PER_EXAMPLE,
-                TrainKeys.DEVICE,
-                TrainKeys.THREADS,
-                TrainKeys.MAX_MEMORY);
+                CommandKeys.PER_EXAMPLE));
+        keys.addAll(QuantizationKeys.ALL);
+        keys.addAll(List.of(TrainKeys.DEVICE, TrainKeys.THREADS, TrainKeys.MAX_MEMORY));
+        return keys;
     }
 
     @Override

@@ -2,6 +2,7 @@ package dev.loranative.cli;
 
 import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
+import dev.loranative.config.QuantizationKeys;
 import dev.loranative.config.TrainKeys;
 import dev.loranative.data.SpecialTokens;
 import dev.loranative.errors.UserException;
@@ -30,7 +31,7 @@ final class GenerateCommand extends EngineCommand {
 
     @Override
     List<Key<?>> keys() {
-        return List.of(
+        List<Key<?>> keys = new ArrayList<>(List.of(
                 TrainKeys.MODEL,
                 CommandKeys.ADAPTERS,
                 CommandKeys.USE,
@@ -43,10 +44,10 @@ final class GenerateCommand extends EngineCommand {
                 CommandKeys.TEMPERATURE,
                 CommandKeys.TOP_P,
                 CommandKeys.TOP_K,
-                CommandKeys.SEED,
-                TrainKeys.DEVICE,
-                TrainKeys.THREADS,
-                TrainKeys.MAX_MEMORY);
+                CommandKeys.SEED));
+        keys.addAll(QuantizationKeys.ALL);
+        keys.addAll(List.of(TrainKeys.DEVICE, TrainKeys.THREADS, TrainKeys.MAX_MEMORY));
+        return keys;
     }
 
     @Override

@@ -84,13 +84,12 @@ final class InspectionText {
                         target -> new Settings(target.r(), target.alpha(), target.extra(), Shape.of(target.module())))
                 .forEach(pattern -> {
                     Trainable.LowRank first = pattern.members().getFirst();
-                    int count = pattern.members().size();
                     table.row(
                             pattern.text(),
-                            String.valueOf(count),
+                            String.valueOf(pattern.members().size()),
                             "r " + first.r(),
                             "alpha " + plain(first.alpha()) + (first.extra().isEmpty() ? "" : ", " + first.extra()),
-                            Quantities.count(count * first.parameters()));
+                            Quantities.count(trainable.parameters(pattern.members())));
                 });
         NamePattern.of(
                         trainable.full(),
@@ -117,8 +116,7 @@ final class InspectionText {
                         Quantities.count(rows.parameters())));
         lines.addAll(table.lines());
         if (trainable.shared()) {
-            lines.add("  the experts of a layer share one update for each projection: "
-                    + Quantities.count(trainable.lowRankParameters()) + " parameters");
+            lines.add("  the experts of a layer share one update for each projection; the file repeats it for each");
         }
         lines.add("");
         lines.add("adapter file " + Quantities.bytes(trainable.adapterBytes()) + "; in training also "

@@ -34,14 +34,16 @@ import picocli.CommandLine.UnmatchedArgumentException;
             EvalCommand.class,
             GenerateCommand.class,
             InspectCommand.class,
+            QuantizeCommand.class,
             MergeCommand.class,
             CombineCommand.class,
+            ExportCommand.class,
             DoctorCommand.class
         })
 public final class Main {
 
     /** Commands that later versions have. */
-    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "quantize", "export", "bench");
+    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "quantize", "bench");
 
     @Option(names = "--json", scope = ScopeType.INHERIT, description = "the result as one JSON document")
     private boolean json;

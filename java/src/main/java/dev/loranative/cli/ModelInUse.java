@@ -2,6 +2,8 @@ package dev.loranative.cli;
 
 import dev.loranative.config.ConfigValues;
 import dev.loranative.config.MachineOptions;
+import dev.loranative.config.QuantizationKeys;
+import dev.loranative.config.QuantizationOptions;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.config.TrainKeys;
 import dev.loranative.data.LazyTokenizer;
@@ -21,6 +23,7 @@ import java.util.Map;
 /** A model with or without adapters, for commands that do not train: first read and checked, then loaded. */
 final class ModelInUse implements AutoCloseable {
 
+    private final Console console;
     private final MachineOptions machine;
     private final ModelFiles files;
     private final LazyTokenizer tokenizer;
@@ -31,7 +34,13 @@ final class ModelInUse implements AutoCloseable {
     private AdapterSwitch active;
 
     private ModelInUse(
-            MachineOptions machine, Path folder, ModelFiles files, List<String> turns, Map<String, Adapter> adapters) {
+            Console console,
+            MachineOptions machine,
+            Path folder,
+            ModelFiles files,
+            List<String> turns,
+            Map<String, Adapter> adapters) {
+        this.console = console;
         this.machine = machine;
         this.files = files;
         this.tokenizer = new LazyTokenizer(folder);
@@ -48,10 +57,18 @@ final class ModelInUse implements AutoCloseable {
         TrainConfig.require(values, TrainKeys.MODEL, "--model DIR");
         AdapterOptions options = AdapterOptions.from(values, mayUse);
         Path folder = values.get(TrainKeys.MODEL);
-        ModelFiles files = ModelFiles.open(folder);
+        QuantizationOptions quantization = values.keys().contains(QuantizationKeys.LOAD_IN_4BIT)
+                ? QuantizationOptions.from(values)
+                : QuantizationOptions.NONE;
+        ModelFiles files = ModelFiles.open(folder, quantization);
         try {
             return new ModelInUse(
-                    MachineOptions.from(values), folder, files, options.turns(), options.read(files.tree(), console));
+                    console,
+                    MachineOptions.from(values),
+                    folder,
+                    files,
+                    options.turns(),
+                    options.read(files.tree(), console));
         } catch (RuntimeException e) {
             files.close();
             throw e;
@@ -69,7 +86,13 @@ final class ModelInUse implements AutoCloseable {
     /** Puts the weights and all adapters on the device; the first turn's adapter is active. */
     LoadedModel load() {
         device = Devices.open(machine.device(), machine.threads());
-        model = files.load(device);
+        StatusLine status = new StatusLine(console, System::nanoTime);
+        try {
+            model = files.load(
+                    new Ops(device), (done, total) -> status.draw("quantising " + done + "/" + total + " weights"));
+        } finally {
+            status.clear();
+        }
         active = new AdapterSwitch(model, adapters);
         use(turns.getFirst());
         return model;

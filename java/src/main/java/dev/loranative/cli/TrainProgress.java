@@ -38,6 +38,11 @@ final class TrainProgress implements TrainListener {
     }
 
     @Override
+    public synchronized void quantizing(int done, int total) {
+        status.draw("quantising " + done + "/" + total + " weights");
+    }
+
+    @Override
     public synchronized void warning(String line) {
         status.clear();
         console.warning(line);

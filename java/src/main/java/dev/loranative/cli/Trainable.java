@@ -138,9 +138,14 @@ record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolea
     }
 
     long lowRankParameters() {
+        return parameters(modules);
+    }
+
+    /** Trained numbers of some of the modules; an update that they share counts once. */
+    long parameters(List<LowRank> some) {
         long sum = 0;
         Set<Object> seen = new HashSet<>();
-        for (LowRank module : modules) {
+        for (LowRank module : some) {
             boolean again = shared && module.module().kind() == Kind.EXPERT && !seen.add(module.projection());
             sum += again ? 0 : module.parameters();
         }

@@ -86,7 +86,7 @@ public record LoraConfig(
                         .orElse(TrainableTokens.NONE),
                 values.get(LoraKeys.SHARE_EXPERT_ADAPTERS),
                 values.get(LoraKeys.ADAPTER_DIALECT),
-                values.get(LoraKeys.INIT_LORA_WEIGHTS),
+                InitLoraWeights.of(values),
                 Optional.ofNullable(values.get(LoraKeys.TASK_TYPE)));
         LoraRules.check(config, values);
         return config;
@@ -168,6 +168,51 @@ public record LoraConfig(
                 layout,
                 initLoraWeights,
                 taskType);
+    }
+
+    /** The same but for the ranks. */
+    public LoraConfig withRanks(
+            int newR, double newAlpha, Map<String, Integer> ranks, Map<String, Double> alphas, InitLoraWeights init) {
+        return new LoraConfig(
+                newR,
+                newAlpha,
+                loraDropout,
+                targetModules,
+                excludeModules,
+                layersToTransform,
+                layersPattern,
+                ranks,
+                alphas,
+                targetParameters,
+                useRslora,
+                useDora,
+                loraBias,
+                bias,
+                modulesToSave,
+                ensureWeightTying,
+                trainableTokens,
+                shareExpertAdapters,
+                dialect,
+                init,
+                taskType);
+    }
+
+    /**
+     * How an adapter is described whose start was taken out of the base: as an ordinary one of twice the rank that adds the
+     * trained and subtracts the first values. The scaling stays.
+     */
+    public LoraConfig doubled() {
+        double factor = scaleOfAlpha();
+        Map<String, Integer> ranks = new LinkedHashMap<>();
+        rankPattern.forEach((name, rank) -> ranks.put(name, 2 * rank));
+        Map<String, Double> alphas = new LinkedHashMap<>();
+        alphaPattern.forEach((name, alpha) -> alphas.put(name, factor * alpha));
+        return withRanks(2 * r, factor * loraAlpha, ranks, alphas, InitLoraWeights.KAIMING);
+    }
+
+    /** What alpha is multiplied by when the rank doubles and the scaling stays. */
+    public double scaleOfAlpha() {
+        return useRslora ? Math.sqrt(2) : 2;
     }
 
     /** What a target's update B·A is multiplied by. */

@@ -75,7 +75,13 @@ public final class LoraKeys {
             "init_lora_weights",
             InitLoraWeights.TYPE,
             InitLoraWeights.KAIMING,
-            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random");
+            "true: A uniform, B zero; gaussian: A normal, B zero; false: both random; orthogonal: both random, B·A zero;"
+                    + " olora, pissa: from the weights; loftq: what quantising lost; eva: from the data");
+    public static final Key<EvaSettings> EVA_CONFIG = Key.of(
+            GROUP, "eva_config", EvaSettings.TYPE, null, "init_lora_weights eva: how ranks are found and shared out");
+    public static final Key<LoftqSettings> LOFTQ_CONFIG = Key.of(
+                    GROUP, "loftq_config", LoftqSettings.TYPE, LoftqSettings.DEFAULT, "init_lora_weights loftq")
+            .orNull();
     public static final Key<String> TASK_TYPE = Key.of(
                     GROUP,
                     "task_type",
@@ -94,14 +100,14 @@ public final class LoraKeys {
             "which biases of the base model are trained too: none, all, or those of the targets");
     public static final Key<Boolean> USE_DORA = Key.of(
             GROUP, "use_dora", Scalars.bool(), false, "train the length of every weight row beside its direction");
-    public static final Key<Boolean> LORA_BIAS =
-            Key.of(GROUP, "lora_bias", Scalars.bool(), false, "give B a bias, which the base layer must have too");
+    public static final Key<Boolean> LORA_BIAS = Key.of(
+            GROUP, "lora_bias", Scalars.bool(), false, "give B a bias; to be merged, the base layer must have one too");
     public static final Key<List<String>> MODULES_TO_SAVE = Key.of(
             GROUP,
             "modules_to_save",
             Lists.of(Scalars.text()),
             null,
-            "modules to train in full, by the end of their name: routers, norms, embeddings, the head");
+            "modules to train in full, by the end of their name, without regard to dots: mlp.gate, model.norm, lm_head");
     public static final Key<TrainableTokens> TRAINABLE_TOKEN_INDICES = Key.of(
             GROUP,
             "trainable_token_indices",
@@ -162,6 +168,8 @@ public final class LoraKeys {
                 TARGET_PARAMETERS,
                 USE_RSLORA,
                 INIT_LORA_WEIGHTS,
+                EVA_CONFIG,
+                LOFTQ_CONFIG,
                 TASK_TYPE,
                 BIAS,
                 USE_DORA,

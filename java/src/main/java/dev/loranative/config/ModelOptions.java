@@ -8,6 +8,7 @@ import java.util.Optional;
  *
  * @param path folder with {@code config.json} and safetensors
  * @param dtype float32, bfloat16 or float16 for the frozen weights; empty: as in the file
+ * @param quantization whether its linear layers are held in 4 bits, and how
  * @param routerAuxLossCoef weight of the load-balancing loss; 0: off
  * @param gradientCheckpointing whether layers are computed again in the backward pass
  * @param routerZLossCoef weight of the routers' z-loss; 0: off
@@ -15,6 +16,7 @@ import java.util.Optional;
 public record ModelOptions(
         Path path,
         Optional<String> dtype,
+        QuantizationOptions quantization,
         double routerAuxLossCoef,
         boolean gradientCheckpointing,
         double routerZLossCoef) {
@@ -25,6 +27,7 @@ public record ModelOptions(
         return new ModelOptions(
                 values.get(TrainKeys.MODEL),
                 Optional.ofNullable(values.get(TrainKeys.DTYPE)).filter(dtype -> !dtype.equals("auto")),
+                QuantizationOptions.from(values),
                 coefficient == null ? 0 : coefficient,
                 values.get(TrainKeys.GRADIENT_CHECKPOINTING),
                 zCoefficient == null ? 0 : zCoefficient);

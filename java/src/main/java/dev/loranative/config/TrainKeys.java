@@ -7,14 +7,13 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Every key of {@code train} besides {@link LoraKeys}. Names and defaults are those of transformers' TrainingArguments 5.18
+ * Every key of {@code train} besides {@link LoraKeys} and {@link QuantizationKeys}. Names and defaults are those of transformers' TrainingArguments 5.18
  * and TRL's SFTConfig 1.13; where a default differs, the field says so.
  */
 public final class TrainKeys {
 
     private static final String MODEL_GROUP = "Model and data";
     private static final String TRAINING_GROUP = "Training";
-    private static final String QUANTIZATION_GROUP = "Quantisation";
     private static final String MACHINE_GROUP = "Machine";
 
     public static final Key<Path> MODEL = Key.of(
@@ -37,21 +36,6 @@ public final class TrainKeys {
                     Resume.TYPE,
                     Resume.NO,
                     "true continues from the newest checkpoint in output_dir, a folder from that one")
-            .orNull();
-
-    public static final Key<Boolean> LOAD_IN_4BIT = Key.of(
-                    QUANTIZATION_GROUP, "load_in_4bit", Scalars.bool(), false, "")
-            .onlyDefault();
-    public static final Key<String> BNB_4BIT_QUANT_TYPE =
-            Key.of(QUANTIZATION_GROUP, "bnb_4bit_quant_type", Scalars.choice("nf4", "fp4"), "nf4", "");
-    public static final Key<Boolean> BNB_4BIT_USE_DOUBLE_QUANT =
-            Key.of(QUANTIZATION_GROUP, "bnb_4bit_use_double_quant", Scalars.bool(), false, "");
-    public static final Key<String> BNB_4BIT_COMPUTE_DTYPE = Key.of(
-                    QUANTIZATION_GROUP,
-                    "bnb_4bit_compute_dtype",
-                    Scalars.choice("float32", "bfloat16", "float16"),
-                    "float32",
-                    "")
             .orNull();
 
     public static final Key<Integer> BATCH_SIZE = training(
@@ -214,7 +198,7 @@ public final class TrainKeys {
         List<Key<?>> keys = new ArrayList<>(List.of(MODEL, DATASET, EVAL_DATASET, OUTPUT_DIR, INIT_ADAPTER, RESUME));
         keys.addAll(LoraKeys.ALL);
         keys.addAll(LoraKeys.INHERITED);
-        keys.addAll(List.of(LOAD_IN_4BIT, BNB_4BIT_QUANT_TYPE, BNB_4BIT_USE_DOUBLE_QUANT, BNB_4BIT_COMPUTE_DTYPE));
+        keys.addAll(QuantizationKeys.ALL);
         keys.addAll(List.of(
                 BATCH_SIZE,
                 EVAL_BATCH_SIZE,

@@ -33,8 +33,6 @@ final class UnsupportedLoraKeys {
         keys.add(nothing("velora_config", VARIANT));
         keys.add(nothing("corda_config", INIT));
         keys.add(nothing("lora_ga_config", INIT));
-        keys.add(nothing("eva_config", ""));
-        keys.add(fixed("loftq_config", Map.of(), ""));
         keys.add(nothing("runtime_config", "it moves weights between devices, which happens by itself here"));
         return List.copyOf(keys);
     }

@@ -115,12 +115,52 @@ public final class CpuDevice implements Device {
 
     @Override
     public Buffer upload(MemorySegment host, long elementBytes) {
-        if (host.isNative() && host.address() % elementBytes == 0) {
+        if (isUsable(host, elementBytes)) {
             return new Buffer(host);
         }
         Buffer copy = allocate(host.byteSize());
         copyFromHost(host, copy, 0);
         return copy;
+    }
+
+    @Override
+    public Loan borrow(long bytes) {
+        Arena loan = Arena.ofShared();
+        try {
+            return new CpuLoan(new Buffer(loan.allocate(bytes, ALIGNMENT)), loan);
+        } catch (OutOfMemoryError e) {
+            loan.close();
+            throw new UserException(
+                    "out of memory: " + bytes + " bytes asked for, " + allocatedBytes + " taken before",
+                    "free memory, or use a smaller model",
+                    UserException.DOES_NOT_FIT,
+                    e);
+        }
+    }
+
+    @Override
+    public Loan lend(MemorySegment host, long elementBytes) {
+        if (isUsable(host, elementBytes)) {
+            return new CpuLoan(new Buffer(host), null);
+        }
+        Loan copy = borrow(host.byteSize());
+        copyFromHost(host, copy.buffer(), 0);
+        return copy;
+    }
+
+    /** @param arena null where the memory is the host's own */
+    private record CpuLoan(Buffer buffer, Arena arena) implements Loan {
+
+        @Override
+        public void close() {
+            if (arena != null) {
+                arena.close();
+            }
+        }
+    }
+
+    private static boolean isUsable(MemorySegment host, long elementBytes) {
+        return host.isNative() && host.address() % elementBytes == 0;
     }
 
     @Override

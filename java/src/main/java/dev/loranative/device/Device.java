@@ -24,6 +24,12 @@ public interface Device extends AutoCloseable {
      */
     Buffer upload(MemorySegment host, long elementBytes);
 
+    /** Memory for a short time: not zeroed, not counted by {@link #allocatedBytes}. */
+    Loan borrow(long bytes);
+
+    /** As {@link #upload}, but a copy lives only until the loan is closed. */
+    Loan lend(MemorySegment host, long elementBytes);
+
     /** Copies {@code source} to {@code buffer} at {@code offset}. */
     void copyFromHost(MemorySegment source, Buffer buffer, long offset);
 

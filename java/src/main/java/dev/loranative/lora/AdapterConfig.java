@@ -62,6 +62,12 @@ public record AdapterConfig(
         return read(folder, false);
     }
 
+    /** Where the configuration in a folder says that the base model is, whatever else it holds. */
+    public static Optional<String> baseModelOf(Path folder) {
+        return Optional.ofNullable(json(folder.resolve(FILE)).get("base_model_name_or_path"))
+                .map(Object::toString);
+    }
+
     /**
      * Reads the configuration in an adapter's folder. Unknown keys are ignored with a warning, as in PEFT.
      *

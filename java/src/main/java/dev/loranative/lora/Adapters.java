@@ -1,6 +1,6 @@
 package dev.loranative.lora;
 
-import dev.loranative.config.InitLoraWeights;
+import dev.loranative.config.LoraConfig;
 import dev.loranative.device.Device;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
@@ -47,16 +47,11 @@ public final class Adapters {
     /**
      * New adapters for these targets, to be trained.
      *
-     * @param shareExperts whether all experts of a projection have one adapter
      * @param groups the optimizer's group of a tensor by its name
      */
     public static Adapters create(
-            LoadedModel model,
-            Targets targets,
-            InitLoraWeights init,
-            long seed,
-            boolean shareExperts,
-            Function<String, ParameterGroup> groups) {
+            LoadedModel model, Targets targets, AdapterStart start, Function<String, ParameterGroup> groups) {
+        boolean shareExperts = start.lora().shareExpertAdapters();
         List<Target> experts = targets.list().stream()
                 .filter(target -> shareExperts && target.module().kind() == Kind.EXPERT)
                 .toList();
@@ -68,30 +63,24 @@ public final class Adapters {
         projections.forEach(projection -> stored.add(projection.getFirst()));
         Map<ParameterGroup, Long> sizes =
                 ParameterNames.sizes(new Targets(stored, targets.full(), targets.tokens(), List.of()), groups);
+        AdapterInit init = new AdapterInit(start, model);
         Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
         targets.full().forEach(adapters.full::add);
         targets.tokens().forEach(adapters.tokens::add);
-        AdapterInit values = new AdapterInit(init, seed);
         double dropout = 0;
         for (Target target : alone) {
-            LinearModule module = target.module();
-            int number = model.number(module);
-            int r = target.r();
-            if (module.kind() == Kind.EMBEDDING) {
-                adapters.embedding.add(
-                        target, values.embeddingA(number, r, module.out()), values.embeddingB(number, r, module.in()));
+            if (target.module().kind() == Kind.EMBEDDING) {
+                adapters.embedding.add(target, init.ofEmbedding(target));
             } else {
-                adapters.lora.add(target, values.a(number, r, module.in()), values.b(number, r, module.out()));
+                adapters.lora.add(target, init.of(target));
             }
             dropout = target.dropout();
         }
         for (List<Target> projection : projections) {
             Target first = projection.getFirst();
-            int number = model.number(first.module());
-            float[] a = values.a(number, first.r(), first.module().in());
-            float[] b = values.b(number, first.r(), first.module().out());
+            AdapterInit.Values values = init.ofShared(first);
             adapters.shared.add(projection.stream()
-                    .map(target -> AdapterModule.of(target, a, b))
+                    .map(target -> AdapterModule.of(target, values.a(), values.b()))
                     .toList());
             dropout = first.dropout();
         }
@@ -152,6 +141,32 @@ public final class Adapters {
         }
         projections.forEach(adapters.shared::add);
         adapters.attach(dropout);
+        return adapters;
+    }
+
+    /**
+     * Goes on with what {@link #create} made where the first values were taken out of the base.
+     *
+     * @param adapter as it was written: both in one
+     * @param lora as it was at the start
+     */
+    public static Adapters resume(
+            LoadedModel model, Adapter adapter, LoraConfig lora, Function<String, ParameterGroup> groups) {
+        double factor = lora.scaleOfAlpha();
+        List<AdapterModule> trained = adapter.modules().stream()
+                .map(both -> SubtractedStart.trained(both, factor))
+                .toList();
+        AdapterTensors tensors = new AdapterTensors(
+                trained, adapter.tensors().full(), adapter.tensors().tokens());
+        Map<ParameterGroup, Long> sizes = ParameterNames.sizes(tensors, groups);
+        Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
+        tensors.full().forEach(adapters.full::add);
+        tensors.tokens().forEach(adapters.tokens::add);
+        for (int i = 0; i < trained.size(); i++) {
+            adapters.lora.add(
+                    trained.get(i), SubtractedStart.of(adapter.modules().get(i), factor));
+        }
+        adapters.attach(lora.loraDropout());
         return adapters;
     }
 

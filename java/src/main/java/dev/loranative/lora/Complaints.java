@@ -16,6 +16,7 @@ import java.util.stream.Collectors;
 final class Complaints {
 
     private static final int SUGGESTIONS = 3;
+    private static final int NAMED = 6;
 
     private final List<LinearModule> modules;
 
@@ -73,10 +74,21 @@ final class Complaints {
     }
 
     UserException noParameter(String text) {
+        String problem =
+                "target_parameters: '" + text + "' matches no weight of the " + modules.size() + " linear modules";
+        boolean router = text.endsWith("gate.weight") || text.endsWith("router.weight");
+        if (router && modules.stream().noneMatch(module -> module.kind() == Kind.ROUTER)) {
+            return UserException.badInput(
+                    problem + ": the model has no routers", "routers are in mixtures of experts; leave it out");
+        }
+        Set<String> known = new LinkedHashSet<>();
+        for (LinearModule module : modules) {
+            NameRule.names(module).forEach(name -> addEnds(known, name, text.contains(".")));
+        }
         return UserException.badInput(
-                "target_parameters: '" + text + "' matches no weight of the " + modules.size() + " linear modules",
+                problem,
                 "did you mean "
-                        + list(nearestNames(text.replaceFirst("\\.weight$", "")).stream()
+                        + list(nearestNames(text.replaceFirst("\\.weight$", ""), known).stream()
                                 .map(name -> name + ".weight")
                                 .toList())
                         + "?");
@@ -123,6 +135,13 @@ final class Complaints {
                 .map(name -> name.substring(name.lastIndexOf('.') + 1))
                 .limit(10_000)
                 .collect(Collectors.toCollection(LinkedHashSet::new));
+    }
+
+    /** As {@link #list}, but of many only the first. */
+    static String some(List<?> items) {
+        return items.size() <= NAMED
+                ? list(items)
+                : list(items.subList(0, NAMED)) + " and " + (items.size() - NAMED) + " more";
     }
 
     static String list(Collection<?> items) {

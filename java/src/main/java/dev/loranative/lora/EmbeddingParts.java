@@ -29,12 +29,12 @@ final class EmbeddingParts {
     }
 
     /** A new update. */
-    void add(Target target, float[] a, float[] b) {
+    void add(Target target, AdapterInit.Values values) {
         if (target.dora() || target.bias()) {
             throw unsupported(
                     target.dora() ? "use_dora" : "lora_bias", target.module().name());
         }
-        add(AdapterModule.of(target, a, b));
+        add(AdapterModule.of(target, values.a(), values.b()));
     }
 
     private static UserException unsupported(String setting, String module) {

@@ -89,7 +89,7 @@ final class FullMatcher {
     /** PEFT's second rule: modules named by such an expression never get a low rank. */
     static List<PythonRegex> excluding(LoraConfig config) {
         return config.modulesToSave().stream()
-                .map(text -> PythonRegex.compile("(?:^|.*\\.)" + text + "(?:$|\\..*)", SETTING))
+                .map(text -> PythonRegex.inside("(?:^|.*\\.)", text, "(?:$|\\..*)", SETTING))
                 .toList();
     }
 
@@ -125,13 +125,16 @@ final class FullMatcher {
     private void choose(String text) {
         Set<Owner> hit = new LinkedHashSet<>();
         Set<String> inside = new LinkedHashSet<>();
+        boolean atDot = false;
         for (Owner owner : owners) {
             for (String name : owner.names()) {
                 for (String holder = name; !holder.isEmpty(); holder = parent(holder)) {
                     if (holder.endsWith(text)) {
                         requirePossible(text, owner, holder);
                         hit.add(owner);
-                        if (!holder.equals(text) && !holder.endsWith("." + text)) {
+                        if (holder.equals(text) || holder.endsWith("." + text)) {
+                            atDot = true;
+                        } else {
                             inside.add(holder.substring(holder.lastIndexOf('.') + 1));
                         }
                     }
@@ -142,11 +145,14 @@ final class FullMatcher {
             throw nothingNamed(text);
         }
         if (!inside.isEmpty()) {
-            warnings.add(SETTING + ": '" + text + "' also names " + Complaints.list(inside) + ", together "
-                    + hit.size() + " modules, because PEFT compares the ends of names without regard to dots"
-                    + exactly(text)
-                            .map(end -> "; write '" + end + "' for that alone")
-                            .orElse(""));
+            String modules = hit.size() == 1 ? "1 module" : hit.size() + " modules";
+            warnings.add(
+                    SETTING + ": '" + text + (atDot ? "' also names " : "' names ") + Complaints.list(inside) + " ("
+                            + modules + (atDot ? " together" : "")
+                            + "): PEFT compares the ends of names without regard to dots"
+                            + exactly(text)
+                                    .map(end -> "; write '" + end + "' for that alone")
+                                    .orElse(""));
         }
         hit.forEach(owner -> chosen.add(orEmbedding(owner).name()));
     }

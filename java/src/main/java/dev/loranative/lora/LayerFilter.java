@@ -31,11 +31,15 @@ final class LayerFilter {
      * @throws UserException for a layer that does not exist
      */
     static LayerFilter of(LoraConfig config, List<LinearModule> modules) {
-        List<Pattern> patterns = config.layersPattern().stream()
-                .map(name -> PythonRegex.java("(?:^|.*?\\.)" + name + "\\.(\\d+)\\.", "layers_pattern"))
-                .toList();
+        List<Pattern> patterns =
+                config.layersPattern().stream().map(LayerFilter::numberBehind).toList();
         List<Pattern> used = patterns.isEmpty() ? List.of(FIRST_NUMBER) : patterns;
         return new LayerFilter(existing(config, new LayerFilter(List.of(), used), modules), used);
+    }
+
+    private static Pattern numberBehind(String name) {
+        PythonRegex.java(name, "layers_pattern");
+        return PythonRegex.java("(?:^|.*?\\.)" + name + "\\.(\\d+)\\.", "layers_pattern");
     }
 
     private static List<Integer> existing(LoraConfig config, LayerFilter every, List<LinearModule> modules) {
@@ -56,7 +60,7 @@ final class LayerFilter {
                 .toList();
         if (!unknown.isEmpty()) {
             throw UserException.badInput(
-                    "layers_to_transform: no layer " + Complaints.list(unknown) + "; the model has layers "
+                    "layers_to_transform: no layer " + Complaints.some(unknown) + "; the model has layers "
                             + known.first() + " to " + known.last(),
                     "count layers from 0, or from -1 for the last one down");
         }

@@ -8,6 +8,8 @@ import dev.loranative.model.LoadedModel;
 import dev.loranative.nn.AdapterDropout;
 import dev.loranative.nn.DenseLinear;
 import dev.loranative.nn.DoraLinear;
+import dev.loranative.nn.FrozenExpertUpdates;
+import dev.loranative.nn.FrozenUpdate;
 import dev.loranative.nn.GroupedLinear;
 import dev.loranative.nn.Linear;
 import dev.loranative.nn.LinearSlot;
@@ -15,6 +17,7 @@ import dev.loranative.nn.LoraLinear;
 import dev.loranative.nn.Parameter;
 import dev.loranative.nn.ParameterArena;
 import dev.loranative.tensor.DType;
+import dev.loranative.tensor.ExpertWeights;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Products;
 import dev.loranative.tensor.Tensor;
@@ -34,6 +37,7 @@ final class LoraParts {
      * @param bias [1, out], or null
      * @param magnitude [1, out], or null
      * @param measured whether the magnitude has a value; otherwise it begins as the length of the rows
+     * @param start what was taken out of the base, or null
      */
     private record Attached(
             LinearModule module,
@@ -45,10 +49,17 @@ final class LoraParts {
             Parameter b,
             Parameter bias,
             Parameter magnitude,
-            boolean measured) {
+            boolean measured,
+            SubtractedStart start) {
 
         Products.Lora lora() {
             return new Products.Lora(a.value(), b.value(), a.gradient(), b.gradient(), (float) scaling);
+        }
+
+        FrozenUpdate frozen(Device device, int rank) {
+            SubtractedStart.AdapterModuleSize size =
+                    new SubtractedStart.AdapterModuleSize(module.in(), module.out(), r, scaling);
+            return start.on(device, size, rank);
         }
     }
 
@@ -67,18 +78,23 @@ final class LoraParts {
 
     /** An update with all its values. */
     void add(AdapterModule module) {
-        add(module, module.bias().isPresent(), module.magnitude().isPresent());
+        add(module, null);
+    }
+
+    /** @param start what was taken out of the base, or null */
+    void add(AdapterModule module, SubtractedStart start) {
+        add(module, module.bias().isPresent(), module.magnitude().isPresent(), start);
         Attached added = attached.getLast();
         module.bias().ifPresent(values -> added.bias().value().copyFrom(device, values));
         module.magnitude().ifPresent(values -> added.magnitude().value().copyFrom(device, values));
     }
 
     /** A new update: its bias begins at zero, its magnitude so that the layer is unchanged. */
-    void add(Target target, float[] a, float[] b) {
-        add(AdapterModule.of(target, a, b), target.bias(), target.dora());
+    void add(Target target, AdapterInit.Values values) {
+        add(AdapterModule.of(target, values.a(), values.b()), target.bias(), target.dora(), values.start());
     }
 
-    private void add(AdapterModule module, boolean bias, boolean magnitude) {
+    private void add(AdapterModule module, boolean bias, boolean magnitude, SubtractedStart start) {
         LinearModule linear = module.module();
         boolean inRow = linear.kind() == LinearModule.Kind.EXPERT || linear.kind() == LinearModule.Kind.ROUTER;
         if ((bias || magnitude) && inRow) {
@@ -107,7 +123,8 @@ final class LoraParts {
                 b,
                 bias ? arena.add(ParameterNames.bias(name), 1, linear.out()) : null,
                 magnitude ? arena.add(ParameterNames.magnitude(name), 1, linear.out()) : null,
-                module.magnitude().isPresent()));
+                module.magnitude().isPresent(),
+                start));
     }
 
     /** Puts everything that was added into the model. */
@@ -132,7 +149,16 @@ final class LoraParts {
             int module = model.number(adapters.values().iterator().next().module());
             Products.GroupedLora lora = grouped(projection, adapters);
             AdapterDropout adapterDropout = new AdapterDropout((float) dropout, module);
-            changes.add(new Change(() -> projection.adapt(lora, adapterDropout), () -> projection.adapt(null, null)));
+            FrozenExpertUpdates taken = frozen(projection, adapters);
+            changes.add(new Change(
+                    () -> {
+                        projection.adapt(lora, adapterDropout);
+                        projection.addToBase(taken);
+                    },
+                    () -> {
+                        projection.adapt(null, null);
+                        projection.addToBase(null);
+                    }));
         });
         reattach();
     }
@@ -149,7 +175,12 @@ final class LoraParts {
 
     private Linear linear(Attached adapter, DenseLinear base, AdapterDropout dropout) {
         if (adapter.magnitude() == null) {
-            return new LoraLinear(base, adapter.lora(), dropout, adapter.bias());
+            return new LoraLinear(
+                    base,
+                    adapter.lora(),
+                    dropout,
+                    adapter.bias(),
+                    adapter.start() == null ? null : adapter.frozen(device, adapter.r()));
         }
         if (!adapter.measured()) {
             new Ops(device)
@@ -196,25 +227,49 @@ final class LoraParts {
                 maxRank);
     }
 
+    /** What was taken out of the experts; null where it is nothing. */
+    private FrozenExpertUpdates frozen(GroupedLinear projection, Map<Integer, Attached> adapters) {
+        if (adapters.values().stream().allMatch(adapter -> adapter.start() == null)) {
+            return null;
+        }
+        int rank = adapters.values().stream().mapToInt(Attached::r).max().orElseThrow();
+        Tensor[] a = new Tensor[Math.toIntExact(projection.experts())];
+        Tensor[] b = new Tensor[a.length];
+        for (int expert = 0; expert < a.length; expert++) {
+            Attached adapter = adapters.get(expert);
+            FrozenUpdate update = adapter == null || adapter.start() == null
+                    ? new FrozenUpdate(
+                            Tensor.allocate(device, DType.F32, rank, projection.in()),
+                            Tensor.allocate(device, DType.F32, projection.out(), rank))
+                    : adapter.frozen(device, rank);
+            a[expert] = update.a();
+            b[expert] = update.b();
+        }
+        return new FrozenExpertUpdates(new ExpertWeights(device, a), new ExpertWeights(device, b));
+    }
+
     /** Those that have an adapter. */
     List<LinearModule> modules() {
         return attached.stream().map(Attached::module).toList();
     }
 
-    /** The current values, copied from the device. */
+    /** The current values, copied from the device; with what was taken out of the base, if anything was. */
     List<AdapterModule> values() {
-        return attached.stream()
-                .map(adapter -> new AdapterModule(
-                        adapter.module(),
-                        adapter.name(),
-                        adapter.r(),
-                        adapter.alpha(),
-                        adapter.scaling(),
-                        adapter.a().value().toFloats(device),
-                        adapter.b().value().toFloats(device),
-                        values(adapter.bias()),
-                        values(adapter.magnitude())))
-                .toList();
+        return attached.stream().map(this::values).toList();
+    }
+
+    private AdapterModule values(Attached adapter) {
+        AdapterModule trained = new AdapterModule(
+                adapter.module(),
+                adapter.name(),
+                adapter.r(),
+                adapter.alpha(),
+                adapter.scaling(),
+                adapter.a().value().toFloats(device),
+                adapter.b().value().toFloats(device),
+                values(adapter.bias()),
+                values(adapter.magnitude()));
+        return adapter.start() == null ? trained : adapter.start().withTrained(trained);
     }
 
     private Optional<float[]> values(Parameter parameter) {

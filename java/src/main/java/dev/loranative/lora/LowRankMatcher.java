@@ -1,5 +1,6 @@
 package dev.loranative.lora;
 
+import dev.loranative.config.Lists;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.ModuleNames;
 import dev.loranative.errors.UserException;
@@ -188,9 +189,18 @@ final class LowRankMatcher {
             double dropout = module.kind() == Kind.EMBEDDING ? 0 : config.loraDropout();
             targets.add(new Target(module, r, alpha, scaling, dropout, config.useDora(), config.loraBias()));
         }
-        ranks.unused().forEach(text -> warnings.add("rank_pattern: '" + text + "' matches no target"));
-        alphas.unused().forEach(text -> warnings.add("alpha_pattern: '" + text + "' matches no target"));
+        ranks.unused().forEach(text -> warnings.add("rank_pattern: '" + text + "' matches no target" + meant(text)));
+        alphas.unused().forEach(text -> warnings.add("alpha_pattern: '" + text + "' matches no target" + meant(text)));
         return targets;
+    }
+
+    /** The nearest names of one that no module has. */
+    private String meant(String text) {
+        boolean named = Lists.isRegex(text)
+                || modules.stream()
+                        .flatMap(module -> NameRule.names(module).stream())
+                        .anyMatch(name -> name.equals(text) || name.endsWith("." + text));
+        return named ? "" : "; nearest names: " + complaints.nearest(text);
     }
 
     private void warnAboutRouters(Optional<ModuleNames> targetModules, Set<LinearModule> chosen) {

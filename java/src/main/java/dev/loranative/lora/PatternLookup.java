@@ -21,8 +21,7 @@ final class PatternLookup<T> {
 
     PatternLookup(Map<String, T> values, String setting) {
         this.values = values;
-        values.keySet()
-                .forEach(text -> expressions.put(text, PythonRegex.compile("(?:.*\\.)?(?:" + text + ")", setting)));
+        values.keySet().forEach(text -> expressions.put(text, PythonRegex.inside("(?:.*\\.)?(?:", text, ")", setting)));
     }
 
     Optional<T> find(LinearModule module) {

@@ -27,6 +27,12 @@ final class PythonRegex {
         return new PythonRegex(java(expression, setting));
     }
 
+    /** An expression between two of ours; if it is no valid one, the message shows it alone. */
+    static PythonRegex inside(String before, String expression, String after, String setting) {
+        java(expression, setting);
+        return compile(before + expression + after, setting);
+    }
+
     /** The same expression for Java. */
     static Pattern java(String expression, String setting) {
         try {

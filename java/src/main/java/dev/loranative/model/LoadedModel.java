@@ -2,9 +2,13 @@ package dev.loranative.model;
 
 import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.checkpoint.ContentHash;
+import dev.loranative.checkpoint.ElementType;
+import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.device.Device;
 import dev.loranative.nn.LinearSlot;
 import dev.loranative.nn.RmsNorm;
+import dev.loranative.tensor.DType;
+import dev.loranative.tensor.Tensor;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -20,29 +24,37 @@ public final class LoadedModel implements AutoCloseable {
     private final Device device;
     private final CausalLm lm;
     private final Checkpoint checkpoint;
-    private final Map<String, LinearSlot> slots;
-    private final Map<String, ExpertPlace> experts;
-    private final Map<String, RmsNorm> norms;
+    private final Parts parts;
     private final TensorNames names;
     private final Map<String, Integer> numbers = new HashMap<>();
 
-    LoadedModel(
-            ModelConfig config,
-            ModuleTree tree,
-            Device device,
-            CausalLm lm,
-            Checkpoint checkpoint,
+    /**
+     * Parts by module name.
+     *
+     * @param weights of all linear modules and norms
+     * @param slots of linear modules that are no expert's
+     */
+    record Parts(
+            Map<String, Tensor> weights,
             Map<String, LinearSlot> slots,
             Map<String, ExpertPlace> experts,
             Map<String, RmsNorm> norms) {
+
+        Parts {
+            weights = Map.copyOf(weights);
+            slots = Map.copyOf(slots);
+            experts = Map.copyOf(experts);
+            norms = Map.copyOf(norms);
+        }
+    }
+
+    LoadedModel(ModelConfig config, ModuleTree tree, Device device, CausalLm lm, Checkpoint checkpoint, Parts parts) {
         this.config = config;
         this.tree = tree;
         this.device = device;
         this.lm = lm;
         this.checkpoint = checkpoint;
-        this.slots = Map.copyOf(slots);
-        this.experts = Map.copyOf(experts);
-        this.norms = Map.copyOf(norms);
+        this.parts = parts;
         this.names = TensorNames.of(config.family());
         for (LinearModule module : tree.modules()) {
             numbers.put(module.name(), numbers.size());
@@ -75,19 +87,48 @@ public final class LoadedModel implements AutoCloseable {
         return numbers.get(module.name());
     }
 
+    /** The frozen weight of a module, an expert's too. */
+    public WeightRows weight(LinearModule module) {
+        return new WeightRows(require(parts.weights().get(module.name()), module));
+    }
+
+    /**
+     * The weight that a quantised one was made of when the model was loaded; empty where it was not made then. Only for what
+     * happens before training: it lies in the mapped checkpoint.
+     */
+    public Optional<WeightRows> original(LinearModule module) {
+        String name = module.name() + ".weight";
+        if (!weight(module).weight().dtype().isQuantized() || !checkpoint.contains(name)) {
+            return Optional.empty();
+        }
+        TensorEntry entry = checkpoint.entry(name);
+        boolean floats =
+                entry.type() == ElementType.F32 || entry.type() == ElementType.BF16 || entry.type() == ElementType.F16;
+        if (!floats || entry.shape().size() != 2) {
+            return Optional.empty();
+        }
+        DType dtype = WeightLoader.dtype(entry.type());
+        return Optional.of(new WeightRows(new Tensor(
+                device.upload(checkpoint.data(name), dtype.bytes()),
+                0,
+                dtype,
+                entry.shape().get(0),
+                entry.shape().get(1))));
+    }
+
     /** Where a module that is no expert's sits. */
     public LinearSlot slot(LinearModule module) {
-        return require(slots.get(module.name()), module);
+        return require(parts.slots().get(module.name()), module);
     }
 
     /** Where a linear layer of that name sits; empty for experts, norms and the embedding. */
     public Optional<LinearSlot> slot(String module) {
-        return Optional.ofNullable(slots.get(module));
+        return Optional.ofNullable(parts.slots().get(module));
     }
 
     /** The norm of that name. */
     public Optional<RmsNorm> norm(String module) {
-        return Optional.ofNullable(norms.get(module));
+        return Optional.ofNullable(parts.norms().get(module));
     }
 
     public String embeddingName() {
@@ -105,7 +146,7 @@ public final class LoadedModel implements AutoCloseable {
 
     /** Where an expert's module sits. */
     public ExpertPlace expert(LinearModule module) {
-        return require(experts.get(module.name()), module);
+        return require(parts.experts().get(module.name()), module);
     }
 
     private static <T> T require(T part, LinearModule module) {

@@ -1,9 +1,6 @@
 package dev.loranative.model;
 
 import dev.loranative.checkpoint.Checkpoint;
-import dev.loranative.checkpoint.ElementType;
-import dev.loranative.checkpoint.TensorEntry;
-import dev.loranative.device.Device;
 import dev.loranative.model.ModelConfig.QkNorm;
 import dev.loranative.nn.Attention;
 import dev.loranative.nn.DecoderLayer;
@@ -20,7 +17,6 @@ import dev.loranative.nn.RmsNorm;
 import dev.loranative.nn.Rope;
 import dev.loranative.nn.Router;
 import dev.loranative.nn.SharedExpert;
-import dev.loranative.tensor.DType;
 import dev.loranative.tensor.ExpertWeights;
 import dev.loranative.tensor.Tensor;
 import java.util.ArrayList;
@@ -35,20 +31,20 @@ final class ModelBuilder {
 
     private final ModelConfig config;
     private final TensorNames names;
-    private final Checkpoint checkpoint;
-    private final Device device;
+    private final WeightLoader loader;
+    private final Map<String, Tensor> weights = new HashMap<>();
     private final Map<String, LinearSlot> slots = new HashMap<>();
     private final Map<String, ExpertPlace> experts = new HashMap<>();
     private final Map<String, RmsNorm> norms = new HashMap<>();
 
-    ModelBuilder(ModelConfig config, Checkpoint checkpoint, Device device) {
+    ModelBuilder(ModelConfig config, WeightLoader loader) {
         this.config = config;
         this.names = TensorNames.of(config.family());
-        this.checkpoint = checkpoint;
-        this.device = device;
+        this.loader = loader;
     }
 
-    LoadedModel build() {
+    /** @param checkpoint what the loader reads from; the result owns it */
+    LoadedModel build(Checkpoint checkpoint) {
         Embedding embedding = new Embedding(weight(names.embedding()));
         Rope rope = new Rope(config.rope(), config.headDim(), config.maxPositionEmbeddings());
         List<DecoderLayer> layers = new ArrayList<>();
@@ -59,11 +55,20 @@ final class ModelBuilder {
                     norm(names.middleNorm(layer)),
                     feedForward(layer)));
         }
-        LinearSlot head = config.tieWordEmbeddings()
-                ? slot(names.head(), new DenseLinear(embedding.table(), null))
-                : linear(names.head());
+        LinearSlot head = config.tieWordEmbeddings() ? tiedHead(embedding.table()) : linear(names.head());
         CausalLm lm = new CausalLm(embedding, rope, layers, norm(names.finalNorm()), new LanguageHead(head));
-        return new LoadedModel(config, ModuleTree.of(config), device, lm, checkpoint, slots, experts, norms);
+        return new LoadedModel(
+                config,
+                ModuleTree.of(config),
+                loader.device(),
+                lm,
+                checkpoint,
+                new LoadedModel.Parts(weights, slots, experts, norms));
+    }
+
+    private LinearSlot tiedHead(Tensor embedding) {
+        weights.put(names.head(), embedding);
+        return slot(names.head(), new DenseLinear(embedding, null));
     }
 
     private Attention attention(int layer, Rope rope) {
@@ -109,11 +114,11 @@ final class ModelBuilder {
     }
 
     private GroupedLinear grouped(int count, IntFunction<String> name) {
-        Tensor[] weights = new Tensor[count];
+        Tensor[] stacked = new Tensor[count];
         for (int expert = 0; expert < count; expert++) {
-            weights[expert] = weight(name.apply(expert));
+            stacked[expert] = weight(name.apply(expert));
         }
-        GroupedLinear projection = new GroupedLinear(new ExpertWeights(device, weights));
+        GroupedLinear projection = new GroupedLinear(new ExpertWeights(loader.device(), stacked));
         for (int expert = 0; expert < count; expert++) {
             experts.put(name.apply(expert), new ExpertPlace(projection, expert));
         }
@@ -122,7 +127,7 @@ final class ModelBuilder {
 
     private LinearSlot linear(String name) {
         String bias = name + ".bias";
-        return slot(name, new DenseLinear(weight(name), checkpoint.contains(bias) ? tensor(bias) : null));
+        return slot(name, new DenseLinear(weight(name), loader.contains(bias) ? loader.tensor(bias) : null));
     }
 
     private LinearSlot slot(String name, DenseLinear linear) {
@@ -138,23 +143,8 @@ final class ModelBuilder {
     }
 
     private Tensor weight(String module) {
-        return tensor(module + ".weight");
-    }
-
-    /** The tensor where it lies in the mapped file, if the device can read it there. */
-    private Tensor tensor(String name) {
-        TensorEntry entry = checkpoint.entry(name);
-        DType dtype = dtype(entry.type());
-        long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
-        return new Tensor(device.upload(checkpoint.data(name), dtype.bytes()), 0, dtype, shape);
-    }
-
-    private static DType dtype(ElementType type) {
-        return switch (type) {
-            case F32 -> DType.F32;
-            case BF16 -> DType.BF16;
-            case F16 -> DType.F16;
-            default -> throw new IllegalArgumentException(type + " passed the checks of WeightLayout");
-        };
+        Tensor weight = loader.weight(module);
+        weights.put(module, weight);
+        return weight;
     }
 }

@@ -30,6 +30,8 @@ public final class ModelConfigReader {
             .disable(StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION)
             .build();
 
+    private static final String BITSANDBYTES = "bitsandbytes";
+
     private final JsonFields config;
     private final Family family;
     private final Defaults defaults;
@@ -135,18 +137,28 @@ public final class ModelConfigReader {
     }
 
     private void rejectWhatIsMissingHere() {
-        config.object("quantization_config").ifPresent(quantization -> {
-            String method = quantization.text("quant_method").orElse("unknown");
-            throw UserException.badInput(
-                    "quantization_config says that the weights are quantised (" + method + ")",
-                    "quantised checkpoints cannot be read yet; use the model in bfloat16, float16 or float32");
-        });
+        config.object("quantization_config").ifPresent(ModelConfigReader::requireFourBits);
         for (String key : List.of("attention_dropout", "router_jitter_noise")) {
             if (config.number(key, 0) != 0) {
                 throw UserException.badInput(
                         key + " is " + config.node(key) + ", but this kind of noise is not supported",
                         "set it to 0.0 in config.json to train without it");
             }
+        }
+    }
+
+    /** Which weights are in 4 bits, and how, the checkpoint itself says; here only what is none of its formats. */
+    private static void requireFourBits(JsonFields quantization) {
+        boolean eightBits = quantization.flag("load_in_8bit", false);
+        // Old files leave the method out.
+        String absent = eightBits || quantization.flag("load_in_4bit", false) ? BITSANDBYTES : "an unknown method";
+        String method = quantization.text("quant_method").orElse(absent);
+        if (!method.startsWith(BITSANDBYTES) || eightBits || method.endsWith("8bit")) {
+            throw UserException.badInput(
+                    "quantization_config says that the weights are quantised by " + method
+                            + (eightBits ? " in 8 bits" : ""),
+                    "of the quantised formats only bitsandbytes' 4 bits (nf4, fp4) are read;"
+                            + " use the model in bfloat16, float16 or float32");
         }
     }
 

@@ -1,8 +1,12 @@
 package dev.loranative.model;
 
 import dev.loranative.checkpoint.Checkpoint;
+import dev.loranative.config.QuantizationOptions;
 import dev.loranative.device.Device;
+import dev.loranative.quant.StoredWeights;
+import dev.loranative.tensor.Ops;
 import java.nio.file.Path;
+import java.util.OptionalLong;
 
 /** A model's folder, read and checked, its weights mapped but not yet touched. */
 public final class ModelFiles implements AutoCloseable {
@@ -11,35 +15,45 @@ public final class ModelFiles implements AutoCloseable {
     private final ModuleTree tree;
     private final WeightLayout layout;
     private final Checkpoint checkpoint;
+    private final QuantizationPlan plan;
 
-    private ModelFiles(ModelConfig config, WeightLayout layout, Checkpoint checkpoint) {
+    private ModelFiles(ModelConfig config, WeightLayout layout, Checkpoint checkpoint, QuantizationPlan plan) {
         this.config = config;
         this.tree = ModuleTree.of(config);
         this.layout = layout;
         this.checkpoint = checkpoint;
+        this.plan = plan;
+    }
+
+    /** Weights in 16 or 32 bits, or in 4 where the checkpoint has them so. */
+    public static ModelFiles open(Path folder) {
+        return open(folder, QuantizationOptions.NONE);
     }
 
     /**
      * Reads config.json and the headers of the weights.
      *
-     * @throws dev.loranative.errors.UserException for a folder that is no model, a broken file, tensors that do not fit
+     * @param options whether linear layers are to be held in 4 bits
+     * @throws dev.loranative.errors.UserException for a folder that is no model, a broken file, tensors that do not fit,
+     *     options that contradict a checkpoint that is quantised already
      */
-    public static ModelFiles open(Path folder) {
-        return open(folder, false);
+    public static ModelFiles open(Path folder, QuantizationOptions options) {
+        return open(folder, options, false);
     }
 
     /** As {@link #open}, but tensors that the model does not use are no error: what copies a model must keep them. */
     public static ModelFiles openWithExtras(Path folder) {
-        return open(folder, true);
+        return open(folder, QuantizationOptions.NONE, true);
     }
 
-    private static ModelFiles open(Path folder, boolean extras) {
+    private static ModelFiles open(Path folder, QuantizationOptions options, boolean extras) {
         ModelConfig config = ModelConfigReader.read(folder);
         Checkpoint checkpoint = Checkpoint.open(folder);
         try {
             WeightLayout layout = WeightLayout.of(config);
-            layout.check(checkpoint, extras);
-            return new ModelFiles(config, layout, checkpoint);
+            StoredWeights stored = StoredWeights.of(checkpoint);
+            layout.check(checkpoint, stored, extras);
+            return new ModelFiles(config, layout, checkpoint, QuantizationPlan.of(config, stored, options));
         } catch (RuntimeException e) {
             checkpoint.close();
             throw e;
@@ -59,19 +73,66 @@ public final class ModelFiles implements AutoCloseable {
         return checkpoint;
     }
 
-    /** Parameters of the model; a tied head counts once. */
+    /** Parameters of the model, whatever they are held in; a tied head counts once. */
     public long parameters() {
         return layout.parameters();
     }
 
-    /** Bytes of all tensors in the files. */
+    /** Memory of all weights once they are loaded: as in the files, and of those that are quantised on the way. */
     public long weightBytes() {
+        return plan.weightBytes(checkpoint);
+    }
+
+    /** Bytes of all tensors in the files. */
+    public long fileBytes() {
         return checkpoint.totalBytes();
     }
 
-    /** Puts the weights on the device. The result owns the mapped files; this object must not be closed then. */
+    /** Number of weights that loading quantises. */
+    public int quantizedCount() {
+        return plan.count();
+    }
+
+    /** Their elements. */
+    public long quantizedElements() {
+        return plan.elements(checkpoint);
+    }
+
+    /** What they take once they are quantised: codes, scales, descriptors. */
+    public long quantizedBytes() {
+        return plan.quantizedBytes(checkpoint);
+    }
+
+    /** Whether loading quantises weights, which takes time and memory of its own. */
+    public boolean quantizes() {
+        return plan.count() > 0;
+    }
+
+    /** Whether some weights are in 4 bits once loaded. */
+    public boolean isQuantized() {
+        return plan.isQuantized();
+    }
+
+    /** As {@link #load(Ops, LoadListener)}, for models whose loading needs no telling. */
     public LoadedModel load(Device device) {
-        return new ModelBuilder(config, checkpoint, device).build();
+        return load(new Ops(device), LoadListener.NONE);
+    }
+
+    /** Puts the weights on the device of {@code ops}. The result owns the mapped files; this object must not be closed then. */
+    public LoadedModel load(Ops ops, LoadListener listener) {
+        return new ModelBuilder(config, new WeightLoader(checkpoint, ops, plan, listener)).build(checkpoint);
+    }
+
+    /**
+     * Writes the model with its linear layers in 4 bits, as transformers saves it with bitsandbytes. Asks for
+     * {@link #quantizes}.
+     *
+     * @param output not there yet, or an empty folder
+     * @param maxShardBytes of a file; empty: one file for each of this model's
+     * @return bytes of all tensors written
+     */
+    public long writeQuantized(Ops ops, Path output, OptionalLong maxShardBytes, LoadListener listener) {
+        return new CheckpointQuantizer(checkpoint, plan, ops, listener).write(config, output, maxShardBytes);
     }
 
     @Override

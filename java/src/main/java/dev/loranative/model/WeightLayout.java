@@ -4,11 +4,14 @@ import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.checkpoint.ElementType;
 import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.errors.UserException;
+import dev.loranative.quant.StoredWeight;
+import dev.loranative.quant.StoredWeights;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -53,26 +56,29 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
 
     /**
      * Compares with a checkpoint, whose tensors must be these and no others, of these shapes, and of a type that can be
-     * computed with: F32, F16 or BF16. Reads no weights, except to compare a tied head's second copy.
+     * computed with: F32, F16 or BF16, or 4 bits for a linear layer. Reads no weights, except to compare a tied head's
+     * second copy.
      *
+     * @param stored the checkpoint's 4-bit weights
      * @throws UserException naming the first tensors that differ, and how many do
      */
-    public void check(Checkpoint checkpoint) {
-        check(checkpoint, false);
+    public void check(Checkpoint checkpoint, StoredWeights stored) {
+        check(checkpoint, stored, false);
     }
 
     /** @param extras whether the checkpoint may hold tensors besides these */
-    void check(Checkpoint checkpoint, boolean extras) {
+    void check(Checkpoint checkpoint, StoredWeights stored, boolean extras) {
         List<String> missing = shapes.keySet().stream()
                 .filter(name -> !checkpoint.contains(name))
                 .toList();
         List<String> unexpected = checkpoint.names().stream()
-                .filter(name -> !shapes.containsKey(name) && !isTolerated(name))
+                .filter(name -> !shapes.containsKey(name) && !isTolerated(name) && !stored.isPart(name))
                 .toList();
         if (!unexpected.isEmpty() && unexpected.stream().anyMatch(WeightLayout::isQuantizationState)) {
             throw UserException.badInput(
-                    checkpoint.directory() + " holds quantised weights (" + some(unexpected) + ")",
-                    "quantised checkpoints cannot be read yet; use the model in bfloat16, float16 or float32");
+                    checkpoint.directory() + " holds weights in a quantised format that cannot be read ("
+                            + some(unexpected) + ")",
+                    "4-bit weights of bitsandbytes (nf4, fp4) can be; or use the model in bfloat16, float16 or float32");
         }
         if (!missing.isEmpty()) {
             throw UserException.badInput(
@@ -86,15 +92,24 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
                             + some(unexpected),
                     "check that config.json belongs to these weights");
         }
-        checkEntries(checkpoint);
+        checkEntries(checkpoint, stored);
         checkTiedHead(checkpoint);
     }
 
-    private void checkEntries(Checkpoint checkpoint) {
+    private void checkEntries(Checkpoint checkpoint, StoredWeights stored) {
         List<String> wrongShapes = new ArrayList<>();
         List<String> wrongTypes = new ArrayList<>();
         shapes.forEach((name, shape) -> {
             TensorEntry entry = checkpoint.entry(name);
+            Optional<StoredWeight> quantized = stored.find(name);
+            if (quantized.isPresent()) {
+                List<Long> found = quantized.get().state().shape();
+                if (!found.equals(shape)) {
+                    wrongShapes.add(
+                            name + " is " + found + " in " + quantized.get().stateName() + " instead of " + shape);
+                }
+                return;
+            }
             if (!entry.shape().equals(shape)) {
                 wrongShapes.add(name + " is " + entry.shape() + " instead of " + shape);
             }
@@ -105,7 +120,7 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
         if (!wrongTypes.isEmpty()) {
             throw UserException.badInput(
                     checkpoint.directory() + " has tensors of a type that cannot be trained on: " + some(wrongTypes),
-                    "use the model in bfloat16, float16 or float32 (BF16, F16, F32)");
+                    "use the model in bfloat16, float16 or float32 (BF16, F16, F32), or in bitsandbytes' 4-bit format");
         }
         if (!wrongShapes.isEmpty()) {
             throw UserException.badInput(
@@ -132,9 +147,7 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
     }
 
     private static boolean isQuantizationState(String name) {
-        return name.endsWith(".absmax")
-                || name.contains(".quant_state.")
-                || name.endsWith(".qweight")
+        return name.endsWith(".qweight")
                 || name.endsWith(".SCB")
                 || name.endsWith(".weight_scale_inv")
                 || name.endsWith(".weight_packed");

@@ -18,6 +18,9 @@ public final class GroupedLinear {
     /** The adapter that all experts share, or null. */
     private Products.Lora shared;
 
+    /** A part of the base beside its weights, or null. */
+    private FrozenExpertUpdates baseUpdates;
+
     /** dropout(x) . a^T of the last forward pass, [rows, maxRank]. */
     private Tensor u;
 
@@ -39,6 +42,11 @@ public final class GroupedLinear {
     public void share(Products.Lora adapter, Products.GroupedLora tables, AdapterDropout adapterDropout) {
         adapt(tables, adapterDropout);
         this.shared = adapter;
+    }
+
+    /** Makes low-rank updates a part of the base, which the adapters stand beside. */
+    public void addToBase(FrozenExpertUpdates updates) {
+        this.baseUpdates = updates;
     }
 
     public long in() {
@@ -73,6 +81,9 @@ public final class GroupedLinear {
         u = slab.floats(x.dimension(0), lora.maxRank());
         long temporary = slab.mark();
         products.groupedLinearForward(x, dropout.apply(pass, x), offsets, weights, lora, u, y);
+        if (baseUpdates != null) {
+            baseUpdates.addForward(pass, x, offsets, y);
+        }
         slab.release(pass.saving() ? temporary : start);
     }
 
@@ -99,6 +110,9 @@ public final class GroupedLinear {
             // Rows of all experts in one product each: the order of the sum does not depend on threads.
             products.matmul(dy, true, u, false, shared.gradB(), shared.scale(), 1);
             products.matmul(v, true, loraX == null ? x : loraX, false, shared.gradA(), 1, 1);
+        }
+        if (baseUpdates != null && dx != null) {
+            baseUpdates.addBackward(pass, dy, offsets, dx);
         }
         slab.release(start);
     }

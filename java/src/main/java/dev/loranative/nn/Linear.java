@@ -3,7 +3,7 @@ package dev.loranative.nn;
 import dev.loranative.tensor.Tensor;
 
 /** A linear layer: {@code y = x . weight^T + bias}, possibly with an adapter. */
-public sealed interface Linear permits DenseLinear, LoraLinear, DoraLinear {
+public sealed interface Linear permits DenseLinear, LoraLinear, DoraLinear, ObservedLinear {
 
     long in();
 

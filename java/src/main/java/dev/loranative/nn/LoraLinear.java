@@ -18,19 +18,27 @@ public final class LoraLinear implements Linear {
     /** [1, out], or null. */
     private final Parameter loraBias;
 
+    /** Or null. */
+    private final FrozenUpdate baseUpdate;
+
     /** dropout(x) . a^T of the last forward pass, [rows, rank]. */
     private Tensor u;
 
     public LoraLinear(DenseLinear base, Products.Lora lora, AdapterDropout dropout) {
-        this(base, lora, dropout, null);
+        this(base, lora, dropout, null, null);
     }
 
-    /** @param loraBias of b, [1, out]; null for none */
-    public LoraLinear(DenseLinear base, Products.Lora lora, AdapterDropout dropout, Parameter loraBias) {
+    /**
+     * @param loraBias of b, [1, out]; null for none
+     * @param baseUpdate a part of the base beside its weight; null for none
+     */
+    public LoraLinear(
+            DenseLinear base, Products.Lora lora, AdapterDropout dropout, Parameter loraBias, FrozenUpdate baseUpdate) {
         this.base = base;
         this.lora = lora;
         this.dropout = dropout;
         this.loraBias = loraBias;
+        this.baseUpdate = baseUpdate;
     }
 
     public Products.Lora lora() {
@@ -54,6 +62,9 @@ public final class LoraLinear implements Linear {
         u = slab.floats(x.dimension(0), lora.rank());
         long temporary = slab.mark();
         pass.ops().products().linearForward(x, dropout.apply(pass, x), base.weight(), bias(pass), lora, u, y);
+        if (baseUpdate != null) {
+            baseUpdate.addForward(pass, x, y);
+        }
         slab.release(pass.saving() ? temporary : start);
     }
 
@@ -85,6 +96,9 @@ public final class LoraLinear implements Linear {
         pass.ops().products().linearBackward(dy, x, loraX, base.weight(), lora, u, v, dx, dLoraX, accumulate);
         if (dLoraX != null) {
             dropout.backward(pass, dLoraX, dx);
+        }
+        if (baseUpdate != null && dx != null) {
+            baseUpdate.addBackward(pass, dy, dx);
         }
         if (loraBias != null && loraBias.gradient() != null) {
             Tensor sums = slab.floats(out());

@@ -1,18 +1,18 @@
 package dev.loranative.tensor;
 
-/**
- * Element types. Those up to {@link #FP4} are those of {@code ln_dtype}, in its order. A tensor of a 4-bit type has the
- * shape of its weight and the address of an {@code ln_quantized} that describes it; it has no elements of its own.
- */
+/** Element types. Those up to {@link #FP4} are those of {@code ln_dtype}, in its order. */
 public enum DType {
     F32(4),
     BF16(2),
     F16(2),
+    /** Weights in 4 bits; such a tensor's memory is one {@code ln_quantized} that says where its parts lie. */
     NF4(0),
+    /** As {@link #NF4}, with another table of 16 values. */
     FP4(0),
     I32(4),
     I64(8),
-    F64(8);
+    F64(8),
+    U8(1);
 
     private final int bytes;
 
@@ -20,9 +20,17 @@ public enum DType {
         this.bytes = bytes;
     }
 
-    /** Of an element; 0 for the 4-bit types. */
+    /** Bytes of one element; not of the 4-bit types. */
     public int bytes() {
+        if (isQuantized()) {
+            throw new IllegalStateException("an element of " + this + " has no whole bytes");
+        }
         return bytes;
+    }
+
+    /** Whether elements share their bytes and their scales: a tensor can then only be used as a whole. */
+    public boolean isQuantized() {
+        return this == NF4 || this == FP4;
     }
 
     /** The number of this type in {@code ln_dtype}. */

@@ -19,6 +19,7 @@ public final class Ops {
     private final Elementwise elementwise;
     private final Routing routing;
     private final Losses losses;
+    private final Quantization quantization;
 
     public Ops(Device device) {
         this.launcher = new Launcher(device);
@@ -29,6 +30,7 @@ public final class Ops {
         this.elementwise = new Elementwise(launcher);
         this.routing = new Routing(launcher);
         this.losses = new Losses(launcher);
+        this.quantization = new Quantization(launcher);
     }
 
     public Device device() {
@@ -66,6 +68,11 @@ public final class Ops {
     /** Cross-entropy, sums, AdamW. */
     public Losses losses() {
         return losses;
+    }
+
+    /** 4-bit weights. */
+    public Quantization quantization() {
+        return quantization;
     }
 
     public boolean isPlanning() {

@@ -2,6 +2,7 @@ package dev.loranative.tensor;
 
 import dev.loranative.device.Buffer;
 import dev.loranative.device.Device;
+import dev.loranative.device.Loan;
 
 /**
  * The activations of a step: one block of memory used as a stack. {@link #mark} and {@link #release} bracket what is
@@ -23,6 +24,21 @@ public final class Slab {
 
     public static Slab allocate(Device device, long bytes) {
         return new Slab(device.allocate(bytes), false);
+    }
+
+    /** A slab whose memory is given back when it is closed. */
+    public record Lent(Slab slab, Loan loan) implements AutoCloseable {
+
+        @Override
+        public void close() {
+            loan.close();
+        }
+    }
+
+    /** For work that ends before the run begins. */
+    public static Lent lent(Device device, long bytes) {
+        Loan loan = device.borrow(bytes);
+        return new Lent(new Slab(loan.buffer(), false), loan);
     }
 
     /** Its tensors must never be read or written; {@link #peakBytes} is what a real one needs. */

@@ -2,10 +2,11 @@ package dev.loranative.tensor;
 
 import dev.loranative.device.Buffer;
 import dev.loranative.device.Device;
+import dev.loranative.ffi.Structs;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
-/** A dense row-major array in device memory. Views share their buffer. */
+/** A row-major array in device memory. Views share their buffer; a 4-bit weight has none. */
 public final class Tensor {
 
     private final Buffer buffer;
@@ -65,8 +66,9 @@ public final class Tensor {
         return count(shape);
     }
 
+    /** Bytes at {@link #address}: the elements, or the {@code ln_quantized} of a 4-bit weight. */
     public long bytes() {
-        return size() * dtype.bytes();
+        return dtype.isQuantized() ? Structs.QUANTIZED.bytes() : size() * dtype.bytes();
     }
 
     public long address() {
@@ -75,6 +77,7 @@ public final class Tensor {
 
     /** The same memory in another shape with as many elements. */
     public Tensor reshape(long... newShape) {
+        requireDense();
         if (count(newShape) != size()) {
             throw new IllegalArgumentException(this + " has " + size() + " elements, not " + count(newShape));
         }
@@ -83,6 +86,7 @@ public final class Tensor {
 
     /** Rows [first, first + rows) of the first dimension. */
     public Tensor rows(long first, long rows) {
+        requireDense();
         if (first < 0 || rows < 0 || first + rows > shape[0]) {
             throw new IllegalArgumentException("rows " + first + " + " + rows + " are outside " + this);
         }
@@ -94,6 +98,7 @@ public final class Tensor {
 
     /** Elements [first, first + count) of the flattened tensor. */
     public Tensor range(long first, long count) {
+        requireDense();
         if (first < 0 || count < 0 || first + count > size()) {
             throw new IllegalArgumentException("elements " + first + " + " + count + " are outside " + this);
         }
@@ -116,6 +121,14 @@ public final class Tensor {
             throw new IllegalArgumentException(host.byteSize() + " bytes cannot fill " + this);
         }
         device.copyFromHost(host, buffer, offset);
+    }
+
+    /** Raw bytes, exactly {@link #bytes()} of them. */
+    public void copyTo(Device device, MemorySegment host) {
+        if (host.byteSize() != bytes()) {
+            throw new IllegalArgumentException(this + " does not fill " + host.byteSize() + " bytes");
+        }
+        device.copyToHost(buffer, offset, host);
     }
 
     public float[] toFloats(Device device) {
@@ -148,6 +161,12 @@ public final class Tensor {
 
     public void clear(Device device) {
         device.clear(buffer, offset, bytes());
+    }
+
+    private void requireDense() {
+        if (dtype.isQuantized()) {
+            throw new IllegalStateException(this + " has no views; dequantise what is needed");
+        }
     }
 
     private void requireHost(DType expected, long elements) {

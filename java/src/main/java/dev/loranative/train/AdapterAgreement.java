@@ -4,7 +4,6 @@ import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.LoraKeys;
-import dev.loranative.config.TrainConfig;
 import dev.loranative.errors.UserException;
 import dev.loranative.lora.Adapter;
 import dev.loranative.lora.AdapterModule;
@@ -43,25 +42,20 @@ final class AdapterAgreement {
     private final Adapter adapter;
     private final Path source;
 
-    private AdapterAgreement(TrainConfig config, Adapter adapter, Path source) {
-        this.values = config.values();
-        this.asked = config.lora();
+    /**
+     * @param asked the settings of the run
+     * @param source the adapter's folder
+     */
+    AdapterAgreement(ConfigValues values, LoraConfig asked, Adapter adapter, Path source) {
+        this.values = values;
+        this.asked = asked;
         this.held = adapter.config().lora();
         this.adapter = adapter;
         this.source = source;
     }
 
-    /**
-     * @param source the adapter's folder
-     * @throws UserException naming the first setting that differs
-     */
-    static void require(TrainConfig config, ModuleTree tree, Adapter adapter, Path source) {
-        AdapterAgreement agreement = new AdapterAgreement(config, adapter, source);
-        agreement.requireSettings();
-        agreement.requireTargets(tree);
-    }
-
-    private void requireSettings() {
+    /** @throws UserException naming the first setting that differs */
+    void requireSettings() {
         requireSame(LoraKeys.R, asked.r(), held.r());
         requireSame(LoraKeys.LORA_ALPHA, asked.loraAlpha(), held.loraAlpha());
         requireSame(LoraKeys.USE_RSLORA, asked.useRslora(), held.useRslora());
@@ -84,8 +78,12 @@ final class AdapterAgreement {
         return keys.stream().anyMatch(values::isSet);
     }
 
-    /** Targets that were named beside an adapter must be the adapter's own. */
-    private void requireTargets(ModuleTree tree) {
+    /**
+     * Targets that were named beside an adapter must be the adapter's own.
+     *
+     * @throws UserException naming the first that differs
+     */
+    void requireTargets(ModuleTree tree) {
         if (!isAnySet(TARGETS)) {
             return;
         }

@@ -8,6 +8,9 @@ public interface TrainListener {
     /** One line about the model, the data, the targets or the memory, before the first step. */
     void prepared(String line);
 
+    /** While weights are quantised, before the first step. */
+    default void quantizing(int done, int total) {}
+
     /** Something that deserves attention. */
     void warning(String line);
 

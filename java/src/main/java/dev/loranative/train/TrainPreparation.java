@@ -1,8 +1,6 @@
 package dev.loranative.train;
 
-import dev.loranative.config.InitLoraWeights;
 import dev.loranative.config.Key;
-import dev.loranative.config.LoraConfig;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
 import dev.loranative.config.TrainConfig;
@@ -17,15 +15,10 @@ import dev.loranative.data.SamplingStrategy;
 import dev.loranative.device.Device;
 import dev.loranative.device.Devices;
 import dev.loranative.errors.UserException;
-import dev.loranative.lora.Adapter;
-import dev.loranative.lora.AdapterFiles;
 import dev.loranative.lora.Adapters;
-import dev.loranative.lora.TargetMatcher;
-import dev.loranative.lora.Targets;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.optim.AdamW;
-import dev.loranative.optim.GroupRule;
 import dev.loranative.optim.Schedule;
 import dev.loranative.optim.Schedules;
 import dev.loranative.tensor.Ops;
@@ -35,7 +28,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Function;
 
 /**
  * Puts a run together, cheapest checks first, and plans its memory by running the largest micro-batch without computing.
@@ -61,7 +53,8 @@ final class TrainPreparation {
             output.requireFree();
         }
         try (Opened opened = new Opened(
-                ModelFiles.open(config.model().path()), config.model().path())) {
+                ModelFiles.open(config.model().path(), config.model().quantization()),
+                config.model().path())) {
             TrainSetup setup = prepare(opened, resumed);
             opened.keep();
             return setup;
@@ -72,7 +65,7 @@ final class TrainPreparation {
         ModelFiles files = opened.files;
         requireRouters(files);
         Optional<RunState> reached = resumed.map(Checkpoints::readState);
-        Planned planned = planAdapters(files, resumed);
+        AdapterPlanning planned = AdapterPlanning.of(config, files.tree(), resumed, listener);
         Optional<SampleText.Prompt> prompt = SampleText.Prompt.of(run, opened.tokenizer, files.config());
         DataSet data = load(config.data().dataset(), opened.tokenizer, files);
         Batcher batcher = new Batcher(
@@ -91,8 +84,10 @@ final class TrainPreparation {
 
         Device device = opened.open(config);
         Ops ops = new Ops(device);
-        LoadedModel model = files.load(device);
-        Adapters adapters = planned.attach().apply(model);
+        requireRoomForWeights(files);
+        LoadedModel model = files.load(ops, listener::quantizing);
+        AdapterPlanning.Attached attached = planned.attach(ops, model, data);
+        Adapters adapters = attached.adapters();
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
         Optional<SampleText> sample =
@@ -114,7 +109,7 @@ final class TrainPreparation {
         describe(files, model, adapters, data, totalSteps, plan);
         return new TrainSetup(
                 config,
-                planned.lora(),
+                attached.lora(),
                 device,
                 model,
                 opened.tokenizer,
@@ -134,6 +129,20 @@ final class TrainPreparation {
                 plan);
     }
 
+    /** Quantising a large model takes minutes: that there is no room for it is said before. */
+    private void requireRoomForWeights(ModelFiles files) {
+        if (files.quantizes()) {
+            new MemoryPlan(Map.of("weights", files.weightBytes()))
+                    .requireFits(
+                            config.machine().maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
+        }
+        String compute = config.model().quantization().computeDtype().orElse("float32");
+        if (files.isQuantized() && !compute.equals("float32")) {
+            listener.prepared(
+                    "note     bnb_4bit_compute_dtype is " + compute + "; arithmetic here is float32 all the same");
+        }
+    }
+
     private void requireRouters(ModelFiles files) {
         requireRouters(files, TrainKeys.ROUTER_AUX_LOSS_COEF, config.model().routerAuxLossCoef());
         requireRouters(files, TrainKeys.ROUTER_Z_LOSS_COEF, config.model().routerZLossCoef());
@@ -146,35 +155,6 @@ final class TrainPreparation {
                             + files.config().modelType() + " has no router",
                     "leave " + key.name() + " out for dense models");
         }
-    }
-
-    /**
-     * What will be trained, found before weights are loaded.
-     *
-     * @param lora as the adapter file will say it
-     */
-    private record Planned(LoraConfig lora, Function<LoadedModel, Adapters> attach) {}
-
-    private Planned planAdapters(ModelFiles files, Optional<Path> resumed) {
-        Optional<Path> source = resumed.or(run::initAdapter);
-        if (source.isPresent()) {
-            Adapter adapter = AdapterFiles.read(source.get(), files.tree());
-            adapter.warnings().forEach(listener::warning);
-            LoraConfig lora = adapter.config().lora().withDialect(config.lora().dialect());
-            AdapterAgreement.require(config, files.tree(), adapter, source.get());
-            return new Planned(
-                    lora, model -> Adapters.load(model, adapter, config.lora().loraDropout(), groupRule()));
-        }
-        Targets targets = TargetMatcher.match(config.lora(), files.tree());
-        targets.warnings().forEach(listener::warning);
-        InitLoraWeights init = config.lora().initLoraWeights();
-        boolean share = config.lora().shareExpertAdapters();
-        return new Planned(
-                config.lora(), model -> Adapters.create(model, targets, init, run.seed(), share, groupRule()));
-    }
-
-    private GroupRule groupRule() {
-        return config.optimizer().loraplusLrRatio().isPresent() ? GroupRule.LORA_PLUS : GroupRule.PLAIN;
     }
 
     private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {
@@ -277,8 +257,11 @@ final class TrainPreparation {
     }
 
     private static String inFull(Adapters adapters) {
-        String tensors = adapters.fullCount() == 0 ? "" : ", " + adapters.fullCount() + " tensors in full";
-        return adapters.tokenCount() == 0 ? tensors : tensors + ", " + adapters.tokenCount() + " rows of tokens";
+        return counted(adapters.fullCount(), "tensor", "in full") + counted(adapters.tokenCount(), "row", "of tokens");
+    }
+
+    private static String counted(int count, String one, String rest) {
+        return count == 0 ? "" : ", " + count + " " + one + (count == 1 ? " " : "s ") + rest;
     }
 
     /** What must be closed again if the run cannot start. */

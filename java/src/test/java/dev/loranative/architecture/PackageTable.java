@@ -19,8 +19,9 @@ final class PackageTable {
             row("ffi", "errors"),
             row("device", "ffi", "errors"),
             row("tensor", "device", "ffi", "errors"),
-            row("nn", "tensor", "device", "errors"),
-            row("model", "nn", "tensor", "device", "checkpoint", "config", "errors"),
+            row("quant", "tensor", "device", "ffi", "checkpoint", "errors"),
+            row("nn", "quant", "tensor", "device", "errors"),
+            row("model", "nn", "quant", "tensor", "device", "checkpoint", "config", "errors"),
             row("lora", "model", "nn", "tensor", "device", "checkpoint", "config", "random", "errors"),
             row("optim", "nn", "tensor", "device", "config", "errors"),
             row("data", "config", "random", "errors"),
@@ -62,7 +63,8 @@ final class PackageTable {
     static final Confined LINKER = new Confined("java\\.lang\\.foreign\\.(Linker|SymbolLookup)(\\$.*)?", Set.of("ffi"));
 
     static final Confined SEGMENTS = new Confined(
-            "java\\.lang\\.foreign\\.MemorySegment(\\$.*)?", Set.of("ffi", "device", "tensor", "checkpoint", "model"));
+            "java\\.lang\\.foreign\\.MemorySegment(\\$.*)?",
+            Set.of("ffi", "device", "tensor", "quant", "checkpoint", "model"));
 
     static final List<Confined> CONFINED = List.of(
             LINKER,

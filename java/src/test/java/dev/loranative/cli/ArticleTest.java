@@ -62,7 +62,8 @@ class ArticleTest {
         Path output = train(CommandRun.EXAMPLE, data, "gate");
 
         assertThat(tensors(output)).hasSize(4 * 2).allMatch(name -> name.contains(".mlp.gate.lora_"));
-        assertThat(losses(output)).hasSize(6).allMatch(loss -> loss > 0 && loss < 5);
+        assertThat(losses(output)).hasSizeGreaterThanOrEqualTo(3).allMatch(loss -> loss > 0 && loss < 7);
+        assertThat(losses(output).getLast()).isLessThan(losses(output).getFirst());
         assertThat(CommandRun.of(
                                 "inspect",
                                 "--config",

@@ -174,7 +174,13 @@ class TrainConfigTest {
             layers_to_transform         | [null]    | last:K
             rank_pattern                | {q: 0}    | at least 1
             rank_pattern                | 7         | a map
-            init_lora_weights           | pissa     | not supported yet
+            init_lora_weights           | pisa      | one of true, false, gaussian, orthogonal, olora, pissa, pissa_niter_N, loftq, eva
+            init_lora_weights           | mica      | corda, lora_ga and mica are not supported
+            init_lora_weights           | pissa_niter_0 | one of true
+            eva_config                  | {rho: 0.5} | rho is at least 1
+            eva_config                  | {rank: 3} | without rank
+            loftq_config                | {loftq_iter: 2} | loftq_iter is 1
+            loraplus_lr_ratio           | 0         | above 0
             save_total_limit            | 0         | at least 1
             """)
     void valuesOutOfRangeAreRefusedWithKeyValueAndLine(String key, String value, String expectation) throws Exception {
@@ -190,15 +196,12 @@ class TrainConfigTest {
     @ParameterizedTest
     @ValueSource(
             strings = {
-                "load_in_4bit: true",
                 "packing: true",
                 "assistant_only_loss: true",
                 "optim: adafactor",
                 "report_to: tensorboard",
                 "report_to: [none, wandb]",
                 "train_sampling_strategy: group_by_length",
-                "loftq_config: {loftq_bits: 4}",
-                "init_lora_weights: olora",
             })
     void whatIsNotThereYetIsSaid(String line) throws Exception {
         Files.writeString(yaml, line + "\n");

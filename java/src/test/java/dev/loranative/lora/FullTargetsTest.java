@@ -69,7 +69,7 @@ class FullTargetsTest {
                 .singleElement()
                 .asString()
                 .contains("'norm' also names input_layernorm, post_attention_layernorm")
-                .contains("5 modules")
+                .contains("5 modules together")
                 .contains("'model.norm'");
         assertThat(match(shared, "--target-modules", "q_proj", "--modules-to-save", "gate")
                         .warnings())
@@ -77,6 +77,13 @@ class FullTargetsTest {
                 .asString()
                 .contains("shared_expert_gate")
                 .contains("'mlp.gate'");
+        assertThat(match(llama, "--target-modules", "q_proj", "--modules-to-save", "head")
+                        .warnings())
+                .singleElement()
+                .asString()
+                .contains("'head' names lm_head (1 module)");
+        assertRefused(
+                llama, "modules_to_save: '(norm' is not a valid regular expression", "--modules-to-save", "(norm");
         assertThat(match(shared, "--target-modules", "q_proj", "--modules-to-save", "mlp.gate")
                         .warnings())
                 .isEmpty();

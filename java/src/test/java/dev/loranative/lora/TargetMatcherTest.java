@@ -138,7 +138,7 @@ class TargetMatcherTest {
                 "--rank-pattern",
                 "{gate: 2, 'layers\\.1\\.mlp\\.experts\\.[01]\\.down_proj': 3}",
                 "--alpha-pattern",
-                "{gate.weight: 5, up_proj: 9}",
+                "{gate.weight: 5, up_proj: 9, q_prj: 1}",
                 "--lora-dropout",
                 "0.25");
         Map<String, Target> byName = targets.list().stream()
@@ -148,7 +148,11 @@ class TargetMatcherTest {
         assertThat(byName.get("model.layers.1.mlp.experts.1.down_proj").r()).isEqualTo(3);
         assertThat(byName.get("model.layers.1.mlp.experts.2.down_proj").r()).isEqualTo(8);
         assertThat(byName.get("model.layers.1.self_attn.q_proj").dropout()).isEqualTo(0.25);
-        assertThat(targets.warnings()).containsExactly("alpha_pattern: 'up_proj' matches no target");
+        assertThat(targets.warnings())
+                .hasSize(2)
+                .contains("alpha_pattern: 'up_proj' matches no target")
+                .anyMatch(warning ->
+                        warning.startsWith("alpha_pattern: 'q_prj' matches no target; nearest names: q_proj"));
         assertThat(targets.list().getFirst().parameters()).isEqualTo(8 * 32 + 32 * 8);
     }
 

@@ -9,6 +9,7 @@ import dev.loranative.checkpoint.SafetensorsWriter;
 import dev.loranative.checkpoint.SafetensorsWriter.Tensor;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.LinearModule.Kind;
+import dev.loranative.quant.StoredWeights;
 import java.io.InputStream;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -162,8 +163,12 @@ class WeightLayoutTest {
         }
     }
 
+    private void check(Checkpoint checkpoint) {
+        layout.check(checkpoint, StoredWeights.of(checkpoint));
+    }
+
     private void refused(String... message) {
-        withCheckpoint(checkpoint -> assertThatThrownBy(() -> layout.check(checkpoint))
+        withCheckpoint(checkpoint -> assertThatThrownBy(() -> check(checkpoint))
                 .isInstanceOfSatisfying(UserException.class, e -> {
                     assertThat(e.getMessage()).contains(message).contains(folder.toString());
                     assertThat(e.exitCode()).isEqualTo(UserException.BAD_INPUT);
@@ -172,12 +177,12 @@ class WeightLayoutTest {
 
     @Test
     void acceptsWhatIsExpectedWithHarmlessExtras() {
-        withCheckpoint(layout::check);
+        withCheckpoint(this::check);
         put("model.layers.0.self_attn.rotary_emb.inv_freq", ElementType.F32, List.of(4L));
         put("lm_head.weight", ElementType.BF16, List.of(48L, 32L));
         put("model.norm.weight", ElementType.F32, List.of(32L));
         put("model.layers.0.mlp.up_proj.weight", ElementType.F16, List.of(40L, 32L));
-        withCheckpoint(layout::check);
+        withCheckpoint(this::check);
     }
 
     @Test
@@ -217,9 +222,17 @@ class WeightLayoutTest {
     }
 
     @Test
-    void refusesQuantisedWeights() {
+    void refusesOtherQuantisedFormats() {
+        put("model.layers.1.mlp.up_proj.qweight", ElementType.I32, List.of(4L, 40L));
+        refused("holds weights in a quantised format that cannot be read (model.layers.1.mlp.up_proj.qweight)");
+        tensors.remove("model.layers.1.mlp.up_proj.qweight");
+        put("model.layers.1.mlp.up_proj.SCB", ElementType.F32, List.of(40L));
+        refused("holds weights in a quantised format that cannot be read (model.layers.1.mlp.up_proj.SCB)");
+    }
+
+    @Test
+    void refusesPackedWeightsOfWhichNothingIsSaid() {
         put("model.layers.1.mlp.up_proj.weight", ElementType.U8, List.of(640L, 1L));
-        put("model.layers.1.mlp.up_proj.weight.absmax", ElementType.F32, List.of(20L));
-        refused("holds quantised weights (model.layers.1.mlp.up_proj.weight.absmax)");
+        refused("type that cannot be trained on: model.layers.1.mlp.up_proj.weight is U8");
     }
 }

@@ -6,6 +6,8 @@ import dev.loranative.tensor.Tensor;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class GroupedLinearTest {
 
@@ -51,6 +53,16 @@ class GroupedLinearTest {
         takeIdle();
 
         check(linear, Workbench.dropoutStreams());
+    }
+
+    @ParameterizedTest
+    @ValueSource(floats = {0, 0.3f})
+    void adaptersBesideFrozenUpdates(float dropout) {
+        GroupedLinear linear = bench.grouped("experts", IN, OUT, dropout, 4, 2, 1, 0, 5);
+        linear.addToBase(bench.frozenUpdates(IN, OUT, 3, 5));
+        takeIdle();
+
+        check(linear, dropout == 0 ? null : Workbench.dropoutStreams());
     }
 
     /** The adapter of the expert without rows: its gradient must stay as it is. */

@@ -59,6 +59,33 @@ class LinearTest {
         check(bench.adaptedWithBias("linear", linear, 4, 0), null);
     }
 
+    @ParameterizedTest
+    @ValueSource(floats = {0, 0.4f})
+    void adapterBesideAFrozenUpdate(float dropout) {
+        DropoutStreams streams = dropout == 0 ? null : Workbench.dropoutStreams();
+
+        check(bench.adaptedBesideUpdate("linear", bench.biased(IN, OUT), 4, dropout), streams);
+    }
+
+    /** What was taken out of the base and what the adapter begins with are the same: the base is there again. */
+    @Test
+    void aSubtractedStartLeavesTheBase() {
+        DenseLinear base = bench.biased(IN, OUT);
+        Products.Lora lora = bench.adapted("linear", base, 4, 0).lora();
+        Tensor negative = bench.bench().unwritten(OUT, 4);
+        bench.ops().elementwise().axpby(-lora.scale(), lora.b(), 0, negative);
+        LoraLinear linear =
+                new LoraLinear(base, lora, new AdapterDropout(0, 1), null, new FrozenUpdate(lora.a(), negative));
+        Tensor x = bench.normal(1, ROWS, IN);
+
+        float[] expected = output(base, x, null);
+        float[] actual = output(linear, x, null);
+
+        for (int i = 0; i < expected.length; i++) {
+            assertThat(actual[i]).isCloseTo(expected[i], within(2e-6f));
+        }
+    }
+
     /** The bias of B is scaled as the rest of the update is. */
     @Test
     void theBiasOfAnAdapterIsScaled() {

@@ -96,7 +96,14 @@ public final class Workbench implements AutoCloseable {
     public LoraLinear adaptedWithBias(String name, DenseLinear base, int rank, float dropout) {
         LoraLinear plain = adapted(name, base, rank, dropout);
         Parameter bias = parameter(name + ".bias", 1, (int) base.out());
-        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), bias);
+        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), bias, null);
+    }
+
+    /** As {@link #adapted}, over a base of which a low-rank update is a part. */
+    public LoraLinear adaptedBesideUpdate(String name, DenseLinear base, int rank, float dropout) {
+        LoraLinear plain = adapted(name, base, rank, dropout);
+        FrozenUpdate update = new FrozenUpdate(normal(0.3, rank, base.in()), normal(0.3, base.out(), rank));
+        return new LoraLinear(base, plain.lora(), new AdapterDropout(dropout, parameters.size()), null, update);
     }
 
     /** A weight-decomposed adapter whose lengths are not those of its rows. */
@@ -182,6 +189,17 @@ public final class Workbench implements AutoCloseable {
                 rank);
         linear.share(lora, tables, new AdapterDropout(dropout, parameters.size()));
         return linear;
+    }
+
+    /** Random ones, the same rank for every expert. */
+    public FrozenExpertUpdates frozenUpdates(int in, int out, int rank, int experts) {
+        Tensor[] a = new Tensor[experts];
+        Tensor[] b = new Tensor[experts];
+        for (int expert = 0; expert < experts; expert++) {
+            a[expert] = normal(0.3, rank, in);
+            b[expert] = normal(0.3, out, rank);
+        }
+        return new FrozenExpertUpdates(new ExpertWeights(device(), a), new ExpertWeights(device(), b));
     }
 
     public Parameter parameter(String name, int rows, int columns) {

@@ -77,7 +77,10 @@ class AdapterAgreementTest {
     }
 
     private void require(String flags) {
-        AdapterAgreement.require(config(flags), tree, adapter, Path.of("source"));
+        TrainConfig config = config(flags);
+        AdapterAgreement agreement = new AdapterAgreement(config.values(), config.lora(), adapter, Path.of("source"));
+        agreement.requireSettings();
+        agreement.requireTargets(tree);
     }
 
     private static TrainConfig config(String flags) {

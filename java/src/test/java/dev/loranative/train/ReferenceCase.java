@@ -81,6 +81,7 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
             flags.add("--router-z-loss-coef");
             flags.add(run.get("router_z_loss_coef").toString());
         }
+        flags.addAll(List.of("--load-in-4bit", run.get("load_in_4bit").toString()));
         flags.addAll(List.of(more));
         return TrainConfig.parse(Optional.empty(), flags);
     }

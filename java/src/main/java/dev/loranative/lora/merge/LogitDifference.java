@@ -14,9 +14,9 @@ package dev.loranative.lora.merge;
 public record LogitDifference(
         int tokens, double scale, double max, double mean, double bound, int beyond, int allowedBeyond) {
 
-    /** Whether the merged model counts as equal. */
+    /** Whether the merged model counts as equal: the mean must stay below a quarter of the bound, whatever a few tokens do. */
     public boolean passes() {
-        return beyond <= allowedBeyond && mean <= bound * scale;
+        return beyond <= allowedBeyond && mean <= bound * scale / 4;
     }
 
     /**
