@@ -1,6 +1,6 @@
 """Do PEFT and lora-native read each other's adapters, in every layout?
 
-usage: check_dialects.py [FAMILY ...] [--random N] [--only TEXT] [--lora-native COMMAND] [--keep DIR] [--json FILE]
+usage: check_dialects.py [FAMILY ...] [--random N] [--only TEXT] [--jar JAR | --lora-native COMMAND] [--keep DIR] [--results FOLDER]
 
 On tiny random models of every family (tiny_models.py), in float32:
   written  lora-native trains two steps, with random B from the start; PEFT loads what it wrote
@@ -9,13 +9,13 @@ On tiny random models of every family (tiny_models.py), in float32:
            loads that again
 Each adapter is judged three ways (judge.py): PEFT's logits against W + scaling * B @ A computed from the files alone, the
 losses of lora-native against PEFT's, and PEFT must miss no tensor. Fails (exit code 1) beyond 1e-4.
+
+--results writes FOLDER/FAMILY.json with every number, and FOLDER/README.md over all such files in FOLDER.
 """
 
 import argparse
-import json
 import os
 import random
-import shlex
 import sys
 import tempfile
 import warnings
@@ -26,8 +26,9 @@ import transformers
 from peft import LoraConfig, get_peft_model
 
 import judge
+import results_table
 import tiny_models
-from run_all import ROOT, run
+from engine import JAR, Launcher, Process
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -36,20 +37,36 @@ TRAIN = [
     "--max-steps=2", "--per-device-train-batch-size=2", "--learning-rate=1e-3", "--init-lora-weights=false",
     "--logging-steps=1", "--lr-scheduler-type=constant", "--warmup-steps=0",
 ]  # fmt: skip
-DENSE = [
+COMMON = [
     "--target-modules=attention",
     "--target-modules=all-linear --use-rslora",
+    "--target-modules=attention --use-dora",
+    "--target-modules=q_proj,v_proj,lm_head --rank-pattern={'q_proj':2} --alpha-pattern={'layers.1.*':3}",
+    "--target-modules=q_proj,v_proj --modules-to-save=lm_head,model.norm",
+    "--target-modules=v_proj --modules-to-save=input_layernorm,k_proj --layers-to-transform=1",
+    "--target-modules=q_proj --trainable-token-indices=5,9,2",
+    "--target-modules=embed_tokens,q_proj",
+]
+DENSE = [
     "--target-modules=mlp --layers-to-transform=1 --r=3",
     "--target-modules=.*layers\\.0\\..*[qv]_proj",
-    "--target-modules=q_proj,lm_head --rank-pattern={'q_proj':2} --alpha-pattern={'layers.1.*':3}",
+]
+BIASES = [
+    "--target-modules=q_proj,o_proj --bias=all",
+    "--target-modules=q_proj,v_proj --bias=lora_only --use-dora",
+    "--target-modules=q_proj,v_proj --lora-bias --use-rslora",
+    "--target-modules=q_proj --bias=all --modules-to-save=k_proj",
 ]
 MOE = [
     "--target-modules=router",
     "--target-modules=router --layers-to-transform=1 --lora-dropout=0.1",
-    "--target-modules=attention,mlp,experts,router",
+    "--target-modules=q_proj --modules-to-save=gate",
+    "--target-modules=q_proj,experts --modules-to-save=layers.1.MOE.gate",
+    "--target-modules=attention,experts,router",
     "--target-modules=experts --use-rslora --layers-to-transform=1",
     "--target-modules=experts,router --r=4 --adapter-dialect=v5",
     "--target-modules=experts --share-expert-adapters",
+    "--target-modules=GATE,q_proj --share-expert-adapters --use-rslora",
     "--target-modules=GATE --r=3",
     "--target-modules=UP,router --layers-to-transform=1",
     "--target-modules=GATE,UP",
@@ -69,8 +86,8 @@ class Case:
 class Bench:
     """A folder with a model, data and what comes of them."""
 
-    def __init__(self, family, folder, start):
-        self.family, self.folder, self.start = family, folder, start
+    def __init__(self, family, folder, engine):
+        self.family, self.folder, self.engine = family, folder, engine
         self.model, self.data = os.path.join(folder, "model"), os.path.join(folder, "data.jsonl")
         tiny_models.write_model(family, self.model)
         self.rows = tiny_models.write_rows(self.data)
@@ -82,11 +99,11 @@ class Bench:
 
     def train(self, flags):
         output = self.place()
-        run(self.start + ["train", "--model", self.model, "--dataset", self.data, "--output-dir", output] + flags)
+        self.engine(["train", "--model", self.model, "--dataset", self.data, "--output-dir", output] + flags)
         return output
 
     def judge(self, adapter):
-        return judge.judge(self.model, adapter, self.data, self.rows, self.start)
+        return judge.judge(self.model, adapter, self.data, self.rows, self.engine)
 
     def save_peft(self, settings, seed):
         """An adapter of PEFT with random values in all that it trains."""
@@ -107,7 +124,15 @@ class Bench:
 
 def spelled(flags, family):
     gate, up, down = ("w1", "w3", "w2") if family == "mixtral" else ("gate_proj", "up_proj", "down_proj")
-    return flags.replace("GATE", gate).replace("UP", up).replace("DOWN", down).split(" ")
+    block = "block_sparse_moe" if family == "mixtral" else "mlp"
+    names = {"GATE": gate, "UP": up, "DOWN": down, "MOE": block}
+    for word, name in names.items():
+        flags = flags.replace(word, name)
+    return flags.split(" ")
+
+
+def tied(family):
+    return tiny_models.FAMILIES[family][1].get("tie_word_embeddings", False)
 
 
 def random_flags(family, chance):
@@ -141,10 +166,25 @@ def peft_settings(family):
             rank_pattern={"v_proj": 2}, alpha_pattern={"layers.1.self_attn.q_proj": 32},
         ),
         "head": dict(r=2, target_modules=["q_proj", "lm_head"]),
+        "dora": dict(r=4, use_dora=True, target_modules=["q_proj", "o_proj"]),
+        "embedding": dict(r=2, target_modules=["v_proj", "embed_tokens"]),
+        "tokens": dict(r=2, target_modules=["v_proj"], trainable_token_indices=[7, 3]),
+        "norms": dict(r=2, target_modules=["v_proj"], modules_to_save=["norm"]),
     }  # fmt: skip
+    if tied(family):
+        settings["head-in-full"] = dict(
+            r=2, target_modules=["v_proj"], modules_to_save=["lm_head"], ensure_weight_tying=True
+        )
+    else:
+        settings["head-in-full"] = dict(r=2, target_modules=["v_proj"], modules_to_save=["lm_head", "embed_tokens"])
+    if family.startswith(("llama", "qwen2")):
+        settings["bias-all"] = dict(r=2, target_modules=["q_proj"], bias="all")
+        settings["bias-lora_only"] = dict(r=2, target_modules=["q_proj", "v_proj"], bias="lora_only")
+        settings["lora_bias"] = dict(r=2, target_modules=["q_proj", "v_proj"], lora_bias=True)
     if not tiny_models.is_moe(family):
         settings["all-linear"] = dict(r=3, target_modules="all-linear")
         return settings
+    settings["router-in-full"] = dict(r=2, target_modules=["q_proj"], modules_to_save=["mlp.gate"])
     settings["router"] = dict(r=4, target_modules=[], target_parameters=["mlp.gate.weight"])
     settings["router-layer1"] = dict(r=2, target_modules=[], target_parameters=["layers.1.mlp.gate.weight"])
     both = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
@@ -161,7 +201,8 @@ def peft_settings(family):
 
 def cases_of(bench, options):
     family = bench.family
-    flags = DENSE + (MOE if tiny_models.is_moe(family) else [])
+    flags = COMMON + (MOE if tiny_models.is_moe(family) else DENSE)
+    flags += BIASES if family.startswith(("llama", "qwen2")) else []
     chance = random.Random(family)
     flags += [random_flags(family, chance) for _ in range(options.random)]
     for text in flags:
@@ -174,7 +215,8 @@ def cases_of(bench, options):
             return saved[0]
 
         yield Case(family, "read " + name, save)
-        for dialect in ("auto", "v5") if tiny_models.is_moe(family) else ("auto",):
+        experts = tiny_models.is_moe(family) and ("target_parameters" in settings or name in ("all-linear", "names"))
+        for dialect in ("auto", "v5") if experts else ("auto",):
             yield Case(family, f"rewritten {dialect} {name}", lambda d=dialect, saved=saved: bench.rewrite(saved[0], d))
 
 
@@ -183,25 +225,26 @@ def main():
     parser.add_argument("families", nargs="*")
     parser.add_argument("--random", type=int, default=0)
     parser.add_argument("--only", default="")
-    parser.add_argument("--lora-native", default=os.path.join(ROOT, "lora-native"))
+    parser.add_argument("--lora-native")
+    parser.add_argument("--jar", default=JAR)
     parser.add_argument("--keep")
-    parser.add_argument("--json")
+    parser.add_argument("--results")
     options = parser.parse_args()
-    results = []
+    engine = Launcher(options.lora_native) if options.lora_native else Process(options.jar)
+    failed = checked = 0
     with tempfile.TemporaryDirectory() as temporary:
         for family in options.families or tiny_models.FAMILIES:
             folder = os.path.join(options.keep or temporary, family)
-            bench = Bench(family, folder, shlex.split(options.lora_native))
+            bench = Bench(family, folder, engine)
+            results = []
             for case in cases_of(bench, options):
-                if options.only not in case.name and not case.name.startswith("read"):
-                    continue
-                results.append(attempt(bench, case))
-    failed = [result for result in results if result["failed"]]
-    print(f"{len(results)} adapters, {len(failed)} failed")
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(results, file, indent=1)
-    sys.exit(1 if failed or not results else 0)
+                if options.only in case.name or case.name.startswith("read"):
+                    results.append(attempt(bench, case))
+            checked, failed = checked + len(results), failed + sum(result["failed"] for result in results)
+            if options.results:
+                results_table.write(options.results, family, results)
+    print(f"{checked} adapters, {failed} failed")
+    sys.exit(1 if failed or not checked else 0)
 
 
 def attempt(bench, case):

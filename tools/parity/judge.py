@@ -1,6 +1,7 @@
 """What PEFT, plain arithmetic and lora-native make of one adapter folder; used by the check_*.py scripts."""
 
 import dataclasses
+import json
 import tempfile
 import warnings
 
@@ -9,7 +10,6 @@ from peft import PeftModel
 
 from make_reference import sequence_losses
 from manual_adapter import ManualAdapter
-from run_all import engine_losses
 from tiny_models import load
 
 LIMIT = 1e-4
@@ -53,21 +53,30 @@ def load_peft(model_dir, adapter_dir):
     return model, ["PEFT: " + text[:160] for text in messages if "adapter keys" in text or "size mismatch" in text]
 
 
-def judge(model_dir, adapter_dir, data, rows, start, engine=True):
-    """``start``: how to run lora-native, a list of words."""
+def engine_losses(engine, model_dir, adapter_dir, data):
+    command = ["eval", "--json", "--per-example", "--per-device-eval-batch-size", "1"]
+    printed = engine(command + ["--model", model_dir, "--adapter", adapter_dir, "--data", data])
+    return [example["loss"] for example in json.loads(printed)["examples"]]
+
+
+def changed_model(model_dir, adapter_dir, folder):
+    """The model with the adapter's changes in its tensors, made without PEFT; written into ``folder``."""
+    manual = ManualAdapter(model_dir, adapter_dir).apply()
+    manual.write(folder)
+    model = load(folder)
+    for name, bias in manual.biases.items():
+        model.get_submodule(name.replace(".block_sparse_moe.", ".mlp.")).bias = torch.nn.Parameter(bias)
+    return model
+
+
+def judge(model_dir, adapter_dir, data, rows, engine):
+    """``engine``: lora-native, see engine.py."""
     base = logits_of(load(model_dir), rows)
     model, messages = load_peft(model_dir, adapter_dir)
     peft = logits_of(model, rows)
     losses = sequence_losses(model, rows)
     with tempfile.TemporaryDirectory() as folder:
-        manual = ManualAdapter(model_dir, adapter_dir).apply()
-        manual.write(folder)
-        changed = load(folder)
-        for name, bias in manual.biases.items():
-            changed.get_submodule(name.replace(".block_sparse_moe.", ".mlp.")).bias = torch.nn.Parameter(bias)
-        expected = logits_of(changed, rows)
-    difference = 0.0
-    if engine:
-        ours = engine_losses(start, model_dir, adapter_dir, data)
-        difference = max(abs(a - b) / abs(b) for a, b in zip(ours, losses, strict=True))
+        expected = logits_of(changed_model(model_dir, adapter_dir, folder), rows)
+    ours = engine_losses(engine, model_dir, adapter_dir, data)
+    difference = max(abs(a - b) / abs(b) for a, b in zip(ours, losses, strict=True))
     return Verdict(largest_difference(peft, base), largest_difference(peft, expected), difference, messages)

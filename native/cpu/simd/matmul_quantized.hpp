@@ -33,6 +33,17 @@ LN_INLINE int run_shift(const QuantizedReader<Type>& source) {
 
 // ---- panels ---------------------------------------------------------------------------------------------------------
 
+/// `count` words of eight codes as they lie, up to kWidth.
+LN_INLINE vf load_words(const uint8_t* codes, int64_t count) {
+  vf words = {};
+  if (count == kWidth) {
+    memcpy(&words, codes, sizeof(words));
+  } else {
+    memcpy(&words, codes, (size_t)count * 4);
+  }
+  return words;
+}
+
 /// Codes are transposed, not values: kWidth lines of words of eight codes become words that hold one line per lane, and
 /// each shift of such a word is a step of k, ready to be stored after a look-up. Lines that are missing repeat the
 /// last.
@@ -51,7 +62,7 @@ LN_INLINE void pack_words(const QuantizedReader<Type>& source, int64_t line, int
 #pragma GCC unroll 16
     for (int i = 0; i < LN_WIDTH; ++i) {
       source.scales.spread(start[i] + (run << shift), (int64_t)1 << shift, runs, &scale[0][i], kWidth);
-      word[i] = load_some((const float*)(source.codes + (start[i] + from) / 2), count);
+      word[i] = load_words(source.codes + ((start[i] + from) >> 1), count);
     }
     transpose(word);
     for (int64_t w = 0; w < count; ++w) {
@@ -83,12 +94,20 @@ void pack_b_from(const QuantizedReader<Type>& b, bool transposed, int64_t k, int
   for (int64_t p = 0; p < count; ++p) {
     int64_t j = 0;
     if (b.aligned()) {
-      Table table = values;
       b.prefetch(k + p + kPrefetchLines, column);
-      for (; j + kWidth <= columns; j += kWidth) {
-        const int64_t at = (k + p) * b.ld + column + j;
-        if (j == 0 || b.scales.starts(at)) table = values.scaled(b.scales.at(at));
-        store(target(j) + p * kTileColumns, table.look_up(codes_at(b.codes + at / 2)));
+      const int64_t at = (k + p) * b.ld + column, whole = columns / kWidth * kWidth;
+      const uint8_t* const codes = b.codes + (at >> 1);
+      float* panel = panels + p * kTileColumns;
+      int vector = 0;
+      while (j < whole) {
+        const Table table = values.scaled(b.scales.at(at + j));
+        const int64_t block = b.scales.end(at + j) - at, end = block < whole ? block : whole;
+        for (; j < end; j += kWidth) {
+          store(panel + vector * kWidth, table.look_up(codes_at(codes + (j >> 1))));
+          if (++vector < kTileVectors) continue;
+          vector = 0;
+          panel += panel_step;
+        }
       }
     }
     for (; j < columns; j += kWidth) store(target(j) + p * kTileColumns, b.read_some(k + p, column + j, columns - j));

@@ -1,8 +1,8 @@
 /**
- * JMH benchmarks of the engine's parts.
+ * JMH benchmarks of the engine's parts and the table of what they gave.
  *
- * <p>Run all with {@code java -jar benchmarks/target/benchmarks.jar}, some with a part of the name as argument, and name
- * the machine, the command and the threads wherever a figure is quoted. Every benchmark's body also runs once as a test
- * that checks its answer, so that no wrong kernel is ever timed.
+ * <p>{@code benchmarks/run} measures everything and writes {@code benchmarks/results}; a single benchmark with JMH's own
+ * options: {@code java -cp benchmarks/target/benchmarks.jar org.openjdk.jmh.Main}. The body of every benchmark also runs
+ * as a test that checks its answer, so that no wrong kernel is ever timed.
  */
 package dev.loranative.benchmarks;

@@ -38,12 +38,13 @@ import picocli.CommandLine.UnmatchedArgumentException;
             MergeCommand.class,
             CombineCommand.class,
             ExportCommand.class,
+            BenchCommand.class,
             DoctorCommand.class
         })
 public final class Main {
 
     /** Commands that later versions have. */
-    private static final Set<String> LATER = Set.of("plan", "preview", "chat", "quantize", "bench");
+    private static final Set<String> LATER = Set.of("plan", "preview", "chat");
 
     @Option(names = "--json", scope = ScopeType.INHERIT, description = "the result as one JSON document")
     private boolean json;

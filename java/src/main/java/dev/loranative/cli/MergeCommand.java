@@ -4,6 +4,8 @@ import dev.loranative.checkpoint.ElementType;
 import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
 import dev.loranative.config.MachineOptions;
+import dev.loranative.config.QuantizationKeys;
+import dev.loranative.config.QuantizationOptions;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.config.TrainKeys;
 import dev.loranative.errors.UserException;
@@ -13,6 +15,7 @@ import dev.loranative.lora.merge.Merge;
 import dev.loranative.lora.merge.MergeReport;
 import dev.loranative.model.ModelFiles;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -31,7 +34,7 @@ final class MergeCommand extends EngineCommand {
 
     @Override
     List<Key<?>> keys() {
-        return List.of(
+        List<Key<?>> keys = new ArrayList<>(List.of(
                 TrainKeys.MODEL,
                 CommandKeys.ADAPTERS,
                 CommandKeys.ADAPTER_WEIGHTS,
@@ -44,7 +47,9 @@ final class MergeCommand extends EngineCommand {
                 CommandKeys.VERIFY_DATA,
                 TrainKeys.DEVICE,
                 TrainKeys.THREADS,
-                TrainKeys.MAX_MEMORY);
+                TrainKeys.MAX_MEMORY));
+        keys.addAll(QuantizationKeys.ALL);
+        return keys;
     }
 
     @Override
@@ -65,13 +70,15 @@ final class MergeCommand extends EngineCommand {
         Path model = values.get(TrainKeys.MODEL);
         Adapter adapter;
         List<int[]> tokens;
-        try (ModelFiles files = ModelFiles.openWithExtras(model)) {
+        QuantizationOptions quantization = QuantizationOptions.from(values);
+        try (ModelFiles files = ModelFiles.openWithExtras(model, quantization)) {
             adapter = options.read(files.tree(), console).values().iterator().next();
             tokens = VerificationTokens.of(values, model, files.config());
         }
         Long shardBytes = values.get(CommandKeys.MAX_SHARD_SIZE);
         Merge merge = new Merge(
                 model,
+                quantization,
                 adapter,
                 values.get(CommandKeys.OUTPUT),
                 type(values.get(CommandKeys.MERGED_DTYPE)),
@@ -143,7 +150,8 @@ final class MergeCommand extends EngineCommand {
                 + Quantities.scientific(logits.bound() * logits.scale())
                 + (logits.beyond() == 0
                         ? ""
-                        : "; " + logits.beyond() + " tokens beyond that, routed to another expert by rounding"));
+                        : "; " + logits.beyond()
+                                + " tokens beyond that: near ties at a router, decided otherwise by rounding"));
     }
 
     private static ObjectNode json(MergeReport report) {

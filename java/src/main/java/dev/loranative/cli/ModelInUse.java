@@ -61,6 +61,7 @@ final class ModelInUse implements AutoCloseable {
                 ? QuantizationOptions.from(values)
                 : QuantizationOptions.NONE;
         ModelFiles files = ModelFiles.open(folder, quantization);
+        files.notes().forEach(note -> console.note("note: " + note));
         try {
             return new ModelInUse(
                     console,

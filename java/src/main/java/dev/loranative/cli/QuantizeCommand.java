@@ -58,7 +58,7 @@ final class QuantizeCommand extends EngineCommand {
             if (!files.quantizes()) {
                 throw UserException.badInput(
                         values.get(TrainKeys.MODEL) + " has no weights left to quantise",
-                        files.isQuantized()
+                        files.fourBits().isPresent()
                                 ? "it is in 4 bits already; train, eval and generate read it as it is"
                                 : "bnb_4bit_skip_modules names them all");
             }

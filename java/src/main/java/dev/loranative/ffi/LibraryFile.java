@@ -50,7 +50,12 @@ final class LibraryFile {
 
     /** Content of the library that was built together with these classes. */
     static byte[] insideJar(String library) {
-        String resource = "/native/" + Platform.name() + "/" + Platform.libraryFile(library);
+        return resource(Platform.libraryFile(library));
+    }
+
+    /** Content of a file that the native build made. */
+    static byte[] resource(String fileName) {
+        String resource = "/native/" + Platform.name() + "/" + fileName;
         try (InputStream stream = LibraryFile.class.getResourceAsStream(resource)) {
             if (stream == null) {
                 throw UserException.badInput(
@@ -96,7 +101,7 @@ final class LibraryFile {
         };
     }
 
-    private static Path cacheFolder() {
+    static Path cacheFolder() {
         String named = System.getenv(CACHE_VARIABLE);
         if (named != null && !named.isBlank()) {
             return Path.of(named);

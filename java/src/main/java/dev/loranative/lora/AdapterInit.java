@@ -9,9 +9,12 @@ import dev.loranative.lora.init.LinearMap;
 import dev.loranative.lora.init.LowRank;
 import dev.loranative.lora.init.WeightMap;
 import dev.loranative.model.LinearModule;
+import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.LoadedModel;
+import dev.loranative.model.WeightRows;
 import dev.loranative.random.CounterRandom;
 import dev.loranative.tensor.Ops;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -75,7 +78,9 @@ final class AdapterInit {
                                 pissa.iterations(),
                                 random(STREAM_A, module)),
                         true);
-            case InitLoraWeights.Loftq _ -> values(loftq(target), false);
+            // What is not quantised, such as a router, has lost nothing.
+            case InitLoraWeights.Loftq _ ->
+                isQuantized(target) ? values(loftq(target), false) : drawn(Plain.KAIMING, target);
             case Plain plain -> drawn(plain, target);
             case InitLoraWeights.Eva _ ->
                 new Values(directions.get(module.name()), new float[Math.toIntExact(module.out() * target.r())], null);
@@ -118,42 +123,6 @@ final class AdapterInit {
         return values;
     }
 
-    /**
-     * Where the update of an embedding begins, always without effect but with false: A [r, vocabulary] zeros (normal with
-     * false, where PEFT draws both), B [width, r] normal.
-     */
-    Values ofEmbedding(Target target) {
-        LinearModule module = target.module();
-        requireFreeOfWeights("on " + module.name() + ", an embedding");
-        float[] a = new float[Math.toIntExact(target.r() * module.out())];
-        if (init == Plain.RANDOM) {
-            normals(a, random(STREAM_A, module));
-        }
-        float[] b = new float[Math.toIntExact(module.in() * target.r())];
-        normals(b, random(STREAM_B, module));
-        return new Values(a, b, null);
-    }
-
-    /** Where an update that all experts of a projection share begins. */
-    Values ofShared(Target first) {
-        requireFreeOfWeights("with share_expert_adapters");
-        return of(first);
-    }
-
-    private void requireFreeOfWeights(String where) {
-        boolean free = init == Plain.KAIMING || init == Plain.GAUSSIAN || init == Plain.RANDOM;
-        if (!free) {
-            throw UserException.badInput(
-                    "init_lora_weights " + name() + " cannot be used " + where, "use true, gaussian or false");
-        }
-    }
-
-    private static void normals(float[] values, CounterRandom random) {
-        for (int i = 0; i < values.length; i++) {
-            values[i] = (float) normal(random, i);
-        }
-    }
-
     /** The weight, of which an update may take away as many directions as it has. */
     private LinearMap weight(Target target) {
         LinearModule module = target.module();
@@ -167,19 +136,30 @@ final class AdapterInit {
         return new WeightMap(model.weight(module), ops);
     }
 
+    /** @throws UserException if the start that was asked for means none of the targets */
+    void requireUse(List<Target> targets) {
+        if (init instanceof InitLoraWeights.Loftq && targets.stream().noneMatch(this::isQuantized)) {
+            throw UserException.badInput(
+                    "init_lora_weights loftq makes good what 4-bit quantisation loses, but no target is quantised",
+                    "set load_in_4bit, name targets that are quantised, or use another init_lora_weights");
+        }
+    }
+
+    private boolean isQuantized(Target target) {
+        return target.module().kind() != Kind.EMBEDDING
+                && model.weight(target.module()).weight().dtype().isQuantized();
+    }
+
     /** What quantising the weight lost, as far as the rank goes; with one iteration the base stays what it is. */
     private LowRank loftq(Target target) {
         LinearModule module = target.module();
-        LinearMap original = new WeightMap(
-                model.original(module)
-                        .orElseThrow(
-                                () -> UserException.badInput(
-                                        "init_lora_weights loftq needs the weights before quantisation, and the checkpoint holds "
-                                                + module.name() + " in 4 bits or does not quantise it",
-                                        "give the model in 16 or 32 bits with load_in_4bit, and name targets that are quantised")),
-                ops);
+        WeightRows original = model.original(module)
+                .orElseThrow(() -> UserException.badInput(
+                        "init_lora_weights loftq needs the weights before quantisation, and the checkpoint holds "
+                                + module.name() + " in 4 bits",
+                        "give the model in 16 or 32 bits with load_in_4bit"));
         return LowRank.loftq(
-                        original.whole(),
+                        new WeightMap(original, ops).whole(),
                         _ -> weight(target).whole(),
                         target.r(),
                         target.scaling(),
@@ -211,6 +191,41 @@ final class AdapterInit {
 
     private CounterRandom random(long stream, LinearModule module) {
         return new CounterRandom(seed, stream + model.number(module));
+    }
+
+    /** [r, vocabulary] and [width, r] of an embedding: zeros and normal; both normal with init false, as in PEFT. */
+    Values ofEmbedding(Target target) {
+        LinearModule module = target.module();
+        if (init.subtractsStart() || init instanceof InitLoraWeights.Loftq) {
+            throw UserException.badInput(
+                    "init_lora_weights " + name() + " cannot be used on " + module.name() + ", an embedding",
+                    "leave it out of the targets, or use another init_lora_weights");
+        }
+        float[] a = new float[Math.toIntExact(target.r() * module.out())];
+        float[] b = new float[Math.toIntExact(module.in() * target.r())];
+        if (init == Plain.RANDOM) {
+            fillNormal(a, random(STREAM_A, module));
+        }
+        fillNormal(b, random(STREAM_B, module));
+        return new Values(a, b, null);
+    }
+
+    /** What all experts of a projection have in common: nothing that comes from one of their weights. */
+    Values ofShared(Target first) {
+        if (init.subtractsStart() || init instanceof InitLoraWeights.Loftq) {
+            throw UserException.badInput(
+                    "init_lora_weights " + name()
+                            + " cannot be used with share_expert_adapters: every expert's weight gives"
+                            + " another start",
+                    "leave one of the two out");
+        }
+        return of(first);
+    }
+
+    private static void fillNormal(float[] values, CounterRandom random) {
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) normal(random, i);
+        }
     }
 
     /** Box-Muller on two uniform numbers. */

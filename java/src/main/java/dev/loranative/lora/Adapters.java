@@ -11,6 +11,7 @@ import dev.loranative.nn.ParameterGroup;
 import dev.loranative.tensor.Ops;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -63,10 +64,11 @@ public final class Adapters {
         projections.forEach(projection -> stored.add(projection.getFirst()));
         Map<ParameterGroup, Long> sizes =
                 ParameterNames.sizes(new Targets(stored, targets.full(), targets.tokens(), List.of()), groups);
-        AdapterInit init = new AdapterInit(start, model);
         Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
         targets.full().forEach(adapters.full::add);
         targets.tokens().forEach(adapters.tokens::add);
+        AdapterInit init = new AdapterInit(start, model);
+        init.requireUse(targets.list());
         double dropout = 0;
         for (Target target : alone) {
             if (target.module().kind() == Kind.EMBEDDING) {
@@ -95,7 +97,7 @@ public final class Adapters {
      * @param trainable whether gradients are wanted
      */
     public static Adapters load(LoadedModel model, Adapter adapter, double dropout, boolean trainable) {
-        return load(model, adapter, dropout, trainable, _ -> ParameterGroup.ALL);
+        return load(model, adapter, Map.of(), dropout, trainable, _ -> ParameterGroup.ALL);
     }
 
     /**
@@ -106,12 +108,34 @@ public final class Adapters {
      */
     public static Adapters load(
             LoadedModel model, Adapter adapter, double dropout, Function<String, ParameterGroup> groups) {
-        return load(model, adapter, dropout, true, groups);
+        return load(model, adapter, Map.of(), dropout, true, groups);
+    }
+
+    /**
+     * Goes on with what {@link #create} made where the first values were taken out of the base.
+     *
+     * @param adapter as it was written: both in one
+     * @param lora as it was at the start
+     */
+    public static Adapters resume(
+            LoadedModel model, Adapter adapter, LoraConfig lora, Function<String, ParameterGroup> groups) {
+        double factor = lora.scaleOfAlpha();
+        List<AdapterModule> trained = new ArrayList<>();
+        Map<LinearModule, SubtractedStart> starts = new HashMap<>();
+        for (AdapterModule both : adapter.modules()) {
+            trained.add(SubtractedStart.trained(both, factor));
+            starts.put(both.module(), SubtractedStart.of(both, factor));
+        }
+        AdapterTensors tensors = adapter.tensors();
+        Adapter divided = new Adapter(
+                adapter.config(), new AdapterTensors(trained, tensors.full(), tensors.tokens()), adapter.warnings());
+        return load(model, divided, starts, lora.loraDropout(), true, groups);
     }
 
     private static Adapters load(
             LoadedModel model,
             Adapter adapter,
+            Map<LinearModule, SubtractedStart> starts,
             double dropout,
             boolean trainable,
             Function<String, ParameterGroup> groups) {
@@ -136,37 +160,11 @@ public final class Adapters {
             if (module.module().kind() == Kind.EMBEDDING) {
                 adapters.embedding.add(module);
             } else {
-                adapters.lora.add(module);
+                adapters.lora.add(module, starts.get(module.module()));
             }
         }
         projections.forEach(adapters.shared::add);
         adapters.attach(dropout);
-        return adapters;
-    }
-
-    /**
-     * Goes on with what {@link #create} made where the first values were taken out of the base.
-     *
-     * @param adapter as it was written: both in one
-     * @param lora as it was at the start
-     */
-    public static Adapters resume(
-            LoadedModel model, Adapter adapter, LoraConfig lora, Function<String, ParameterGroup> groups) {
-        double factor = lora.scaleOfAlpha();
-        List<AdapterModule> trained = adapter.modules().stream()
-                .map(both -> SubtractedStart.trained(both, factor))
-                .toList();
-        AdapterTensors tensors = new AdapterTensors(
-                trained, adapter.tensors().full(), adapter.tensors().tokens());
-        Map<ParameterGroup, Long> sizes = ParameterNames.sizes(tensors, groups);
-        Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
-        tensors.full().forEach(adapters.full::add);
-        tensors.tokens().forEach(adapters.tokens::add);
-        for (int i = 0; i < trained.size(); i++) {
-            adapters.lora.add(
-                    trained.get(i), SubtractedStart.of(adapter.modules().get(i), factor));
-        }
-        adapters.attach(lora.loraDropout());
         return adapters;
     }
 
@@ -189,6 +187,11 @@ public final class Adapters {
     void reattach() {
         changes.redo();
         lora.reattach();
+    }
+
+    /** Device memory besides the arena. */
+    public long bytesBesideArena() {
+        return lora.bytesBesideArena();
     }
 
     public ParameterArena arena() {

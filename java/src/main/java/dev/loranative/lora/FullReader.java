@@ -71,13 +71,15 @@ final class FullReader {
     }
 
     /**
-     * All tensors that the configuration asks for, and no others.
+     * All tensors that the configuration asks for, and no others, in the order of {@link Targets#full}: the optimizer's state of a
+     * checkpoint knows parameters by their place.
      *
      * @param targets the modules that have a low-rank update
      */
     List<FullTensor> read(Set<LinearModule> targets) {
         joinTied();
         List<FullTensor> full = new ArrayList<>();
+        List<FullTensor> biases = new ArrayList<>();
         for (String name : tree.tensors().keySet()) {
             if (names.isTiedHead(name)) {
                 continue;
@@ -92,7 +94,8 @@ final class FullReader {
                             "the file is incomplete, or belongs to another configuration");
                 }
                 List<Long> shape = tree.tensors().get(name);
-                full.add(new FullTensor(name, shape, source.read(entry, shape, "that is the shape in the model")));
+                (saved ? full : biases)
+                        .add(new FullTensor(name, shape, source.read(entry, shape, "that is the shape in the model")));
             } else if (entry != null) {
                 refuseUnlessCopy(name, entry);
             }
@@ -104,6 +107,7 @@ final class FullReader {
                         "the two files belong to different adapters");
             }
         }
+        full.addAll(biases);
         return full;
     }
 

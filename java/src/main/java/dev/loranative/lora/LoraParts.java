@@ -248,6 +248,18 @@ final class LoraParts {
         return new FrozenExpertUpdates(new ExpertWeights(device, a), new ExpertWeights(device, b));
     }
 
+    /** Device memory besides the arena: what was taken out of the base, lengths of rows. */
+    long bytesBesideArena() {
+        long numbers = 0;
+        for (Attached adapter : attached) {
+            numbers += adapter.start() == null
+                    ? 0
+                    : adapter.start().a().length + adapter.start().b().length;
+            numbers += adapter.magnitude() == null ? 0 : adapter.module().out();
+        }
+        return numbers * Float.BYTES;
+    }
+
     /** Those that have an adapter. */
     List<LinearModule> modules() {
         return attached.stream().map(Attached::module).toList();

@@ -6,6 +6,8 @@ import dev.loranative.device.Device;
 import dev.loranative.quant.StoredWeights;
 import dev.loranative.tensor.Ops;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 
 /** A model's folder, read and checked, its weights mapped but not yet touched. */
@@ -43,7 +45,12 @@ public final class ModelFiles implements AutoCloseable {
 
     /** As {@link #open}, but tensors that the model does not use are no error: what copies a model must keep them. */
     public static ModelFiles openWithExtras(Path folder) {
-        return open(folder, QuantizationOptions.NONE, true);
+        return openWithExtras(folder, QuantizationOptions.NONE);
+    }
+
+    /** As {@link #openWithExtras(Path)}, with weights that are to be held in 4 bits. */
+    public static ModelFiles openWithExtras(Path folder, QuantizationOptions options) {
+        return open(folder, options, true);
     }
 
     private static ModelFiles open(Path folder, QuantizationOptions options, boolean extras) {
@@ -71,6 +78,11 @@ public final class ModelFiles implements AutoCloseable {
     /** The tensors of the files; closed with this object, or with the model that was loaded. */
     public Checkpoint checkpoint() {
         return checkpoint;
+    }
+
+    /** Whether a tensor of the files only describes a 4-bit weight beside it. */
+    public boolean isQuantizationPart(String name) {
+        return plan.stored().isPart(name);
     }
 
     /** Parameters of the model, whatever they are held in; a tied head counts once. */
@@ -103,14 +115,19 @@ public final class ModelFiles implements AutoCloseable {
         return plan.quantizedBytes(checkpoint);
     }
 
+    /** What is in 4 bits once loaded; empty if nothing is. */
+    public Optional<FourBits> fourBits() {
+        return plan.fourBits(checkpoint);
+    }
+
+    /** What deserves to be said about the options before the model is used. */
+    public List<String> notes() {
+        return plan.notes(tree);
+    }
+
     /** Whether loading quantises weights, which takes time and memory of its own. */
     public boolean quantizes() {
         return plan.count() > 0;
-    }
-
-    /** Whether some weights are in 4 bits once loaded. */
-    public boolean isQuantized() {
-        return plan.isQuantized();
     }
 
     /** As {@link #load(Ops, LoadListener)}, for models whose loading needs no telling. */

@@ -10,10 +10,12 @@ import dev.loranative.quant.QuantType;
 import dev.loranative.quant.Quantizer;
 import dev.loranative.quant.StoredWeight;
 import dev.loranative.quant.StoredWeights;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 
@@ -27,6 +29,7 @@ import java.util.stream.Stream;
 final class QuantizationPlan {
 
     private static final String WEIGHT = ".weight";
+    private static final String FLOAT32 = "float32";
 
     private final QuantizationOptions options;
     private final StoredWeights stored;
@@ -119,6 +122,38 @@ final class QuantizationPlan {
     long weightBytes(Checkpoint checkpoint) {
         long replaced = entries(checkpoint).mapToLong(TensorEntry::bytes).sum();
         return checkpoint.totalBytes() - replaced + quantizedBytes(checkpoint);
+    }
+
+    /** All weights in 4 bits once loaded; empty if there are none. */
+    Optional<FourBits> fourBits(Checkpoint checkpoint) {
+        if (!isQuantized()) {
+            return Optional.empty();
+        }
+        long elements = elements(checkpoint);
+        long bytes = quantizedBytes(checkpoint);
+        for (StoredWeight weight : stored.all()) {
+            elements += weight.state().elements();
+            bytes += weight.bytes();
+        }
+        return Optional.of(new FourBits(quantized.size() + stored.all().size(), 8.0 * bytes / elements));
+    }
+
+    /** What deserves to be said about the options before the model is used. */
+    List<String> notes(ModuleTree tree) {
+        List<String> notes = new ArrayList<>();
+        String compute = options.computeDtype().orElse(FLOAT32);
+        if (isQuantized() && !compute.equals(FLOAT32)) {
+            notes.add("bnb_4bit_compute_dtype is " + compute + "; arithmetic here is float32 all the same");
+        }
+        List<LinearModule> left = tree.modules().stream()
+                .filter(module -> module.kind() == Kind.ATTENTION || module.kind() == Kind.MLP)
+                .filter(module -> !isStored(module.name()))
+                .toList();
+        if (options.enabled() && !stored.isEmpty() && !left.isEmpty()) {
+            notes.add(left.size() + " linear modules of the checkpoint are not in 4 bits, such as "
+                    + left.getFirst().name() + "; they stay as they are");
+        }
+        return notes;
     }
 
     private Stream<TensorEntry> entries(Checkpoint checkpoint) {

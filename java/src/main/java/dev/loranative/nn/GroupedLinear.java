@@ -15,11 +15,11 @@ public final class GroupedLinear {
     private Products.GroupedLora lora;
     private AdapterDropout dropout;
 
-    /** The adapter that all experts share, or null. */
-    private Products.Lora shared;
-
     /** A part of the base beside its weights, or null. */
     private FrozenExpertUpdates baseUpdates;
+
+    /** The adapter that all experts share, or null. */
+    private Products.Lora shared;
 
     /** dropout(x) . a^T of the last forward pass, [rows, maxRank]. */
     private Tensor u;
@@ -106,13 +106,13 @@ public final class GroupedLinear {
         if (dLoraX != null) {
             dropout.backward(pass, dLoraX, dx);
         }
+        if (baseUpdates != null && dx != null) {
+            baseUpdates.addBackward(pass, dy, offsets, dx);
+        }
         if (shared != null && shared.gradA() != null) {
             // Rows of all experts in one product each: the order of the sum does not depend on threads.
             products.matmul(dy, true, u, false, shared.gradB(), shared.scale(), 1);
             products.matmul(v, true, loraX == null ? x : loraX, false, shared.gradA(), 1, 1);
-        }
-        if (baseUpdates != null && dx != null) {
-            baseUpdates.addBackward(pass, dy, offsets, dx);
         }
         slab.release(start);
     }

@@ -121,6 +121,14 @@ public record StoredWeight(Checkpoint checkpoint, String name, String stateName,
         return names;
     }
 
+    /** Codes and scales. */
+    public long bytes() {
+        long nested = state.nested().isPresent()
+                ? checkpoint.entry(Part.NESTED_ABSMAX.of(name)).bytes()
+                : 0;
+        return state.codeBytes() + checkpoint.entry(Part.ABSMAX.of(name)).bytes() + nested;
+    }
+
     MemorySegment data(Part part) {
         return checkpoint.data(part.of(name));
     }

@@ -42,11 +42,7 @@ final class AdapterAgreement {
     private final Adapter adapter;
     private final Path source;
 
-    /**
-     * @param asked the settings of the run
-     * @param source the adapter's folder
-     */
-    AdapterAgreement(ConfigValues values, LoraConfig asked, Adapter adapter, Path source) {
+    private AdapterAgreement(ConfigValues values, LoraConfig asked, Adapter adapter, Path source) {
         this.values = values;
         this.asked = asked;
         this.held = adapter.config().lora();
@@ -54,8 +50,23 @@ final class AdapterAgreement {
         this.source = source;
     }
 
-    /** @throws UserException naming the first setting that differs */
-    void requireSettings() {
+    /**
+     * @param asked what the adapter should have been made with
+     * @param source the adapter's folder
+     * @throws UserException naming the first setting that differs
+     */
+    static void require(ConfigValues values, LoraConfig asked, ModuleTree tree, Adapter adapter, Path source) {
+        AdapterAgreement agreement = new AdapterAgreement(values, asked, adapter, source);
+        agreement.requireSettings();
+        agreement.requireTargets(tree);
+    }
+
+    /** The same for the checkpoint of a run that chose among the targets itself. */
+    static void requireSettings(ConfigValues values, LoraConfig asked, Adapter adapter, Path source) {
+        new AdapterAgreement(values, asked, adapter, source).requireSettings();
+    }
+
+    private void requireSettings() {
         requireSame(LoraKeys.R, asked.r(), held.r());
         requireSame(LoraKeys.LORA_ALPHA, asked.loraAlpha(), held.loraAlpha());
         requireSame(LoraKeys.USE_RSLORA, asked.useRslora(), held.useRslora());
@@ -78,12 +89,8 @@ final class AdapterAgreement {
         return keys.stream().anyMatch(values::isSet);
     }
 
-    /**
-     * Targets that were named beside an adapter must be the adapter's own.
-     *
-     * @throws UserException naming the first that differs
-     */
-    void requireTargets(ModuleTree tree) {
+    /** Targets that were named beside an adapter must be the adapter's own. */
+    private void requireTargets(ModuleTree tree) {
         if (!isAnySet(TARGETS)) {
             return;
         }

@@ -65,7 +65,7 @@ final class TrainPreparation {
         ModelFiles files = opened.files;
         requireRouters(files);
         Optional<RunState> reached = resumed.map(Checkpoints::readState);
-        AdapterPlanning planned = AdapterPlanning.of(config, files.tree(), resumed, listener);
+        AdapterPlan planned = new AdapterPlan(config, listener, files, resumed);
         Optional<SampleText.Prompt> prompt = SampleText.Prompt.of(run, opened.tokenizer, files.config());
         DataSet data = load(config.data().dataset(), opened.tokenizer, files);
         Batcher batcher = new Batcher(
@@ -84,9 +84,10 @@ final class TrainPreparation {
 
         Device device = opened.open(config);
         Ops ops = new Ops(device);
+        files.notes().forEach(note -> listener.prepared("note     " + note));
         requireRoomForWeights(files);
         LoadedModel model = files.load(ops, listener::quantizing);
-        AdapterPlanning.Attached attached = planned.attach(ops, model, data);
+        AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
         Adapters adapters = attached.adapters();
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
         long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
@@ -135,11 +136,6 @@ final class TrainPreparation {
             new MemoryPlan(Map.of("weights", files.weightBytes()))
                     .requireFits(
                             config.machine().maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
-        }
-        String compute = config.model().quantization().computeDtype().orElse("float32");
-        if (files.isQuantized() && !compute.equals("float32")) {
-            listener.prepared(
-                    "note     bnb_4bit_compute_dtype is " + compute + "; arithmetic here is float32 all the same");
         }
     }
 
@@ -205,7 +201,7 @@ final class TrainPreparation {
         long adapterBytes = adapters.arena().size() * Float.BYTES;
         Map<String, Long> parts = new LinkedHashMap<>();
         parts.put("weights", files.weightBytes());
-        parts.put("adapters", adapterBytes);
+        parts.put("adapters", adapterBytes + adapters.bytesBesideArena());
         parts.put("gradients", adapterBytes);
         parts.put("optimizer", 2 * adapterBytes);
         parts.put("activations", activations);
@@ -236,6 +232,12 @@ final class TrainPreparation {
                 model.config().modelType(),
                 all,
                 model.device().description()));
+        files.fourBits()
+                .ifPresent(four -> listener.prepared(String.format(
+                        java.util.Locale.ROOT,
+                        "4 bits   %,d weights, %.2f bits each",
+                        four.weights(),
+                        four.bitsPerWeight())));
         listener.prepared(String.format(
                 java.util.Locale.ROOT,
                 "adapters %,d modules%s, %,d parameters (%.2f %% of the model); the backward pass goes through %d of %d layers",

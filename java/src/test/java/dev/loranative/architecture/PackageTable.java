@@ -41,8 +41,10 @@ final class PackageTable {
                     "config",
                     "random",
                     "errors"),
+            row("bench", "train", "model", "tensor", "device", "config", "errors"),
             row(
                     "cli",
+                    "bench",
                     "train",
                     "report",
                     "generate",

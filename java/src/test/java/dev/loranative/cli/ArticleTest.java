@@ -9,8 +9,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -29,13 +30,20 @@ class ArticleTest {
             num_train_epochs: 3
             """;
 
+    private static final String IN_4_BIT = """
+            load_in_4bit: true
+            bnb_4bit_quant_type: nf4
+            bnb_4bit_compute_dtype: bfloat16
+            """;
+
     @TempDir
     Path temporary;
 
-    @Test
-    void queries_and_values_of_a_llama() throws IOException {
+    @ParameterizedTest
+    @ValueSource(strings = {"", IN_4_BIT})
+    void queries_and_values_of_a_llama(String more) throws IOException {
         Path llama = CommandRun.reference("llama-qv");
-        Path output = train(llama.resolve("model"), llama.resolve("data.jsonl"), "q_proj, v_proj");
+        Path output = train(llama.resolve("model"), llama.resolve("data.jsonl"), "q_proj, v_proj", more);
 
         JsonNode config = json(output.resolve("adapter_config.json"));
         assertThat(texts(config.get("target_modules"))).containsExactlyInAnyOrder("q_proj", "v_proj");
@@ -47,8 +55,9 @@ class ArticleTest {
     }
 
     /** PEFT 0.21 with transformers 5.18: {@code lora.ParamWrapper does not work with lora_dropout != 0}. */
-    @Test
-    void routers_of_a_mixture_of_experts_with_dropout() throws IOException {
+    @ParameterizedTest
+    @ValueSource(strings = {"", IN_4_BIT})
+    void routers_of_a_mixture_of_experts_with_dropout(String more) throws IOException {
         Path text = CommandRun.EXAMPLE.resolveSibling("data").resolve("alice-eval.txt");
         List<String> rows = Arrays.stream(Files.readString(text).split("\\R\\R"))
                 .filter(paragraph -> paragraph.length() > 100)
@@ -59,7 +68,7 @@ class ArticleTest {
                         .toString())
                 .toList();
         Path data = Files.write(temporary.resolve("data.jsonl"), rows);
-        Path output = train(CommandRun.EXAMPLE, data, "gate");
+        Path output = train(CommandRun.EXAMPLE, data, "gate", more);
 
         assertThat(tensors(output)).hasSize(4 * 2).allMatch(name -> name.contains(".mlp.gate.lora_"));
         assertThat(losses(output)).hasSizeGreaterThanOrEqualTo(3).allMatch(loss -> loss > 0 && loss < 7);
@@ -77,9 +86,9 @@ class ArticleTest {
                 .isEqualTo(4 * 8 * (8 + 128));
     }
 
-    private Path train(Path model, Path data, String targets) throws IOException {
+    private Path train(Path model, Path data, String targets, String more) throws IOException {
         Path yaml = temporary.resolve("run.yaml");
-        Files.writeString(yaml, CONFIGURATION.formatted(targets));
+        Files.writeString(yaml, CONFIGURATION.formatted(targets) + more);
         Path output = temporary.resolve("out");
         CommandRun.of(
                         "train",

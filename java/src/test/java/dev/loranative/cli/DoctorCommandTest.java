@@ -2,6 +2,7 @@ package dev.loranative.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.loranative.ffi.NativeLibrary;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -25,7 +26,7 @@ class DoctorCommandTest {
     void where_training_works_it_says_what_is_there() {
         assertThat(CommandRun.of("doctor").result())
                 .containsPattern("ok +Java +25")
-                .containsPattern("ok +native library +.*liblora_native_cpu.*ABI version 1")
+                .containsPattern("ok +native library +.*liblora_native_cpu.*ABI version " + NativeLibrary.ABI_VERSION)
                 .containsPattern("ok +kernels +compute, with \\d+ threads?")
                 .containsPattern("SIMD +(reference|generic|avx2|avx512|neon) in use")
                 .containsPattern("ok +tokenizer")

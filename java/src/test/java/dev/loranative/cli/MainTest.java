@@ -66,7 +66,7 @@ class MainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"plan", "preview", "chat", "merge", "quantize", "export", "bench"})
+    @ValueSource(strings = {"plan", "preview", "chat"})
     void a_command_of_later_versions_says_so(String command) {
         assertThat(CommandRun.of(command, "--model", "x").error(2))
                 .isEqualTo("command '" + command + "' is not in this version yet");

@@ -7,12 +7,16 @@ import dev.loranative.checkpoint.FloatTensors;
 import dev.loranative.checkpoint.SafetensorsFile;
 import dev.loranative.checkpoint.SafetensorsWriter;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -67,6 +71,19 @@ class MergeCommandTest {
                 "llama-patterns",
                 "qwen2-yarn-tied",
                 "qwen3-tied-regex",
+                "qwen2-dora-rslora",
+                "qwen2-lora-bias",
+                "llama-dora",
+                "bias-all",
+                "bias-lora-only",
+                "embedding-lora",
+                "full-head-embedding",
+                "full-norms",
+                "full-router",
+                "full-tied",
+                "shared-experts",
+                "tokens-tied",
+                "tokens-untied",
                 "qwen3moe-everything",
                 "qwen2moe-everything",
                 "mixtral-everything",
@@ -88,7 +105,11 @@ class MergeCommandTest {
                 .isEqualTo(greedy(folder.resolve("model"), "--adapter", folder.resolve("adapter_final")));
         try (Checkpoint base = Checkpoint.open(folder.resolve("model"));
                 Checkpoint merged = Checkpoint.open(output())) {
-            assertThat(merged.names()).containsExactlyInAnyOrderElementsOf(base.names());
+            Set<String> expected = new HashSet<>(base.names());
+            if (json.get("untied").booleanValue()) {
+                expected.add("lm_head.weight");
+            }
+            assertThat(merged.names()).containsExactlyInAnyOrderElementsOf(expected);
         }
     }
 
@@ -151,8 +172,8 @@ class MergeCommandTest {
                 "{\"peft_type\":\"LORA\",\"r\":1,\"lora_alpha\":1,\"target_modules\":[\"lm_head\"]}");
         float[] a = new float[hidden];
         float[] b = new float[vocabulary];
-        java.util.Arrays.fill(a, 0.1f);
-        java.util.Arrays.fill(b, 0.2f);
+        Arrays.fill(a, 0.1f);
+        Arrays.fill(b, 0.2f);
         SafetensorsWriter.write(
                 adapter.resolve("adapter_model.safetensors"),
                 List.of(
@@ -189,6 +210,44 @@ class MergeCommandTest {
                 output());
 
         assertThat(run.result()).contains("merged", "logits");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"llama-all-linear-nf4", "qwen3moe-everything-nf4"})
+    void aBaseIn4BitsIsDequantised(String reference) {
+        Path folder = CommandRun.reference(reference);
+        JsonNode quantised = merge(reference, "--load-in-4bit", "--dtype", "float32", "--json")
+                .json();
+
+        JsonNode logits = quantised.get("logits");
+        assertThat(logits.get("max_difference").doubleValue())
+                .isLessThan(1e-5 * logits.get("scale").doubleValue());
+        assertThat(greedy(output()))
+                .isEqualTo(greedy(
+                        folder.resolve("model"), "--load-in-4bit", "--adapter", folder.resolve("adapter_final")));
+
+        Path stored = temporary.resolve("stored");
+        assertThat(CommandRun.of("quantize", "--model", folder.resolve("model"), "--output", stored)
+                        .exitCode())
+                .isZero();
+        Path second = temporary.resolve("second");
+        JsonNode json = CommandRun.of(
+                        "merge",
+                        "--model",
+                        stored,
+                        "--adapter",
+                        folder.resolve("adapter_final"),
+                        "--output",
+                        second,
+                        "--json")
+                .json();
+        assertThat(json.get("dtype").stringValue()).isEqualTo("bfloat16");
+        assertThat(json.get("logits").get("max_difference").doubleValue())
+                .isLessThan(json.get("logits").get("bound").doubleValue());
+        try (Checkpoint base = Checkpoint.open(folder.resolve("model"));
+                Checkpoint merged = Checkpoint.open(second)) {
+            assertThat(merged.names()).containsExactlyInAnyOrderElementsOf(base.names());
+        }
     }
 
     @Test
@@ -237,7 +296,7 @@ class MergeCommandTest {
         Path broken = copyOf(CommandRun.MOE_MODEL);
         Path file = broken.resolve("model.safetensors");
         byte[] bytes = Files.readAllBytes(file);
-        Files.write(file, java.util.Arrays.copyOf(bytes, bytes.length - 100));
+        Files.write(file, Arrays.copyOf(bytes, bytes.length - 100));
         assertThat(merge(broken, CommandRun.MOE.resolve("adapter_final")).exitCode())
                 .isEqualTo(2);
         assertThat(Files.exists(output())).isFalse();
@@ -277,7 +336,7 @@ class MergeCommandTest {
         try (Stream<Path> files = Files.list(folder)) {
             return files.map(file -> file.getFileName().toString()).sorted().toList();
         } catch (IOException e) {
-            throw new java.io.UncheckedIOException(e);
+            throw new UncheckedIOException(e);
         }
     }
 }

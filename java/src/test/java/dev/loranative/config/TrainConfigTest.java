@@ -182,6 +182,9 @@ class TrainConfigTest {
             loftq_config                | {loftq_iter: 2} | loftq_iter is 1
             loraplus_lr_ratio           | 0         | above 0
             save_total_limit            | 0         | at least 1
+            bnb_4bit_blocksize          | 48        | power of two from 32 to 4096
+            bnb_4bit_blocksize          | 8192      | power of two from 32 to 4096
+            bnb_4bit_quant_type         | int4      | one of nf4, fp4
             """)
     void valuesOutOfRangeAreRefusedWithKeyValueAndLine(String key, String value, String expectation) throws Exception {
         Files.writeString(yaml, "# a run\n" + key + ": " + value + "\n");

@@ -84,12 +84,8 @@ class PeftFixturesTest {
                 "experts_peft018_layout",
                 "all_linear",
                 "router",
-                "router_layer1",
                 "router_full_modules_to_save",
-                "experts",
-                "experts_down_only",
-                "experts_peft018_layout",
-                "all_linear",
+                "router_layer1",
                 "v4_per_expert"
             })
     void outputsLossesAndGradients(String name) {

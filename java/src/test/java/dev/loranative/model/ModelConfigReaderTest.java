@@ -166,7 +166,7 @@ class ModelConfigReaderTest {
                 "{'model_type':'llama','hidden_act':'relu'}|hidden_act 'relu' is not supported",
                 "{'model_type':'llama','hidden_act':3}|hidden_act is 3",
                 "{'model_type':'llama','attention_dropout':0.1}|attention_dropout is 0.1",
-                "{'model_type':'llama','quantization_config':{'quant_method':'bitsandbytes'}}|(bitsandbytes)",
+                "{'model_type':'llama','quantization_config':{'quant_method':'gptq'}}|quantised by gptq",
                 "{'model_type':'llama','rope_scaling':{'type':'longrope'}}|rope_type 'longrope' is not supported",
                 "{'model_type':'llama','rope_scaling':{'type':'linear'}}|rope_scaling.factor is missing",
                 "{'model_type':'llama','rope_scaling':{'type':'linear','factor':'2'}}|rope_scaling.factor is \"2\"",

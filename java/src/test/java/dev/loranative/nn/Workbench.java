@@ -156,6 +156,17 @@ public final class Workbench implements AutoCloseable {
         return linear;
     }
 
+    /** Random ones, the same rank for every expert. */
+    public FrozenExpertUpdates frozenUpdates(int in, int out, int rank, int experts) {
+        Tensor[] a = new Tensor[experts];
+        Tensor[] b = new Tensor[experts];
+        for (int expert = 0; expert < experts; expert++) {
+            a[expert] = normal(0.3, rank, in);
+            b[expert] = normal(0.3, out, rank);
+        }
+        return new FrozenExpertUpdates(new ExpertWeights(device(), a), new ExpertWeights(device(), b));
+    }
+
     /** A trained copy of a tensor, in its shape. */
     public Parameter trained(String name, Tensor own) {
         Parameter parameter = new Parameter(
@@ -189,17 +200,6 @@ public final class Workbench implements AutoCloseable {
                 rank);
         linear.share(lora, tables, new AdapterDropout(dropout, parameters.size()));
         return linear;
-    }
-
-    /** Random ones, the same rank for every expert. */
-    public FrozenExpertUpdates frozenUpdates(int in, int out, int rank, int experts) {
-        Tensor[] a = new Tensor[experts];
-        Tensor[] b = new Tensor[experts];
-        for (int expert = 0; expert < experts; expert++) {
-            a[expert] = normal(0.3, rank, in);
-            b[expert] = normal(0.3, out, rank);
-        }
-        return new FrozenExpertUpdates(new ExpertWeights(device(), a), new ExpertWeights(device(), b));
     }
 
     public Parameter parameter(String name, int rows, int columns) {

@@ -11,7 +11,7 @@ public final class Bench implements AutoCloseable {
 
     private static final long SEED = 20;
 
-    private final CpuDevice device;
+    private final Device device;
     private final Ops ops;
     private final Random random;
 
@@ -20,7 +20,16 @@ public final class Bench implements AutoCloseable {
     }
 
     public Bench(SimdTier tier, int threads, long seed) {
-        this.device = CpuDevice.open(threads, tier);
+        this(CpuDevice.open(threads, tier), seed);
+    }
+
+    /** On a device of any kind, which is closed with the bench: the inputs are those of every other one. */
+    public Bench(Device device) {
+        this(device, SEED);
+    }
+
+    private Bench(Device device, long seed) {
+        this.device = device;
         this.ops = new Ops(device);
         this.random = new Random(seed);
     }

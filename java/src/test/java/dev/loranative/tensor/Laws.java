@@ -1,11 +1,16 @@
 package dev.loranative.tensor;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.within;
 
 import dev.loranative.device.CpuDevice;
 import dev.loranative.device.SimdTier;
 import dev.loranative.errors.UserException;
+import dev.loranative.tensor.cases.Family;
+import dev.loranative.tensor.cases.Matrix;
+import dev.loranative.tensor.cases.OpCase;
+import dev.loranative.tensor.cases.OpCases;
+import dev.loranative.tensor.cases.OpRun;
+import dev.loranative.tensor.cases.Output;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -21,47 +26,25 @@ final class Laws {
     static final class Results {
 
         private final Bench bench;
-        private final List<int[]> bits = new ArrayList<>();
+        private final List<double[]> values = new ArrayList<>();
 
         private Results(Bench bench) {
             this.bench = bench;
         }
 
-        /** Each element within tolerance * (1 + |expected|). */
-        void close(String name, Tensor actual, double[] expected, double tolerance) {
-            float[] values = bench.read(actual);
-            assertThat(values).as(name).hasSameSizeAs(expected);
-            for (int i = 0; i < values.length; i++) {
-                assertThat((double) values[i])
-                        .as(name + "[" + i + "]")
-                        .isCloseTo(expected[i], within(tolerance * (1 + Math.abs(expected[i]))));
-            }
-            bits.add(bitsOf(values));
+        /** What a row of the table expects. */
+        void check(String of, Output output) {
+            assertThat(output.mismatch(bench.device())).as(of).isEmpty();
+            values.add(output.values(bench.device()));
         }
 
-        /** Sums of a few products of ordinary size. */
-        void close(String name, Tensor actual, double[] expected) {
-            close(name, actual, expected, 1e-5);
+        /** Each element within tolerance * (1 + |expected|). */
+        void close(String name, Tensor actual, double[] expected, double tolerance) {
+            check(name, new Output(name, actual, expected, tolerance));
         }
 
         void equal(String name, Tensor actual, float[] expected) {
-            float[] values = bench.read(actual);
-            assertThat(values).as(name).isEqualTo(expected);
-            bits.add(bitsOf(values));
-        }
-
-        void equal(String name, Tensor actual, int[] expected) {
-            int[] values = actual.toInts(bench.device());
-            assertThat(values).as(name).isEqualTo(expected);
-            bits.add(values);
-        }
-
-        private static int[] bitsOf(float[] values) {
-            int[] bits = new int[values.length];
-            for (int i = 0; i < values.length; i++) {
-                bits[i] = Float.floatToRawIntBits(values[i]);
-            }
-            return bits;
+            close(name, actual, Matrix.doubles(expected), 0);
         }
     }
 
@@ -78,21 +61,32 @@ final class Laws {
     }
 
     static void check(SimdTier tier, Law law) {
-        List<int[]> alone = run(tier, 1, law);
-        List<int[]> together = run(tier, 2, law);
+        List<double[]> alone = run(tier, 1, law);
+        List<double[]> together = run(tier, 2, law);
         assertThat(together).hasSameSizeAs(alone);
         for (int i = 0; i < alone.size(); i++) {
-            assertThat(together.get(i))
-                    .as("bits of result " + i + " with two threads")
-                    .isEqualTo(alone.get(i));
+            assertThat(Arrays.equals(together.get(i), alone.get(i)))
+                    .as("bytes of result " + i + " with two threads are those with one")
+                    .isTrue();
         }
     }
 
-    private static List<int[]> run(SimdTier tier, int threads, Law law) {
+    /** The rows of a family that are there to be checked. */
+    static void checkTable(SimdTier tier, Family family) {
+        check(tier, (bench, results) -> {
+            for (OpCase opCase : OpCases.of(family, OpCase.Use.CHECK)) {
+                OpRun run = opCase.on(bench);
+                run.run();
+                run.outputs().forEach(output -> results.check(opCase.name(), output));
+            }
+        });
+    }
+
+    private static List<double[]> run(SimdTier tier, int threads, Law law) {
         try (Bench bench = new Bench(tier, threads)) {
             Results results = new Results(bench);
             law.run(bench, results);
-            return results.bits;
+            return results.values;
         }
     }
 

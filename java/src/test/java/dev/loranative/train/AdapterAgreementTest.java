@@ -78,9 +78,7 @@ class AdapterAgreementTest {
 
     private void require(String flags) {
         TrainConfig config = config(flags);
-        AdapterAgreement agreement = new AdapterAgreement(config.values(), config.lora(), adapter, Path.of("source"));
-        agreement.requireSettings();
-        agreement.requireTargets(tree);
+        AdapterAgreement.require(config.values(), config.lora(), tree, adapter, Path.of("source"));
     }
 
     private static TrainConfig config(String flags) {

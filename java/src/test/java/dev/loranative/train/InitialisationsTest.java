@@ -137,7 +137,7 @@ class InitialisationsTest {
             orthogonal | attention | --r=3                       | even rank
             pissa      | router    | --r=9                       | rank 9
             olora      | attention | --use-dora                  | use_dora
-            loftq      | attention | --r=4                       | before quantisation
+            loftq      | attention | --r=4                       | no target is quantised
             eva        | experts   | --r=4                       | eva cannot be used on
             eva        | attention | --eva-config={rho: 900}     | no batch has as many
             """)

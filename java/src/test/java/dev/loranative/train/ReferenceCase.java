@@ -77,11 +77,11 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
                     .get("router_aux_loss_coef")
                     .toString());
         }
+        flags.addAll(List.of("--load-in-4bit", run.get("load_in_4bit").toString()));
         if (run.has("router_z_loss_coef")) {
             flags.add("--router-z-loss-coef");
             flags.add(run.get("router_z_loss_coef").toString());
         }
-        flags.addAll(List.of("--load-in-4bit", run.get("load_in_4bit").toString()));
         flags.addAll(List.of(more));
         return TrainConfig.parse(Optional.empty(), flags);
     }

@@ -4,6 +4,7 @@ import dev.loranative.checkpoint.AtomicFiles;
 import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.checkpoint.ElementType;
 import dev.loranative.config.MachineOptions;
+import dev.loranative.config.QuantizationOptions;
 import dev.loranative.errors.UserException;
 import dev.loranative.lora.Adapter;
 import dev.loranative.model.ModelFiles;
@@ -22,12 +23,14 @@ import java.util.TreeSet;
  * adapter, and only then given its name.
  *
  * @param model folder of the base model
- * @param type of all weights; empty: each tensor keeps its own
+ * @param quantization whether the base model is to be held in 4 bits, as it was when the adapter was trained
+ * @param type of all weights; empty: each tensor keeps its own, and weights in 4 bits become bfloat16
  * @param maxShardBytes largest file; empty: files as those of the base model
  * @param sequences token ids whose logits are compared
  */
 public record Merge(
         Path model,
+        QuantizationOptions quantization,
         Adapter adapter,
         Path output,
         Optional<ElementType> type,
@@ -48,26 +51,33 @@ public record Merge(
      */
     public MergeReport run(Listener listener) {
         requireFree();
-        try (ModelFiles files = ModelFiles.openWithExtras(model)) {
-            WeightSource base = new CheckpointSource(files.checkpoint());
-            boolean tied = files.config().tieWordEmbeddings();
-            MergePlan whole = MergePlan.of(base, adapter.tensors(), tied, type);
-            MergePlan plan = maxShardBytes.isPresent()
-                    ? ShardLayout.split(whole, maxShardBytes.getAsLong())
-                    : ShardLayout.asBase(whole);
-            requireSpace(plan.bytes());
-            Path staging = AtomicFiles.stagingDirectory(output);
-            try {
-                new MergedFolder(model, staging, base)
-                        .write(plan, type, (tensor, done) -> listener.writing(tensor, done, plan.bytes()));
-                MergeReport report =
-                        verify(plan, base, staging, files.config().moe().isPresent(), listener);
-                AtomicFiles.publishDirectory(staging, output);
-                return report;
-            } catch (RuntimeException e) {
-                AtomicFiles.discard(staging);
-                throw e;
+        try (ModelFiles files = ModelFiles.openWithExtras(model, quantization)) {
+            if (files.quantizedCount() == 0) {
+                return run(files, new CheckpointSource(files.checkpoint()), type, listener);
             }
+            try (QuantizedSource base = new QuantizedSource(model, quantization, machine)) {
+                return run(files, base, Optional.of(type.orElse(ElementType.BF16)), listener);
+            }
+        }
+    }
+
+    private MergeReport run(ModelFiles files, WeightSource base, Optional<ElementType> asked, Listener listener) {
+        MergePlan whole = MergePlan.of(base, adapter.tensors(), files.config().tieWordEmbeddings(), asked);
+        MergePlan plan = maxShardBytes.isPresent()
+                ? ShardLayout.split(whole, maxShardBytes.getAsLong())
+                : ShardLayout.asBase(whole);
+        requireSpace(plan.bytes());
+        Path staging = AtomicFiles.stagingDirectory(output);
+        try {
+            new MergedFolder(model, staging, base)
+                    .write(plan, asked, (tensor, done) -> listener.writing(tensor, done, plan.bytes()));
+            MergeReport report =
+                    verify(plan, base, staging, files.config().moe().isPresent(), listener);
+            AtomicFiles.publishDirectory(staging, output);
+            return report;
+        } catch (RuntimeException e) {
+            AtomicFiles.discard(staging);
+            throw e;
         }
     }
 
@@ -78,7 +88,7 @@ public record Merge(
         }
         LogitProbe probe = new LogitProbe(machine, sequences);
         listener.comparing("logits of base + adapter");
-        float[][] reference = probe.logits(ModelFiles.openWithExtras(model), Optional.of(adapter));
+        float[][] reference = probe.logits(ModelFiles.openWithExtras(model, quantization), Optional.of(adapter));
         listener.comparing("logits of the merged model");
         float[][] merged = probe.logits(ModelFiles.openWithExtras(staging), Optional.empty());
         LogitBound bound = LogitBound.of(plan.tensors());

@@ -160,10 +160,10 @@ record MergePlan(List<Shard> shards, boolean untied) {
             return new MergePlan(shards, untied);
         }
 
-        /** Replaced rows of a tied embedding are the head's too; whatever else changes one of the two leaves the other. */
+        /** What replaces a tied embedding replaces the head; what a low-rank update adds to it does not reach the head. */
         private List<TensorUpdate> headUpdates() {
             List<TensorUpdate> all = new ArrayList<>(updates(EMBEDDING).stream()
-                    .filter(TensorUpdate.RowReplacement.class::isInstance)
+                    .filter(update -> !(update instanceof TensorUpdate.LowRank))
                     .toList());
             all.addAll(updates(HEAD));
             return all;
@@ -171,9 +171,8 @@ record MergePlan(List<Shard> shards, boolean untied) {
 
         /** Whether a tied head ends with other values than the embedding. */
         private boolean parts() {
-            boolean embeddingAlone =
-                    updates(EMBEDDING).stream().anyMatch(update -> !(update instanceof TensorUpdate.RowReplacement));
-            return (embeddingAlone || !updates(HEAD).isEmpty()) && !isSameReplacement();
+            boolean embeddingAlone = updates(EMBEDDING).stream().anyMatch(TensorUpdate.LowRank.class::isInstance);
+            return embeddingAlone || !updates(HEAD).isEmpty() && !isSameReplacement();
         }
 
         /** modules_to_save may name both ends of a tied pair. */

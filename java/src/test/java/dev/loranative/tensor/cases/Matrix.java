@@ -1,13 +1,13 @@
-package dev.loranative.tensor;
+package dev.loranative.tensor.cases;
 
 /** Matrices in double, row-major: the plain arithmetic that laws compare kernels with. */
-record Matrix(int rows, int columns, double[] values) {
+public record Matrix(int rows, int columns, double[] values) {
 
-    static Matrix of(float[] values, int rows, int columns) {
+    public static Matrix of(float[] values, int rows, int columns) {
         return new Matrix(rows, columns, doubles(values));
     }
 
-    static double[] doubles(float[] values) {
+    public static double[] doubles(float[] values) {
         double[] doubles = new double[values.length];
         for (int i = 0; i < values.length; i++) {
             doubles[i] = values[i];
@@ -15,11 +15,15 @@ record Matrix(int rows, int columns, double[] values) {
         return doubles;
     }
 
-    double at(int row, int column) {
+    public static Matrix zeros(int rows, int columns) {
+        return new Matrix(rows, columns, new double[rows * columns]);
+    }
+
+    public double at(int row, int column) {
         return values[row * columns + column];
     }
 
-    Matrix transpose() {
+    public Matrix transpose() {
         double[] result = new double[values.length];
         for (int row = 0; row < rows; row++) {
             for (int column = 0; column < columns; column++) {
@@ -29,7 +33,7 @@ record Matrix(int rows, int columns, double[] values) {
         return new Matrix(columns, rows, result);
     }
 
-    Matrix times(Matrix other) {
+    public Matrix times(Matrix other) {
         if (columns != other.rows) {
             throw new IllegalArgumentException(columns + " columns times " + other.rows + " rows");
         }
@@ -46,7 +50,7 @@ record Matrix(int rows, int columns, double[] values) {
         return new Matrix(rows, other.columns, result);
     }
 
-    Matrix times(double factor) {
+    public Matrix times(double factor) {
         double[] result = values.clone();
         for (int i = 0; i < result.length; i++) {
             result[i] *= factor;
@@ -54,7 +58,7 @@ record Matrix(int rows, int columns, double[] values) {
         return new Matrix(rows, columns, result);
     }
 
-    Matrix plus(Matrix other) {
+    public Matrix plus(Matrix other) {
         double[] result = values.clone();
         for (int i = 0; i < result.length; i++) {
             result[i] += other.values[i];
@@ -63,7 +67,7 @@ record Matrix(int rows, int columns, double[] values) {
     }
 
     /** The same row added to every row. */
-    Matrix plusRow(double[] row) {
+    public Matrix plusRow(double[] row) {
         double[] result = values.clone();
         for (int i = 0; i < result.length; i++) {
             result[i] += row[i % columns];
@@ -71,12 +75,12 @@ record Matrix(int rows, int columns, double[] values) {
         return new Matrix(rows, columns, result);
     }
 
-    Matrix part(int firstRow, int count) {
+    public Matrix part(int firstRow, int count) {
         return new Matrix(
                 count, columns, java.util.Arrays.copyOfRange(values, firstRow * columns, (firstRow + count) * columns));
     }
 
-    void put(int firstRow, Matrix part) {
+    public void put(int firstRow, Matrix part) {
         System.arraycopy(part.values, 0, values, firstRow * columns, part.values.length);
     }
 }

@@ -1,0 +1,178 @@
+"""lora-native against transformers + PEFT: the same model, adapter, samples, precision, optimizer and recompute setting.
+
+Both train in processes of their own, in turns, --rounds times; the two sides' losses must agree in every step. Writes
+peers-DATE.json and the same as a table into --output.
+"""
+
+import argparse
+import datetime
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import engines
+import initial_adapter
+import tables
+
+SHAPES = ("moe-small", "llama-small", "moe-medium", "llama-medium")
+RANK = 8
+# Of the loss. Rounding alone gives 1e-6; another operation, order of samples or scale gives far more.
+LOSS_TOLERANCE = 1e-4
+
+
+class Case:
+    def __init__(self, shape, targets, length, options, folder):
+        self.shape, self.targets, self.length = shape, targets, length
+        self.steps, self.batch, self.threads = options.steps, options.batch, options.threads
+        self.recompute, self.experts = options.recompute, options.experts
+        self.model = os.path.join(folder, shape)
+        self.data = os.path.join(self.model, f"data-{length}.jsonl")
+        self.adapter = os.path.join(folder, f"{shape}-{targets}")
+        if not os.path.exists(self.data):
+            make_model(shape, self.model, max(self.batch * self.steps, 2), length)
+        if not os.path.exists(self.adapter):
+            initial_adapter.write(self.model, targets, RANK, self.adapter)
+
+    def __str__(self):
+        return f"{self.shape}, {self.targets}, {self.batch} x {self.length} tokens"
+
+
+def make_model(shape, folder, samples, length):
+    java = os.path.join(os.environ["JAVA_HOME"], "bin", "java")
+    jar = os.path.join(engines.ROOT, "benchmarks", "target", "benchmarks.jar")
+    words = [java, "-cp", jar, "dev.loranative.benchmarks.MakeModel", shape, folder, str(samples), str(length)]
+    subprocess.run(words, check=True)
+
+
+def measure(case, rounds, folder):
+    runs = {"peft": [], "lora-native": []}
+    for round_number in range(rounds):
+        order = list(runs) if round_number % 2 == 0 else list(reversed(runs))
+        for engine in order:
+            run = engines.run(engine, case, folder)
+            runs[engine].append(run)
+            rate = statistics.median(run.rates())
+            print(f"{case}: round {round_number + 1}, {engine}: {rate:,.0f} tokens/s", file=sys.stderr, flush=True)
+    return row(case, runs)
+
+
+def row(case, runs):
+    difference = 0.0
+    for ours, theirs in zip(runs["lora-native"], runs["peft"]):
+        if len(ours.losses()) != len(theirs.losses()):
+            sys.exit(f"error: {case}: {len(ours.losses())} steps and {len(theirs.losses())}")
+        for step, (a, b) in enumerate(zip(ours.losses(), theirs.losses()), 1):
+            difference = max(difference, abs(a - b) / abs(b))
+            if not difference <= LOSS_TOLERANCE:
+                sys.exit(f"error: {case}: the losses of step {step} differ: lora-native {a}, PEFT {b}; not the same training")
+    sides = {engine: side(of) for engine, of in runs.items()}
+    ours, theirs = sides["lora-native"], sides["peft"]
+    return {
+        "model": case.shape,
+        "targets": case.targets,
+        "batch_size": case.batch,
+        "sequence_length": case.length,
+        "lora_native": ours,
+        "peft": theirs,
+        "speed_ratio": ours["tokens_per_second"] / theirs["tokens_per_second"],
+        "memory_ratio": ours["peak_bytes"] / theirs["peak_bytes"],
+        "largest_relative_loss_difference": difference,
+        "peft_settings": runs["peft"][0].settings,
+    }
+
+
+def side(runs):
+    """Median over all measured steps of all rounds; the largest memory; the median time to the first step."""
+    return {
+        "tokens_per_second": statistics.median([rate for run in runs for rate in run.rates()]),
+        "rounds": [statistics.median(run.rates()) for run in runs],
+        "peak_bytes": max(run.peak_bytes for run in runs),
+        "first_step_seconds": statistics.median([run.first_step_seconds for run in runs]),
+    }
+
+
+def git(*words):
+    result = subprocess.run(["git", *words], cwd=engines.ROOT, capture_output=True, text=True)
+    return result.stdout.strip() if result.returncode == 0 else ""
+
+
+def machine():
+    processor = os.uname().machine
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        processor = names[0] if names else processor
+    except FileNotFoundError:
+        pass
+    commit = git("rev-parse", "--short=10", "HEAD") or "unknown"
+    changed = git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "commit": commit + ("-changed" if changed else ""),
+        "processor": processor,
+        "processors": os.cpu_count(),
+        "system": f"{os.uname().sysname} {os.uname().release}",
+        "python": sys.version.split()[0],
+    }
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default=",".join(SHAPES), help="shapes, separated by commas")
+    parser.add_argument("--targets", default="attention,router", help="attention, router; router only for mixtures")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10, help="of each run; the first two are not counted")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--length", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing on both sides")
+    parser.add_argument("--experts", help="experts_implementation of transformers; default: its own choice")
+    parser.add_argument("--sweep", action="store_true", help="sequence lengths instead: one sequence a step, small models")
+    parser.add_argument("--lengths", default="128,256,512,1024,2048,4096", help="of the sweep")
+    parser.add_argument("--output", default=os.path.join(engines.ROOT, "benchmarks", "results"))
+    options = parser.parse_args()
+    unknown = [name for name in options.models.split(",") if name not in SHAPES]
+    if unknown:
+        parser.error(f"no shape {unknown[0]}; there are {', '.join(SHAPES)}")
+    if options.steps <= engines.WARM_UP:
+        parser.error(f"--steps must be above {engines.WARM_UP}")
+    return options
+
+
+def cases(options, folder):
+    if options.sweep:
+        options.batch = 1
+        for shape in options.models.split(","):
+            if shape.endswith("-small"):
+                for length in map(int, options.lengths.split(",")):
+                    yield Case(shape, "attention", length, options, folder)
+        return
+    for targets in options.targets.split(","):
+        for shape in options.models.split(","):
+            if targets == "attention" or shape.startswith("moe"):
+                yield Case(shape, targets, options.length, options, folder)
+
+
+def main():
+    options = arguments()
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="lora-native-peers") as folder:
+        for case in cases(options, folder):
+            rows.append(measure(case, options.rounds, folder))
+    settings = {
+        "rounds": options.rounds,
+        "steps": options.steps,
+        "threads": options.threads,
+        "recompute": options.recompute,
+        "rank": RANK,
+        "loss_tolerance": LOSS_TOLERANCE,
+    }
+    results = {"kind": "sweep" if options.sweep else "peers", **machine(), "settings": settings, "rows": rows}
+    for path in tables.write(results, options.output):
+        print("wrote", path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What a user would run instead: LoRA training with transformers + PEFT + torch on the CPU, every step timed.
+
+Starts from an adapter, trains on the samples of DATA in the order of the file, and writes a line per step to METRICS:
+step, loss (mean over the step's label tokens, before the update), tokens, step_ms. The last line says what torch was
+allowed to use.
+"""
+
+import argparse
+import json
+import os
+import time
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("model", "adapter", "data", "metrics"):
+        parser.add_argument(name)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--learning-rate", type=float, required=True)
+    parser.add_argument("--attention", default="sdpa", help="attn_implementation of transformers")
+    parser.add_argument("--experts", help="experts_implementation of transformers; default: its own")
+    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing")
+    return parser.parse_args()
+
+
+def load(options, torch):
+    import transformers
+    from peft import PeftModel
+
+    choices = {"attn_implementation": options.attention}
+    if options.experts:
+        choices["experts_implementation"] = options.experts
+    base = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32, **choices)
+    model = PeftModel.from_pretrained(base, options.adapter, is_trainable=True)
+    if options.recompute:
+        model.gradient_checkpointing_enable()
+        model.enable_input_require_grads()
+    model.train()
+    return model
+
+
+def main():
+    options = arguments()
+    import torch
+
+    torch.set_num_threads(options.threads)
+    model = load(options, torch)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=0.0)
+    rows = [json.loads(line)["input_ids"] for line in open(options.data)]
+    with open(options.metrics, "w", buffering=1) as metrics:
+        for step in range(options.steps):
+            start = step * options.batch % len(rows)
+            ids = torch.tensor(rows[start : start + options.batch])
+            begin = time.perf_counter()
+            loss = model(input_ids=ids, labels=ids).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            value = loss.item()
+            millis = 1e3 * (time.perf_counter() - begin)
+            line = dict(step=step + 1, loss=value, tokens=ids.numel(), step_ms=millis)
+            metrics.write(json.dumps(line) + "\n")
+        metrics.write(json.dumps(dict(settings=settings(options, model, torch, trained))) + "\n")
+
+
+def settings(options, model, torch, trained):
+    import peft
+    import transformers
+
+    config = model.get_base_model().config
+    return dict(
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        peft=peft.__version__,
+        threads=torch.get_num_threads(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        onednn=torch.backends.mkldnn.is_available(),
+        mkl=torch.backends.mkl.is_available(),
+        dtype="float32",
+        compiled=False,
+        attention=config._attn_implementation,
+        experts=getattr(config, "_experts_implementation", None),
+        recompute=options.recompute,
+        trained_parameters=sum(parameter.numel() for parameter in trained),
+    )
+
+
+if __name__ == "__main__":
+    main()

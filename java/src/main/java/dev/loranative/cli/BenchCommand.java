@@ -1,0 +1,95 @@
+package dev.loranative.cli;
+
+import dev.loranative.bench.KernelSpeed;
+import dev.loranative.bench.ModelShape;
+import dev.loranative.bench.QuickKernels;
+import dev.loranative.bench.StepSpeed;
+import dev.loranative.config.ConfigValues;
+import dev.loranative.config.Key;
+import dev.loranative.config.Scalars;
+import dev.loranative.config.TrainKeys;
+import dev.loranative.device.CpuDevice;
+import dev.loranative.device.MachinePeaks;
+import dev.loranative.device.SimdTier;
+import dev.loranative.errors.UserException;
+import java.util.List;
+import java.util.Optional;
+import picocli.CommandLine.Command;
+
+/** {@code bench}: how fast this machine is, in under a minute. */
+@Command(
+        name = "bench",
+        header = "how fast kernels and a train step are on this machine",
+        customSynopsis = "lora-native bench [--shape NAME] [--threads N] [--json]",
+        description = "Measures the main kernels and a train step of a model with random weights, and compares them"
+                + " with what the%nmachine can do at best. Takes under a minute; other programs that compute at the same"
+                + " time spoil the figures.")
+final class BenchCommand extends EngineCommand {
+
+    private static final String GROUP = "Measurement";
+
+    static final Key<String> SHAPE = Key.of(
+            GROUP,
+            "shape",
+            Scalars.choice(ModelShape.all().stream().map(ModelShape::name).toArray(String[]::new)),
+            "moe-small",
+            "model of the train step");
+
+    static final Key<Double> SECONDS = Key.of(
+            GROUP,
+            "seconds",
+            Scalars.number("a number above 0", value -> value > 0),
+            0.5,
+            "to spend on each kernel and each peak");
+
+    static final Key<Integer> STEPS = Key.of(GROUP, "steps", Scalars.count(1), 8, "train steps to measure");
+
+    private static final int BATCH = 2;
+    private static final int LENGTH = 256;
+
+    @Override
+    List<Key<?>> keys() {
+        return List.of(SHAPE, STEPS, SECONDS, TrainKeys.THREADS);
+    }
+
+    @Override
+    List<String> examples() {
+        return List.of("bench", "bench --shape llama-small --threads 1", "bench --json");
+    }
+
+    @Override
+    int run(ConfigValues values, Console console) {
+        ModelShape shape = ModelShape.named(values.get(SHAPE));
+        double seconds = values.get(SECONDS);
+        int asked = values.get(TrainKeys.THREADS);
+        SimdTier simd;
+        int threads;
+        try (CpuDevice device = CpuDevice.open(asked)) {
+            simd = device.simd();
+            threads = device.threads();
+        }
+        console.note("measuring the machine");
+        Optional<MachinePeaks> peaks = peaks(simd, threads, seconds, console);
+        console.note("measuring kernels");
+        List<KernelSpeed> kernels = QuickKernels.measure(threads, seconds);
+        console.note("measuring train steps of " + shape.name());
+        StepSpeed step = StepSpeed.measure(shape, BATCH, LENGTH, values.get(STEPS), threads);
+        BenchReport report = new BenchReport(simd, threads, peaks, kernels, step, BATCH, LENGTH);
+        if (console.json()) {
+            console.result(report.json());
+        } else {
+            report.text().forEach(console::result);
+        }
+        return 0;
+    }
+
+    /** Without them there are rates and no shares. */
+    private static Optional<MachinePeaks> peaks(SimdTier simd, int threads, double seconds, Console console) {
+        try {
+            return Optional.of(MachinePeaks.measure(simd, threads, seconds));
+        } catch (UserException e) {
+            console.warning(e.getMessage() + "; " + e.hint());
+            return Optional.empty();
+        }
+    }
+}

@@ -1,0 +1,185 @@
+package dev.loranative.tensor.cases;
+
+import dev.loranative.tensor.Bench;
+import dev.loranative.tensor.DType;
+import dev.loranative.tensor.Losses;
+import dev.loranative.tensor.Tensor;
+import dev.loranative.tensor.cases.OpCase.Use;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Cross-entropy, sums, AdamW. */
+final class LossCases {
+
+    private static final int IGNORED = -100;
+    private static final float GRADIENT_SCALE = 0.25f;
+
+    private LossCases() {}
+
+    static List<OpCase> all() {
+        List<OpCase> cases = new ArrayList<>();
+        for (int vocabulary : new int[] {1, 33, 1001}) {
+            cases.add(crossEntropy(Use.CHECK, 9, vocabulary, false));
+            cases.add(crossEntropy(Use.CHECK, 9, vocabulary, true));
+        }
+        for (int n : new int[] {0, 1, 33, 100_003}) {
+            cases.add(sum(Use.CHECK, n, false));
+            cases.add(sum(Use.CHECK, n, true));
+        }
+        for (int n : new int[] {1, 33, 2003}) {
+            cases.add(adamW(Use.CHECK, n, 1));
+            cases.add(adamW(Use.CHECK, n, 4));
+        }
+        cases.add(crossEntropy(Use.TIME, 512, 4096, true));
+        cases.add(crossEntropy(Use.TIME, 128, 16384, true));
+        cases.add(crossEntropy(Use.TIME, 16, 151936, true));
+        cases.add(sum(Use.TIME, 1 << 20, true));
+        cases.add(adamW(Use.TIME, 1 << 20, 4));
+        return cases;
+    }
+
+    private static OpCase crossEntropy(Use use, int rows, int vocabulary, boolean wantGradient) {
+        double elements = (double) rows * vocabulary;
+        Work work = new Work((wantGradient ? 5 : 3) * elements, (wantGradient ? 8 : 4) * elements + 8.0 * rows);
+        String shape = rows + "x" + vocabulary + (wantGradient ? " gradient" : "");
+        return new OpCase(Family.LOSSES, "cross_entropy", shape, DType.F32, use, work, bench -> {
+            float[] logits = bench.normal((long) rows * vocabulary, 5);
+            logits[0] = 1000;
+            int[] labels = new int[rows];
+            for (int row = 0; row < rows; row++) {
+                labels[row] = row % 4 == 3 ? IGNORED : bench.random().nextInt(vocabulary);
+            }
+            Tensor tensorLogits = bench.floats(logits, rows, vocabulary);
+            Tensor tensorLabels = bench.ints(labels, rows);
+            Tensor losses = bench.unwritten(rows);
+            Losses ops = bench.ops().losses();
+            return OpRun.of(
+                    () -> ops.crossEntropy(
+                            tensorLogits, tensorLabels, losses, wantGradient ? GRADIENT_SCALE : 0, wantGradient),
+                    () -> expectedEntropy(logits, labels, vocabulary, tensorLogits, losses, wantGradient));
+        });
+    }
+
+    private static List<Output> expectedEntropy(
+            float[] logits, int[] labels, int vocabulary, Tensor tensorLogits, Tensor losses, boolean wantGradient) {
+        double[] expected = new double[labels.length];
+        double[] gradient = new double[logits.length];
+        for (int row = 0; row < labels.length; row++) {
+            if (labels[row] == IGNORED) {
+                continue;
+            }
+            int first = row * vocabulary;
+            double largest = Double.NEGATIVE_INFINITY;
+            for (int i = first; i < first + vocabulary; i++) {
+                largest = Math.max(largest, logits[i]);
+            }
+            double sum = 0;
+            for (int i = first; i < first + vocabulary; i++) {
+                sum += Math.exp(logits[i] - largest);
+            }
+            expected[row] = largest + Math.log(sum) - logits[first + labels[row]];
+            for (int i = 0; i < vocabulary; i++) {
+                double softmax = Math.exp(logits[first + i] - largest) / sum;
+                gradient[first + i] = GRADIENT_SCALE * (softmax - (i == labels[row] ? 1 : 0));
+            }
+        }
+        return List.of(
+                Output.close("losses", losses, expected),
+                wantGradient
+                        ? Output.close("gradient", tensorLogits, gradient, 1e-6)
+                        : Output.equal("logits", tensorLogits, logits));
+    }
+
+    private static OpCase sum(Use use, int n, boolean ofSquares) {
+        Work work = new Work((ofSquares ? 2.0 : 1.0) * n, 4.0 * n + 8);
+        String op = ofSquares ? "sum_of_squares" : "sum";
+        return new OpCase(Family.LOSSES, op, "" + n, DType.F32, use, work, bench -> {
+            float[] x = bench.normal(n, 100);
+            Tensor tensor = bench.floats(x, n);
+            Tensor result = Tensor.allocate(bench.device(), DType.F64, 1);
+            Losses losses = bench.ops().losses();
+            Runnable call = ofSquares ? () -> losses.sumOfSquares(tensor, result) : () -> losses.sum(tensor, result);
+            return OpRun.of(call, () -> {
+                double expected = 0;
+                double magnitude = 0;
+                for (float value : x) {
+                    expected += ofSquares ? (double) value * value : value;
+                    magnitude += ofSquares ? (double) value * value : Math.abs(value);
+                }
+                // Doubles are added: what they lose is relative to the largest partial sum.
+                double tolerance = (ofSquares ? 1e-12 : 1e-13) * (1 + magnitude) / (1 + Math.abs(expected));
+                return List.of(Output.close("result", result, new double[] {expected}, tolerance));
+            });
+        });
+    }
+
+    /** @param step the last of so many steps, the others taken before */
+    private static OpCase adamW(Use use, int n, int step) {
+        Work work = new Work(14.0 * n, 28.0 * n);
+        return new OpCase(Family.LOSSES, "adamw", n + " step " + step, DType.F32, use, work, bench -> {
+            Optimizer optimizer = new Optimizer(bench, n, step);
+            return OpRun.of(() -> optimizer.step(step), optimizer::outputs);
+        });
+    }
+
+    private static final class Optimizer {
+
+        final int n;
+        final int steps;
+        final Losses losses;
+        final float[] initial;
+        final float[][] gradients;
+        final Tensor parameters;
+        final Tensor first;
+        final Tensor second;
+        final Tensor[] tensors;
+
+        Optimizer(Bench bench, int n, int steps) {
+            this.n = n;
+            this.steps = steps;
+            losses = bench.ops().losses();
+            initial = bench.normal(n);
+            parameters = bench.floats(initial, n);
+            first = bench.floats(new float[n], n);
+            second = bench.floats(new float[n], n);
+            gradients = new float[steps][];
+            tensors = new Tensor[steps];
+            for (int step = 1; step <= steps; step++) {
+                gradients[step - 1] = bench.normal(n);
+                tensors[step - 1] = bench.floats(gradients[step - 1], n);
+                if (step < steps) {
+                    step(step);
+                }
+            }
+        }
+
+        void step(int step) {
+            losses.adamW(
+                    parameters,
+                    tensors[step - 1],
+                    first,
+                    second,
+                    new Losses.AdamW(step, 0.01, 0.9, 0.99, 1e-8, 0.1, 0.5));
+        }
+
+        List<Output> outputs() {
+            double[] expected = Matrix.doubles(initial);
+            double[] m = new double[n];
+            double[] v = new double[n];
+            for (int step = 1; step <= steps; step++) {
+                for (int i = 0; i < n; i++) {
+                    double g = 0.5 * gradients[step - 1][i];
+                    expected[i] -= 0.01 * 0.1 * expected[i];
+                    m[i] = 0.9 * m[i] + 0.1 * g;
+                    v[i] = 0.99 * v[i] + 0.01 * g * g;
+                    double corrected = Math.sqrt(v[i]) / Math.sqrt(1 - Math.pow(0.99, step));
+                    expected[i] -= 0.01 / (1 - Math.pow(0.9, step)) * m[i] / (corrected + 1e-8);
+                }
+            }
+            return List.of(
+                    Output.close("parameters", parameters, expected, 2e-6),
+                    Output.close("first moments", first, m, 1e-6),
+                    Output.close("second moments", second, v, 1e-6));
+        }
+    }
+}

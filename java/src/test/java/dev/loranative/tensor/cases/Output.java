@@ -1,0 +1,62 @@
+package dev.loranative.tensor.cases;
+
+import dev.loranative.device.Device;
+import dev.loranative.tensor.DType;
+import dev.loranative.tensor.Tensor;
+import java.util.Arrays;
+import java.util.Optional;
+
+/**
+ * What one call must leave in a tensor: each element within {@code tolerance * (1 + |expected|)}; 0 asks for equality.
+ *
+ * @param expected by plain double arithmetic; for integers exact
+ */
+public record Output(String name, Tensor tensor, double[] expected, double tolerance) {
+
+    /** Sums of a few products of ordinary size in float32. */
+    private static final double ORDINARY = 1e-5;
+
+    static Output close(String name, Tensor tensor, double[] expected, double tolerance) {
+        return new Output(name, tensor, expected, tolerance);
+    }
+
+    static Output close(String name, Tensor tensor, double[] expected) {
+        return close(name, tensor, expected, ORDINARY);
+    }
+
+    static Output equal(String name, Tensor tensor, float[] expected) {
+        return new Output(name, tensor, Matrix.doubles(expected), 0);
+    }
+
+    static Output equal(String name, Tensor tensor, int[] expected) {
+        return new Output(name, tensor, Arrays.stream(expected).asDoubleStream().toArray(), 0);
+    }
+
+    /** The first element that is wrong, in words; empty if none is. */
+    public Optional<String> mismatch(Device device) {
+        double[] actual = values(device);
+        if (actual.length != expected.length) {
+            return Optional.of(name + " has " + actual.length + " elements instead of " + expected.length);
+        }
+        for (int i = 0; i < actual.length; i++) {
+            double allowed = tolerance * (1 + Math.abs(expected[i]));
+            // Written so that NaN and infinities, for which differences mean nothing, are wrong unless equal.
+            if (!(Math.abs(actual[i] - expected[i]) <= allowed) && actual[i] != expected[i]) {
+                return Optional.of(
+                        name + "[" + i + "] is " + actual[i] + ", expected " + expected[i] + " within " + allowed);
+            }
+        }
+        return Optional.empty();
+    }
+
+    /** The numbers as they are, exactly: {@code Arrays.equals} of two tells whether the bytes are the same. */
+    public double[] values(Device device) {
+        return switch (tensor.dtype()) {
+            case F32 -> Matrix.doubles(tensor.toFloats(device));
+            case F64 -> tensor.toDoubles(device);
+            case I32 -> Arrays.stream(tensor.toInts(device)).asDoubleStream().toArray();
+            case I64 -> Arrays.stream(tensor.toLongs(device)).asDoubleStream().toArray();
+            default -> throw new IllegalStateException(name + " is " + tensor.dtype() + ": cast it to " + DType.F32);
+        };
+    }
+}
