@@ -59,7 +59,12 @@ final class FullParts {
     /** Starts from the model's own values. */
     void add(FullTarget target) {
         Tensor own = own(target.name());
-        ops.elementwise().cast(own, add(target.name(), target.shape()).value());
+        Tensor value = add(target.name(), target.shape()).value();
+        if (own.dtype().isQuantized()) {
+            ops.quantization().dequantize(own, 0, value);
+        } else {
+            ops.elementwise().cast(own, value);
+        }
     }
 
     void add(FullTensor tensor) {

@@ -20,7 +20,7 @@ import java.util.List;
  */
 final class TokenParts {
 
-    private record Trained(String module, List<Integer> indices, Tensor original, Parameter parameter) {}
+    private record Trained(String module, List<Integer> indices, Tensor index, Tensor original, Parameter parameter) {}
 
     private final LoadedModel model;
     private final Device device;
@@ -48,19 +48,20 @@ final class TokenParts {
 
     private Trained add(String module, List<Integer> indices) {
         Tensor table = table(module);
-        Tensor original = Tensor.allocate(device, DType.F32, indices.size(), table.dimension(1));
-        for (int row = 0; row < indices.size(); row++) {
-            int index = indices.get(row);
+        for (int index : indices) {
             if (index < 0 || index >= table.dimension(0)) {
                 throw UserException.badInput(
                         "trainable_token_indices: token " + index + " is not one of the " + table.dimension(0) + " of "
                                 + module,
                         "name tokens from 0 to " + (table.dimension(0) - 1));
             }
-            ops.elementwise().cast(table.rows(index, 1), original.rows(row, 1));
         }
+        Tensor index = Tensor.allocate(device, DType.I32, indices.size());
+        index.copyFrom(device, indices.stream().mapToInt(Integer::intValue).toArray());
+        Tensor original = Tensor.allocate(device, DType.F32, indices.size(), table.dimension(1));
+        ops.norms().embeddingForward(table, index, original);
         Parameter parameter = arena.add(ParameterNames.tokens(module), original.dimension(0), original.dimension(1));
-        Trained added = new Trained(module, indices, original, parameter);
+        Trained added = new Trained(module, indices, index, original, parameter);
         trained.add(added);
         return added;
     }
@@ -97,18 +98,15 @@ final class TokenParts {
     }
 
     private TrainedRows rows(Trained added) {
-        int[] index = added.indices().stream().mapToInt(Integer::intValue).toArray();
         int[] slots = new int[Math.toIntExact(model.lm().vocabulary())];
         Arrays.fill(slots, -1);
-        for (int row = 0; row < index.length; row++) {
-            slots[index[row]] = row;
+        for (int row = 0; row < added.indices().size(); row++) {
+            slots[added.indices().get(row)] = row;
         }
-        Tensor indexTensor = Tensor.allocate(device, DType.I32, index.length);
         Tensor slotTensor = Tensor.allocate(device, DType.I32, slots.length);
-        indexTensor.copyFrom(device, index);
         slotTensor.copyFrom(device, slots);
         Parameter parameter = added.parameter();
-        return new TrainedRows(indexTensor, slotTensor, added.original(), parameter.value(), parameter.gradient());
+        return new TrainedRows(added.index(), slotTensor, added.original(), parameter.value(), parameter.gradient());
     }
 
     /** Number of rows. */

@@ -259,8 +259,11 @@ final class TrainPreparation {
     }
 
     private static String inFull(Adapters adapters) {
-        String tensors = adapters.fullCount() == 0 ? "" : ", " + adapters.fullCount() + " tensors in full";
-        return adapters.tokenCount() == 0 ? tensors : tensors + ", " + adapters.tokenCount() + " rows of tokens";
+        return counted(adapters.fullCount(), "tensor", "in full") + counted(adapters.tokenCount(), "row", "of tokens");
+    }
+
+    private static String counted(int count, String one, String rest) {
+        return count == 0 ? "" : ", " + count + " " + one + (count == 1 ? " " : "s ") + rest;
     }
 
     /** What must be closed again if the run cannot start. */

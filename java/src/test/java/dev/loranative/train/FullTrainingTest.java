@@ -101,6 +101,19 @@ class FullTrainingTest {
                 .contains("\"ensure_weight_tying\": true");
     }
 
+    /** The copy of a weight in 4 bits is what those stand for. */
+    @Test
+    void a_weight_in_4_bits_is_trained_from_its_values() {
+        String frozen = "--target-modules v_proj --load-in-4bit true";
+        String trained = frozen + " --modules-to-save o_proj";
+        assertThat(loss(config("llama-qv", trained, "trained")))
+                .isCloseTo(loss(config("llama-qv", frozen, "frozen")), within(1e-6));
+        QuietListener listener = new QuietListener();
+        Training.run(config("llama-qv", trained, "trained"), listener, () -> false);
+        assertThat(listener.steps.getLast().loss())
+                .isLessThan(listener.steps.getFirst().loss());
+    }
+
     @Test
     void experts_that_share_an_adapter_hold_one() {
         TrainConfig alone = config("qwen3moe-router", "--target-modules experts", "alone");
