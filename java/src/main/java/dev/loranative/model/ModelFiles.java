@@ -80,6 +80,11 @@ public final class ModelFiles implements AutoCloseable {
         return checkpoint;
     }
 
+    /** Whether some weights are in 4 bits once loaded: from the file, or because loading quantises them. */
+    public boolean isQuantized() {
+        return quantizes() || !plan.stored().isEmpty();
+    }
+
     /** Whether a tensor of the files only describes a 4-bit weight beside it. */
     public boolean isQuantizationPart(String name) {
         return plan.stored().isPart(name);

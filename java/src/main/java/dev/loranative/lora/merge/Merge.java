@@ -52,7 +52,7 @@ public record Merge(
     public MergeReport run(Listener listener) {
         requireFree();
         try (ModelFiles files = ModelFiles.openWithExtras(model, quantization)) {
-            if (files.quantizedCount() == 0) {
+            if (!files.isQuantized()) {
                 return run(files, new CheckpointSource(files.checkpoint()), type, listener);
             }
             try (QuantizedSource base = new QuantizedSource(model, quantization, machine)) {

@@ -35,6 +35,7 @@ final class MergedFolder {
     private final Path model;
     private final Path folder;
     private final WeightSource base;
+    private final RowBuffer buffer = new RowBuffer();
 
     /** @param folder where to write; empty */
     MergedFolder(Path model, Path folder, WeightSource base) {
@@ -87,7 +88,7 @@ final class MergedFolder {
             base.copy(tensor.source(), sink);
             return;
         }
-        tensor.forEachPiece(base, (first, count, values) -> {
+        tensor.forEachPiece(base, buffer, (first, count, values) -> {
             int length = count * tensor.columns();
             requireFinite(tensor, first, values, length);
             sink.floats(values, length);

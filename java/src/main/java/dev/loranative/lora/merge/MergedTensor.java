@@ -14,7 +14,7 @@ import java.util.List;
 record MergedTensor(TensorPlan plan, String source, List<TensorUpdate> updates, boolean rounded) {
 
     /** Elements that are read, changed and written at a time. */
-    private static final int PIECE = 1 << 22;
+    private static final int PIECE = 1 << 20;
 
     MergedTensor {
         updates = List.copyOf(updates);
@@ -33,25 +33,25 @@ record MergedTensor(TensorPlan plan, String source, List<TensorUpdate> updates, 
         return plan.elements() == 0 ? 0 : plan.elements() / columns();
     }
 
-    /** Takes rows [first, first + count). */
+    /** Takes rows [first, first + count), which lie at the start of the array. */
     @FunctionalInterface
     interface Rows {
         void take(long first, int count, float[] values);
     }
 
     /** The values in float32, before they are rounded to the tensor's type, a piece after the other. */
-    void forEachPiece(WeightSource base, Rows rows) {
-        pieces(base, (first, count, values) -> {
+    void forEachPiece(WeightSource base, RowBuffer buffer, Rows rows) {
+        pieces(base, buffer, (first, count, values) -> {
             updates.forEach(update -> update.apply(first, count, columns(), values));
             rows.take(first, count, values);
         });
     }
 
     /** The same pieces before the updates. */
-    void pieces(WeightSource base, Rows rows) {
+    void pieces(WeightSource base, RowBuffer buffer, Rows rows) {
         int columns = columns();
         int step = (int) Math.min(Math.max(1, PIECE / columns), Math.max(1, rows()));
-        float[] values = new float[Math.multiplyExact(step, columns)];
+        float[] values = buffer.atLeast(Math.multiplyExact(step, columns));
         for (long first = 0; first < rows(); first += step) {
             int count = (int) Math.min(step, rows() - first);
             base.read(source, first * columns, values, count * columns);

@@ -41,6 +41,8 @@ final class WeightCheck {
 
     private final WeightSource base;
     private final Checkpoint merged;
+    private final RowBuffer ofBase = new RowBuffer();
+    private final RowBuffer ofMerged = new RowBuffer();
 
     WeightCheck(WeightSource base, Checkpoint merged) {
         this.base = base;
@@ -96,9 +98,9 @@ final class WeightCheck {
     private Difference compare(MergedTensor tensor) {
         Difference[] total = {Difference.NONE};
         int columns = tensor.columns();
-        tensor.pieces(base, (first, count, values) -> {
-            float[] stored = new float[count * columns];
-            merged.read(tensor.name(), first * columns, stored, stored.length);
+        tensor.pieces(base, ofBase, (first, count, values) -> {
+            float[] stored = ofMerged.atLeast(count * columns);
+            merged.read(tensor.name(), first * columns, stored, count * columns);
             total[0] = total[0].with(IntStream.range(0, count)
                     .parallel()
                     .mapToObj(row -> {
