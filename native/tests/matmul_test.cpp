@@ -141,6 +141,11 @@ TEST(Matmul, SpansSeveralBlocksRowChunksAndPackings) {
       check(context, simd, {.m = 600, .n = 33, .k = 2600, .bias_dtype = LN_BF16, .beta = 0.5f});
       check(context, simd, {.m = 5, .n = 1100, .k = 700, .transpose_b = 0, .bias_dtype = LN_F16});
       check(context, simd, {.m = 530, .n = 17, .k = 300, .transpose_a = 1, .transpose_b = 0, .beta = 1});
+      // 4-bit lines of more runs than are decoded together, and blocks that end inside a packing.
+      check(context, simd, {.m = 5, .n = 70, .k = 2304, .b_dtype = LN_NF4});
+      check(context, simd, {.m = 5, .n = 2304, .k = 70, .b_dtype = LN_FP4, .transpose_b = 0, .beta = 1});
+      check(context, simd, {.m = 40, .n = 300, .k = 832, .b_dtype = LN_NF4, .bias_dtype = LN_F32});
+      check(context, simd, {.m = 40, .n = 832, .k = 600, .b_dtype = LN_NF4, .transpose_b = 0});
       // Just more k than is packed at once: the rest would fit beside it, but must wait for its sums.
       check(context, simd, {.m = 518, .n = 40, .k = 1800});
       check(context, simd, {.m = 518, .n = 40, .k = 2000});
@@ -216,6 +221,8 @@ TEST(Matmul, SameBytesForEveryNumberOfThreads) {
   const Case cases[] = {{.m = 300, .n = 200, .k = 500, .bias_dtype = LN_F32},
                         {.m = 3, .n = 5000, .k = 200, .b_dtype = LN_BF16, .beta = 0.3f},
                         {.m = 6, .n = 3001, .k = 90, .transpose_b = 0},
+                        {.m = 2, .n = 5000, .k = 256, .b_dtype = LN_NF4},
+                        {.m = 300, .n = 512, .k = 300, .b_dtype = LN_NF4, .transpose_b = 0},
                         {.m = 1000, .n = 16, .k = 257, .transpose_a = 1, .transpose_b = 0, .beta = 1}};
   for (int32_t simd : tiers()) {
     for (const Case& x : cases) {
