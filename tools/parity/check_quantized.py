@@ -23,6 +23,7 @@ import tempfile
 import bitsandbytes.functional as bnb
 import torch
 import transformers
+from bitsandbytes.nn import Params4bit
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -79,6 +80,9 @@ def float32_model(folder):
     for module in model.modules():
         if hasattr(module, "compute_dtype"):
             module.compute_dtype = torch.float32
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and not isinstance(parameter, Params4bit):
+            parameter.data = parameter.data.float()
     return model
 
 

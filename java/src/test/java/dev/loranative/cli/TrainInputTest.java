@@ -219,7 +219,7 @@ class TrainInputTest {
     @Test
     void what_is_not_supported_yet_says_so() {
         assertThat(refused("--packing")).contains("--packing").contains("not supported yet");
-        assertThat(refused("--use-dora")).contains("not supported yet");
+        assertThat(refused("--use-dora")).contains("use_dora", "router");
         assertThat(refused("--device", "cuda:0")).contains("cuda:0");
     }
 
