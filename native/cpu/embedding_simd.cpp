@@ -17,16 +17,15 @@ void forward_of(const void* table, const int32_t* ids, float* y, int64_t tokens,
 }
 
 template <int Type>
-void quantized_forward(const ln_quantized& table, const int32_t* ids, float* y, int64_t tokens, int64_t width) {
-  for (int64_t t = 0; t < tokens; ++t) dequantize_to<Type, LN_F32>(table, ids[t] * width, width, y + t * width);
+void quantized_forward(const ln_quantized* table, const int32_t* ids, float* y, int64_t tokens, int64_t width) {
+  for (int64_t t = 0; t < tokens; ++t) dequantize_to<Type, LN_F32>(*table, ids[t] * width, width, y + t * width);
 }
 
 void forward(const void* table, int32_t table_dtype, const int32_t* ids, float* y, int64_t tokens, int64_t width) {
   if (table_dtype == LN_BF16) return forward_of<LN_BF16>(table, ids, y, tokens, width);
   if (table_dtype == LN_F16) return forward_of<LN_F16>(table, ids, y, tokens, width);
-  const ln_quantized& quantized = *(const ln_quantized*)table;
-  if (table_dtype == LN_NF4) return quantized_forward<LN_NF4>(quantized, ids, y, tokens, width);
-  if (table_dtype == LN_FP4) return quantized_forward<LN_FP4>(quantized, ids, y, tokens, width);
+  if (table_dtype == LN_NF4) return quantized_forward<LN_NF4>((const ln_quantized*)table, ids, y, tokens, width);
+  if (table_dtype == LN_FP4) return quantized_forward<LN_FP4>((const ln_quantized*)table, ids, y, tokens, width);
   forward_of<LN_F32>(table, ids, y, tokens, width);
 }
 
