@@ -8,8 +8,9 @@ For each 4-bit model takes the mean loss of eight random sequences three times:
  - transformers: AutoModelForCausalLM.from_pretrained with bitsandbytes computing in float32; left out where experts are in
    4 bits, because transformers 5 does not load them;
  - ours: `lora-native eval`.
-Fails (exit code 1) if they differ by more than 1e-4 of the loss. Needs bitsandbytes; on a CPU without AVX-512 build it with
-cmake -DCOMPUTE_BACKEND=cpu -DHAS_AVX512F_FLAG=OFF -DHAS_AVX512BF16_FLAG=OFF.
+Fails (exit code 1) if they differ by more than 1e-4 of the loss. Needs bitsandbytes, built with
+cmake -DCOMPUTE_BACKEND=cpu -DHAS_AVX512F_FLAG=OFF -DHAS_AVX512BF16_FLAG=OFF: on a CPU without AVX-512 the other build does
+not run, on one with it that build computes in bfloat16 and refuses odd sizes.
 """
 
 import argparse

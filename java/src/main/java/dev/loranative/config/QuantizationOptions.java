@@ -1,6 +1,8 @@
 package dev.loranative.config;
 
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -66,6 +68,20 @@ public record QuantizationOptions(
                 statedType,
                 statedDoubleQuantization,
                 statedBlockSize);
+    }
+
+    /** Keys of settings that are not the default; a file of all values, such as train_config.yaml, states those too. */
+    public List<String> changedKeys() {
+        Map<Key<?>, Boolean> changed = new LinkedHashMap<>();
+        changed.put(QuantizationKeys.BNB_4BIT_QUANT_TYPE, !type.equals(NONE.type));
+        changed.put(QuantizationKeys.BNB_4BIT_USE_DOUBLE_QUANT, doubleQuantization != NONE.doubleQuantization);
+        changed.put(QuantizationKeys.BNB_4BIT_BLOCKSIZE, blockSize != NONE.blockSize);
+        changed.put(QuantizationKeys.BNB_4BIT_SKIP_MODULES, !skipModules.isEmpty());
+        changed.put(QuantizationKeys.BNB_4BIT_LM_HEAD, head);
+        return changed.entrySet().stream()
+                .filter(Map.Entry::getValue)
+                .map(entry -> entry.getKey().name())
+                .toList();
     }
 
     private static <T> Optional<T> stated(ConfigValues values, Key<T> key) {

@@ -141,6 +141,9 @@ final class QuantizationPlan {
     /** What deserves to be said about the options before the model is used. */
     List<String> notes(ModuleTree tree) {
         List<String> notes = new ArrayList<>();
+        if (!options.enabled() && stored.isEmpty() && !options.changedKeys().isEmpty()) {
+            notes.add(String.join(", ", options.changedKeys()) + " has no effect: load_in_4bit is false");
+        }
         String compute = options.computeDtype().orElse(FLOAT32);
         if (isQuantized() && !compute.equals(FLOAT32)) {
             notes.add("bnb_4bit_compute_dtype is " + compute + "; arithmetic here is float32 all the same");

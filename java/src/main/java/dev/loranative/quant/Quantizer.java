@@ -87,12 +87,14 @@ public final class Quantizer {
             Source source, QuantState plain, Tensor codes, Tensor absmax, LongFunction<Buffer> memory) {
         Tensor absmaxCodes = tensor(memory, DType.U8, plain.blocks());
         Tensor nestedAbsmax = tensor(memory, DType.F32, plain.nestedBlocks());
-        float offset = ops.quantization()
-                .quantizeAbsmax(absmax, QuantState.NESTED_BLOCK, nestedCode, absmaxCodes, nestedAbsmax);
-        if (!Float.isFinite(offset)) {
+        float offset;
+        try {
+            offset = ops.quantization()
+                    .quantizeAbsmax(absmax, QuantState.NESTED_BLOCK, nestedCode, absmaxCodes, nestedAbsmax);
+        } catch (KernelException e) {
+            // The scales are finite and the table is ours: what is left to refuse is a mean that overflows.
             throw UserException.badInput(
-                    "tensor " + source.name() + " is too large for double quantisation: the mean of its scales is "
-                            + offset,
+                    "tensor " + source.name() + " is too large for double quantisation (" + e.getMessage() + ")",
                     "set bnb_4bit_use_double_quant to false, or name the module in bnb_4bit_skip_modules");
         }
         QuantState state = new QuantState(

@@ -255,6 +255,35 @@ class QuantizeCommandTest {
     }
 
     @Test
+    void settingsThatNeedLoadIn4bitAreNamedWithoutIt() {
+        List<Object> eval = List.of(
+                "eval", "--model", CommandRun.MOE_MODEL, "--data", CommandRun.MOE_DATA, "--bnb-4bit-use-double-quant");
+        CommandRun without = CommandRun.of(eval.toArray());
+        without.result();
+        assertThat(without.err()).containsOnlyOnce("bnb_4bit_use_double_quant has no effect: load_in_4bit is false");
+
+        List<Object> more = new ArrayList<>(eval);
+        more.add("--load-in-4bit");
+        CommandRun with = CommandRun.of(more.toArray());
+        with.result();
+        assertThat(with.err()).doesNotContain("no effect");
+    }
+
+    @Test
+    void scalesWhoseMeanOverflowsAreRefusedWithTheTensor() {
+        String weight = "model.layers.1.mlp.up_proj.weight";
+        FourBitFixture large = FourBitFixture.copyOf(FourBitFixture.ODD_SOURCE);
+        for (int block = 0; block < 3; block++) {
+            large.setFloat(weight, 64L * block, 3e38f);
+        }
+        Path model = large.writeTo(temporary.resolve("large"));
+        assertThat(quantize(model, temporary.resolve("nested"), "--bnb-4bit-use-double-quant")
+                        .error(2))
+                .contains(weight, "too large for double quantisation");
+        quantize(model, temporary.resolve("plain")).result();
+    }
+
+    @Test
     void theHeadCanBeAddedAndModulesLeftOut() throws IOException {
         Path output = temporary.resolve("nf4");
         quantize(
