@@ -48,6 +48,7 @@ class AdapterAgreementTest {
                 "--target-modules=q_proj --modules-to-save=lm_head --trainable-token-indices=3,1",
                 "--target-modules=q_proj --modules-to-save=lm_head --trainable-token-indices=3,1 --rank-pattern={'q_proj':4}",
                 "--lora-dropout=0.3",
+                "--rank-pattern={'q_proj':4}",
             })
     void whatTheAdapterHoldsMayBeSaidAgain(String flags) {
         assertThatCode(() -> require(flags)).doesNotThrowAnyException();
@@ -55,6 +56,8 @@ class AdapterAgreementTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
+            --rank-pattern={'q_proj':5} | q_proj is to have r 5, alpha 8.0, but the adapter source has r 4
+            --alpha-pattern={'q_proj':5} | q_proj is to have r 4, alpha 5.0, but the adapter source has r 4, alpha 8.0
             --r=3                 | r is 3, but the adapter source has 2
             --lora-alpha=3        | lora_alpha is 3.0, but the adapter source has 8.0
             --use-rslora          | use_rslora is true
@@ -74,6 +77,23 @@ class AdapterAgreementTest {
                         e -> org.assertj.core.api.Assertions.assertThat(e.exitCode())
                                 .isEqualTo(2))
                 .hasMessageContaining(problem);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"pissa", "eva", "false", "orthogonal"})
+    void anInitialisationBesideAnAdapterIsRefused(String init) {
+        TrainConfig config = config("--init-adapter=a --init-lora-weights=" + init);
+        assertThatThrownBy(() -> AdapterAgreement.requireNoStart(config.values(), config.lora()))
+                .isInstanceOf(UserException.class)
+                .hasMessageContaining("init_lora_weights " + init);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"--seed=1", "--init-lora-weights=true", "--init-lora-weights=gaussian"})
+    void theDefaultMayBeSaidBesideAnAdapter(String flags) {
+        TrainConfig config = config("--init-adapter=a " + flags);
+        assertThatCode(() -> AdapterAgreement.requireNoStart(config.values(), config.lora()))
+                .doesNotThrowAnyException();
     }
 
     private void require(String flags) {
