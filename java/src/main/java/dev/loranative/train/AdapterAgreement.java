@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /**
  * An adapter that a run starts from brings its own settings and targets. A setting beside it that says otherwise is a mistake,
@@ -88,7 +89,7 @@ public final class AdapterAgreement {
     }
 
     private <T> void requireSame(Key<T> key, T wanted, T found) {
-        if (values.isSet(key) && !wanted.equals(found)) {
+        if (isSaid(key) && !wanted.equals(found)) {
             throw UserException.badInput(
                     key.name() + " is " + key.write(wanted) + ", but the adapter " + source + " has "
                             + key.write(found),
@@ -97,7 +98,13 @@ public final class AdapterAgreement {
     }
 
     private boolean isAnySet(List<Key<?>> keys) {
-        return keys.stream().anyMatch(values::isSet);
+        return keys.stream().anyMatch(this::isSaid);
+    }
+
+    /** A file that gives a default may be a run's train_config.yaml, which has every key: that says nothing. */
+    private boolean isSaid(Key<?> key) {
+        return values.isSet(key)
+                && (values.origin(key).startsWith("--") || !Objects.equals(values.get(key), key.defaultValue()));
     }
 
     /** Targets that were named beside an adapter must be the adapter's own. */

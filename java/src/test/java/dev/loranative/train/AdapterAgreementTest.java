@@ -3,6 +3,7 @@ package dev.loranative.train;
 import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.loranative.config.ConfigText;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.errors.UserException;
@@ -19,10 +20,14 @@ import dev.loranative.lora.TokenRows;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.ModuleTree;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -93,6 +98,16 @@ class AdapterAgreementTest {
     void theDefaultMayBeSaidBesideAnAdapter(String flags) {
         TrainConfig config = config("--init-adapter=a " + flags);
         assertThatCode(() -> AdapterAgreement.requireNoStart(config.values(), config.lora()))
+                .doesNotThrowAnyException();
+    }
+
+    @Test
+    void theFileThatTheRunWroteMayBeGivenAgain(@TempDir Path folder) throws IOException {
+        Path file = folder.resolve("train_config.yaml");
+        Files.writeString(file, ConfigText.yaml(config("--init-adapter=a").values()));
+        TrainConfig again = TrainConfig.parse(Optional.of(file), List.of());
+        Adapter other = adapter("--target-modules=q_proj,k_proj --r=2 --lora-alpha=3 --use-dora --bias=all");
+        assertThatCode(() -> AdapterAgreement.require(again.values(), again.lora(), tree, other, folder))
                 .doesNotThrowAnyException();
     }
 
