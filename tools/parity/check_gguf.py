@@ -24,7 +24,8 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from check_adapter import load, merged_copy, rank_and_alpha
+from manual_adapter import ManualAdapter
+from tiny_models import load
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IDS = [(3 + i * 41) % 90 + 3 for i in range(12)]
@@ -91,14 +92,13 @@ def check_fields(file, case, adapter_dir, config):
     assert reader.data_offset % 32 == 0
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     assert all(tensor.data_offset % 32 == 0 for tensor in reader.tensors)
-    settings = json.load(open(os.path.join(adapter_dir, "adapter_config.json")))
+    manual = ManualAdapter(os.path.join(case, "model"), adapter_dir)
     adapter = load_file(os.path.join(adapter_dir, "adapter_model.safetensors"))
     seen, worst = set(), 0
     for name in [n for n in adapter if n.endswith(".lora_A.weight")]:
         module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
         a, b = adapter[name].double(), adapter[name.replace("_A.", "_B.")].double()
-        rank, number = rank_and_alpha(settings, module)
-        scaling = number / rank**0.5 if settings.get("use_rslora") else number / rank
+        scaling = manual.module_scaling(module, a.shape[0])
         weight, expert = target(module)
         data_a, data_b = tensors[weight + ".weight.lora_a"].data, tensors[weight + ".weight.lora_b"].data
         seen |= {weight + ".weight.lora_a", weight + ".weight.lora_b"}
@@ -211,7 +211,7 @@ def main():
             base = os.path.join(arguments.output, name + "-base.gguf")
             write_base(case, base)
             with tempfile.TemporaryDirectory() as copy:
-                merged_copy(os.path.join(case, "model"), adapter, copy)
+                ManualAdapter(os.path.join(case, "model"), adapter).apply().write(copy)
                 adapted = probabilities(copy)
             plain = probabilities(os.path.join(case, "model"))
             got_plain = llama_cpp(arguments.node_modules, base, None)

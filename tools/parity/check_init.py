@@ -4,7 +4,8 @@ usage: check_init.py CASE [LORA_NATIVE]
 
 CASE is a folder as make_reference.py makes them (model/, data.jsonl). lora-native runs with a learning rate of 0, so that its
 adapter holds what it began with. pissa and olora: B.A against PEFT's, and what PEFT leaves of the weight. eva: ranks, and the
-cosines between the spaces that the rows of A span.
+cosines between the spaces that the rows of A span, against PEFT's search with exact singular value decompositions (as ours are)
+in place of its randomised ones, which are told too and judge nothing but the ranks.
 """
 
 import json
@@ -17,7 +18,9 @@ import warnings
 warnings.filterwarnings("ignore")
 import torch
 import transformers
+import peft.tuners.lora.eva
 from peft import EvaConfig, LoraConfig, get_peft_model, initialize_lora_eva_weights
+from peft.utils.incremental_pca import IncrementalPCA
 from safetensors.torch import load_file
 
 from make_reference import IGNORED, collate
@@ -66,6 +69,34 @@ def check_weights(native, case, init):
     return worst_product < 1e-4 and worst_rest < 1e-5
 
 
+class ExactPca(IncrementalPCA):
+    """PEFT's, with torch.linalg.svd instead of svd_lowrank: two power iterations leave an error where values lie close together."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings | dict(lowrank=False))
+
+
+def peft_eva(case, settings, batches, pca):
+    """Values of A by module."""
+    config = LoraConfig(
+        r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, init_lora_weights="eva", eva_config=EvaConfig(**settings),
+        task_type="CAUSAL_LM",
+    )
+    model = get_peft_model(base(case), config)
+    peft.tuners.lora.eva.IncrementalPCA = pca
+    initialize_lora_eva_weights(model, batches, show_progress_bar=False)
+    return {n: m.lora_A.default.weight.detach() for n, m in model.named_modules() if "default" in getattr(m, "lora_A", {})}
+
+
+def smallest_cosine(ours, theirs):
+    """Over all modules, of the principal angles between the spaces that the rows span; rows must be as many."""
+    smallest = 1.0
+    for name, a in theirs.items():
+        angles = torch.linalg.svdvals(torch.linalg.qr(ours[name].T)[0].T @ torch.linalg.qr(a.T)[0])
+        smallest = min(smallest, angles.min().item())
+    return smallest
+
+
 def check_eva(native, case, settings):
     rows = [json.loads(line) for line in open(f"{case}/data.jsonl")]
     batches = []
@@ -76,26 +107,19 @@ def check_eva(native, case, settings):
         labels = [row.get("labels", row["input_ids"]) for row in together]
         inputs["labels"] = torch.tensor([label + [IGNORED] * (longest - len(label)) for label in labels])
         batches.append(inputs)
-    config = LoraConfig(
-        r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, init_lora_weights="eva", eva_config=EvaConfig(**settings),
-        task_type="CAUSAL_LM",
+    tensors = ours(native, case, "eva", "--eva-config=" + json.dumps(settings))[1]
+    found = {name.removesuffix(".lora_A.weight"): a for name, a in tensors.items() if name.endswith(".lora_A.weight")}
+    exact, randomised = (peft_eva(case, settings, batches, pca) for pca in (ExactPca, IncrementalPCA))
+    ranks = [{name: len(a) for name, a in one.items()} for one in (found, exact, randomised)]
+    if not ranks[0] == ranks[1] == ranks[2]:
+        print(f"eva {settings}: ranks here {ranks[0]}, PEFT {ranks[2]}, with exact decompositions {ranks[1]}")
+        return False
+    cosine = smallest_cosine(found, exact)
+    print(
+        f"eva {settings}: ranks {[len(a) for a in found.values()]}; smallest cosine between the spaces: {cosine:.6f} with exact "
+        f"decompositions in PEFT, {smallest_cosine(found, randomised):.4f} with its own (exact to own {smallest_cosine(exact, randomised):.4f})"
     )
-    model = get_peft_model(base(case), config)
-    initialize_lora_eva_weights(model, batches, show_progress_bar=False)
-    text = "--eva-config=" + json.dumps(settings)
-    found, tensors = ours(native, case, "eva", text)
-    theirs = {n: m.lora_A.default.weight.detach() for n, m in model.named_modules() if "default" in getattr(m, "lora_A", {})}
-    different = [n for n in theirs if theirs[n].shape[0] != len(tensors.get(f"{n}.lora_A.weight", []))]
-    smallest = 1.0
-    for name, a in theirs.items():
-        mine = tensors.get(f"{name}.lora_A.weight")
-        if name in different or mine is None:
-            continue
-        angles = torch.linalg.svdvals(torch.linalg.qr(mine.T)[0].T @ torch.linalg.qr(a.T)[0])
-        smallest = min(smallest, angles.min().item())
-    ranks = {n.split("layers.")[1]: a.shape[0] for n, a in theirs.items()}
-    print(f"eva {settings}: ranks {ranks}; other here: {different}; smallest cosine between the spaces {smallest:.4f}")
-    return not different and smallest > 0.9  # both stop as soon as directions hardly move, not at the same one
+    return cosine > 0.9999
 
 
 def main():

@@ -1,10 +1,14 @@
-"""Merges adapters with lora-native, loads the results with transformers, and compares with base + adapter in PEFT.
+"""Merges adapters with lora-native, loads the results with transformers, and compares with base + adapter.
 
 usage: check_merge.py CASES [CASE ...] [--adapter NAME] [--output FOLDER] [--lora-native COMMAND] [--json FILE]
 
 CASES is a folder of cases as make_reference.py makes them (model/ and an adapter, by default adapter_final/). Each is merged
 as float32 and as it is stored, the latter also in files of a limited size. Reported is the largest difference of the logits
 as a share of the largest logit, and whether transformers found exactly the tensors it wants. float32 must stay below 1e-4.
+
+Base + adapter is what PEFT computes. Cases that cases.json marks by_name were trained by lora_by_name.py, and PEFT reads some of
+them as other targets or not at all; those are judged by W + scaling * B @ A, computed from the files without PEFT
+(manual_adapter.py). The column "judge" says which it was.
 """
 
 import argparse
@@ -14,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 
 warnings.filterwarnings("ignore")
@@ -21,6 +26,8 @@ import torch
 import transformers
 from peft import PeftModel
 from safetensors import safe_open
+
+from judge import LIMIT, changed_model
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -62,14 +69,30 @@ def merge(command, case, adapter, output, more):
     return json.loads(run.stdout)
 
 
+def base_and_adapter(base, name, case, adapter):
+    """Who computed the logits, and the logits."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "cases.json")) as file:
+        by_name = any(one["name"] == name and one.get("by_name") for one in json.load(file)["cases"])
+    vocabulary = base.config.vocab_size
+    if not by_name:
+        return "PEFT", logits(PeftModel.from_pretrained(base, adapter).eval(), vocabulary)
+    with tempfile.TemporaryDirectory() as folder:
+        manual = logits(changed_model(os.path.join(case, "model"), adapter, folder), vocabulary)
+    try:
+        peft = logits(PeftModel.from_pretrained(base, adapter).eval(), vocabulary)
+    except (ValueError, RuntimeError):
+        return "manual", manual
+    same = (peft - manual).abs().max() <= LIMIT * manual.abs().max()
+    return ("PEFT", peft) if same else ("manual", manual)
+
+
 def check(name, arguments):
     case = os.path.join(arguments.cases, name)
     adapter = os.path.join(case, arguments.adapter)
     output = os.path.join(arguments.output, name)
     base, _ = load(os.path.join(case, "model"))
     vocabulary = base.config.vocab_size
-    peft = PeftModel.from_pretrained(base, adapter).eval()
-    expected = logits(peft, vocabulary)
+    judge, expected = base_and_adapter(base, name, case, adapter)
     scale = expected.abs().max().item()
     stored = names(os.path.join(case, "model"))
     rows = []
@@ -85,6 +108,7 @@ def check(name, arguments):
         rows.append(
             {
                 "case": name,
+                "judge": judge,
                 "merged": label,
                 "files": report["files"],
                 "max": difference.max().item() / scale,
@@ -110,7 +134,7 @@ def main():
     os.makedirs(arguments.output, exist_ok=True)
     selected = arguments.names or sorted(os.listdir(arguments.cases))
     results, failed = [], False
-    print(f"{'case':28} {'merged':17} files  max/scale  mean/scale  own max    own bound")
+    print(f"{'case':28} {'merged':17} judge   files  max/scale  mean/scale  own max    own bound")
     for name in selected:
         if not os.path.isdir(os.path.join(arguments.cases, name, arguments.adapter)):
             continue
@@ -124,7 +148,7 @@ def main():
             bad = row["complaints"] or row["merged"] == "float32" and row["max"] > 1e-4
             failed |= bool(bad)
             print(
-                f"{row['case']:28} {row['merged']:17} {row['files']:5}  {row['max']:.2e}   {row['mean']:.2e}    "
+                f"{row['case']:28} {row['merged']:17} {row['judge']:6}  {row['files']:5}  {row['max']:.2e}   {row['mean']:.2e}    "
                 f"{row['own_max']:.2e}   {row['own_bound']:.2e}  {'FAILED ' + str(row['complaints']) if bad else ''}"
                 f"{'added ' + ' '.join(row['added']) if row['added'] else ''}"
             )

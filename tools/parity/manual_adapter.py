@@ -75,6 +75,7 @@ class ManualAdapter:
             self.tied = False
 
     def apply(self):
+        self.apply_biases()
         modules = sorted(n.removesuffix(".lora_A.weight") for n in self.adapter if n.endswith(".lora_A.weight"))
         for module in modules:
             name = module.removeprefix(PREFIX)
@@ -133,6 +134,13 @@ class ManualAdapter:
                 name = f"{prefix}.{expert}.{part}.weight"
                 self.tensors[name] = self.tensors[name] + rows
 
+    def apply_biases(self):
+        """Trained biases take the place of the model's; what lora_bias adds comes on top."""
+        for name in [n for n in self.adapter if n.endswith(".base_layer.bias")]:
+            target = self.in_checkpoint(name.removeprefix(PREFIX).replace(".base_layer.bias", ".bias"))
+            assert target in self.tensors, f"{name} belongs to no tensor"
+            self.tensors[target] = self.take(name)
+
     def apply_full(self):
         for name in sorted(set(self.adapter) - self.used):
             plain = name.removeprefix(PREFIX)
@@ -143,7 +151,7 @@ class ManualAdapter:
             elif plain.endswith((".original_module.bias", ".modules_to_save.bias")):
                 self.take(name)
             elif ".lora_" not in plain:
-                target = self.in_checkpoint(plain.replace(".base_layer.bias", ".bias"))
+                target = self.in_checkpoint(plain)
                 if target in ("lm_head.weight", "model.embed_tokens.weight"):
                     self.untie()
                 assert target in self.tensors, f"{name} belongs to no tensor"

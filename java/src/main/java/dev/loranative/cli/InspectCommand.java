@@ -16,6 +16,7 @@ import dev.loranative.model.ModelConfigReader;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.model.ModuleTree;
 import dev.loranative.model.WeightLayout;
+import dev.loranative.train.AdapterAgreement;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -115,6 +116,7 @@ final class InspectCommand extends EngineCommand {
         if (adapter.isPresent()) {
             Adapter read = AdapterFiles.read(adapter.get(), tree);
             warnings.addAll(read.warnings());
+            AdapterAgreement.require(values, LoraConfig.from(values), tree, read, adapter.get());
             return Trainable.of(read);
         }
         if (LoraKeys.ALL.stream().noneMatch(key -> asksForTargets(values, key))) {

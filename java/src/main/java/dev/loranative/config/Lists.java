@@ -140,9 +140,17 @@ public final class Lists {
                     if (entry.getValue() == null) {
                         throw new BadValue("a map like {name: 1}, with a space behind the colon and no null");
                     }
-                    values.put(String.valueOf(entry.getKey()), element.read(entry.getValue()));
+                    values.put(String.valueOf(entry.getKey()), valueOf(entry));
                 }
                 return Collections.unmodifiableMap(values);
+            }
+
+            private T valueOf(Map.Entry<?, ?> entry) throws BadValue {
+                try {
+                    return element.read(entry.getValue());
+                } catch (BadValue e) {
+                    throw new BadValue("a map in which '" + entry.getKey() + "' is " + e.getMessage());
+                }
             }
 
             @Override

@@ -112,7 +112,9 @@ public record AdapterConfig(
                     warnings);
         } catch (UserException e) {
             throw UserException.badInput(
-                    e.getMessage(), "give an adapter that this version reads: LoRA on linear layers");
+                    e.getMessage(),
+                    "correct that file if it was changed by hand, or give another adapter: LoRA is read, in the forms that"
+                            + " PEFT writes for causal language models");
         }
     }
 

@@ -122,8 +122,8 @@ public final class EvaSearch {
         Kind kind = target.module().kind();
         if (kind == Kind.EXPERT || kind == Kind.HEAD || kind == Kind.EMBEDDING) {
             throw UserException.badInput(
-                    "init_lora_weights eva cannot be used on " + target.module().name() + ", a "
-                            + kind.name().toLowerCase(java.util.Locale.ROOT),
+                    "init_lora_weights eva cannot be used on " + target.module().name() + ", which is "
+                            + (kind == Kind.HEAD ? "the head" : kind == Kind.EXPERT ? "an expert" : "an embedding"),
                     "name layers of attention, MLPs or routers, or use another init_lora_weights");
         }
     }

@@ -40,6 +40,9 @@ final class AdapterPlan {
     AdapterPlan(TrainConfig config, TrainListener listener, ModelFiles files, Optional<Path> resumed) {
         this.config = config;
         this.listener = listener;
+        if (config.run().initAdapter().isPresent()) {
+            AdapterAgreement.requireNoStart(config.values(), config.lora());
+        }
         Optional<Path> source = resumed.or(config.run()::initAdapter);
         this.attach = source.isPresent() ? from(source.get(), files, resumed.isPresent()) : anew(files);
     }

@@ -127,6 +127,20 @@ class InspectCommandTest {
     }
 
     @Test
+    void a_setting_beside_an_adapter_that_has_another_is_refused() {
+        CommandRun run = CommandRun.of(
+                "inspect",
+                "--model",
+                CommandRun.MOE_MODEL,
+                "--adapter",
+                CommandRun.MOE.resolve("adapter_init"),
+                "--r",
+                "3");
+
+        assertThat(run.error(2)).contains("r is 3, but the adapter");
+    }
+
+    @Test
     void a_folder_with_only_config_json_is_enough() throws IOException {
         Files.copy(CommandRun.EXAMPLE.resolve("config.json"), temporary.resolve("config.json"));
         CommandRun run = CommandRun.of("inspect", "--model", temporary, "--json");

@@ -71,6 +71,8 @@ class LoraConfigTest {
             trainable_token_indices: [3, 3]     | each once
             trainable_token_indices: [-3]       | at least 0
             modules_to_save: [null]             | without null
+            rank_pattern: {q_proj: 4, v: no}    | a map in which 'v' is a whole number of at least 1
+            alpha_pattern: {q_proj: x}          | a map in which 'q_proj' is a number above 0
             """)
     void whatIsRefusedIsNamedWithTheReason(String line, String reason) {
         assertThatThrownBy(() -> parse(line)).isInstanceOfSatisfying(UserException.class, e -> {

@@ -3,6 +3,7 @@ package dev.loranative.train;
 import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.loranative.config.ConfigText;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.errors.UserException;
@@ -19,10 +20,14 @@ import dev.loranative.lora.TokenRows;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.ModuleTree;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -48,6 +53,7 @@ class AdapterAgreementTest {
                 "--target-modules=q_proj --modules-to-save=lm_head --trainable-token-indices=3,1",
                 "--target-modules=q_proj --modules-to-save=lm_head --trainable-token-indices=3,1 --rank-pattern={'q_proj':4}",
                 "--lora-dropout=0.3",
+                "--rank-pattern={'q_proj':4}",
             })
     void whatTheAdapterHoldsMayBeSaidAgain(String flags) {
         assertThatCode(() -> require(flags)).doesNotThrowAnyException();
@@ -55,6 +61,8 @@ class AdapterAgreementTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
+            --rank-pattern={'q_proj':5} | q_proj is to have r 5, alpha 8.0, but the adapter source has r 4
+            --alpha-pattern={'q_proj':5} | q_proj is to have r 4, alpha 5.0, but the adapter source has r 4, alpha 8.0
             --r=3                 | r is 3, but the adapter source has 2
             --lora-alpha=3        | lora_alpha is 3.0, but the adapter source has 8.0
             --use-rslora          | use_rslora is true
@@ -74,6 +82,33 @@ class AdapterAgreementTest {
                         e -> org.assertj.core.api.Assertions.assertThat(e.exitCode())
                                 .isEqualTo(2))
                 .hasMessageContaining(problem);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"pissa", "eva", "false", "orthogonal"})
+    void anInitialisationBesideAnAdapterIsRefused(String init) {
+        TrainConfig config = config("--init-adapter=a --init-lora-weights=" + init);
+        assertThatThrownBy(() -> AdapterAgreement.requireNoStart(config.values(), config.lora()))
+                .isInstanceOf(UserException.class)
+                .hasMessageContaining("init_lora_weights " + init);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"--seed=1", "--init-lora-weights=true", "--init-lora-weights=gaussian"})
+    void theDefaultMayBeSaidBesideAnAdapter(String flags) {
+        TrainConfig config = config("--init-adapter=a " + flags);
+        assertThatCode(() -> AdapterAgreement.requireNoStart(config.values(), config.lora()))
+                .doesNotThrowAnyException();
+    }
+
+    @Test
+    void theFileThatTheRunWroteMayBeGivenAgain(@TempDir Path folder) throws IOException {
+        Path file = folder.resolve("train_config.yaml");
+        Files.writeString(file, ConfigText.yaml(config("--init-adapter=a").values()));
+        TrainConfig again = TrainConfig.parse(Optional.of(file), List.of());
+        Adapter other = adapter("--target-modules=q_proj,k_proj --r=2 --lora-alpha=3 --use-dora --bias=all");
+        assertThatCode(() -> AdapterAgreement.require(again.values(), again.lora(), tree, other, folder))
+                .doesNotThrowAnyException();
     }
 
     private void require(String flags) {
