@@ -94,42 +94,52 @@ public record LoraConfig(
 
     /** The same but for the targets. */
     public LoraConfig withTargets(ModuleNames targets) {
-        return new LoraConfig(
+        return with(
                 r,
                 loraAlpha,
-                loraDropout,
                 Optional.of(targets),
-                excludeModules,
-                layersToTransform,
-                layersPattern,
                 rankPattern,
                 alphaPattern,
                 targetParameters,
-                useRslora,
-                useDora,
-                loraBias,
-                bias,
-                modulesToSave,
-                ensureWeightTying,
-                trainableTokens,
-                shareExpertAdapters,
                 dialect,
-                initLoraWeights,
-                taskType);
+                initLoraWeights);
     }
 
     /** The same but for the target parameters. */
     public LoraConfig withTargetParameters(List<String> parameters) {
+        return with(r, loraAlpha, targetModules, rankPattern, alphaPattern, parameters, dialect, initLoraWeights);
+    }
+
+    /** The same but for the layout of the adapter file. */
+    public LoraConfig withDialect(AdapterDialect layout) {
+        return with(r, loraAlpha, targetModules, rankPattern, alphaPattern, targetParameters, layout, initLoraWeights);
+    }
+
+    /** The same but for the ranks. */
+    public LoraConfig withRanks(
+            int newR, double newAlpha, Map<String, Integer> ranks, Map<String, Double> alphas, InitLoraWeights init) {
+        return with(newR, newAlpha, targetModules, ranks, alphas, targetParameters, dialect, init);
+    }
+
+    private LoraConfig with(
+            int newR,
+            double newAlpha,
+            Optional<ModuleNames> targets,
+            Map<String, Integer> ranks,
+            Map<String, Double> alphas,
+            List<String> parameters,
+            AdapterDialect layout,
+            InitLoraWeights init) {
         return new LoraConfig(
-                r,
-                loraAlpha,
+                newR,
+                newAlpha,
                 loraDropout,
-                targetModules,
+                targets,
                 excludeModules,
                 layersToTransform,
                 layersPattern,
-                rankPattern,
-                alphaPattern,
+                ranks,
+                alphas,
                 parameters,
                 useRslora,
                 useDora,
@@ -139,60 +149,7 @@ public record LoraConfig(
                 ensureWeightTying,
                 trainableTokens,
                 shareExpertAdapters,
-                dialect,
-                initLoraWeights,
-                taskType);
-    }
-
-    /** The same but for the layout of the adapter file. */
-    public LoraConfig withDialect(AdapterDialect layout) {
-        return new LoraConfig(
-                r,
-                loraAlpha,
-                loraDropout,
-                targetModules,
-                excludeModules,
-                layersToTransform,
-                layersPattern,
-                rankPattern,
-                alphaPattern,
-                targetParameters,
-                useRslora,
-                useDora,
-                loraBias,
-                bias,
-                modulesToSave,
-                ensureWeightTying,
-                trainableTokens,
-                shareExpertAdapters,
                 layout,
-                initLoraWeights,
-                taskType);
-    }
-
-    /** The same but for the ranks. */
-    public LoraConfig withRanks(
-            int newR, double newAlpha, Map<String, Integer> ranks, Map<String, Double> alphas, InitLoraWeights init) {
-        return new LoraConfig(
-                newR,
-                newAlpha,
-                loraDropout,
-                targetModules,
-                excludeModules,
-                layersToTransform,
-                layersPattern,
-                ranks,
-                alphas,
-                targetParameters,
-                useRslora,
-                useDora,
-                loraBias,
-                bias,
-                modulesToSave,
-                ensureWeightTying,
-                trainableTokens,
-                shareExpertAdapters,
-                dialect,
                 init,
                 taskType);
     }
