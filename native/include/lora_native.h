@@ -46,7 +46,8 @@ enum ln_status {
   LN_UNSUPPORTED = 2,       /* legal, but this library or machine cannot do it */
   LN_SCRATCH_TOO_SMALL = 3, /* ln_context_set_scratch with at least ln_scratch_bytes(...) first */
   LN_OUT_OF_MEMORY = 4,     /* creating a context only */
-  LN_INTERNAL = 5           /* a defect of the library */
+  LN_INTERNAL = 5,          /* a defect of the library */
+  LN_DEVICE_ERROR = 6       /* the device or its driver reports an error; the text has its name */
 };
 
 /* LN_NF4 and LN_FP4: frozen weights of 4 bits (QLoRA, Dettmers et al. 2023). Only weight_dtype of the linear layers,
@@ -67,10 +68,16 @@ enum ln_simd {
 enum ln_activation { LN_SILU = 0, LN_GELU_TANH = 1, LN_GELU_ERF = 2 };
 
 enum ln_query_what {
-  LN_QUERY_SIMD = 0,     /* ln_simd in use */
-  LN_QUERY_THREADS = 1,  /* threads in use */
-  LN_QUERY_SIMD_BEST = 2 /* best ln_simd of this machine */
+  LN_QUERY_SIMD = 0,      /* ln_simd in use */
+  LN_QUERY_THREADS = 1,   /* threads in use */
+  LN_QUERY_SIMD_BEST = 2, /* best ln_simd of this machine */
+  LN_QUERY_GEMM = 3,
+  LN_QUERY_COMPUTE_CAPABILITY = 4,
+  LN_QUERY_CUBLAS_VERSION = 5,
+  LN_QUERY_PRECISION = 6
 };
+enum ln_precision { LN_PRECISION_AUTO = 0, LN_PRECISION_F32 = 1, LN_PRECISION_BF16 = 2 };
+enum ln_gemm { LN_GEMM_AUTO = 0, LN_GEMM_OWN = 1, LN_GEMM_CUBLAS = 2 };
 
 /* ---- context
  * ------------------------------------------------------------------------------------------------------------- */
@@ -81,6 +88,8 @@ typedef struct ln_context_options {
   int32_t device;  /* -1: CPU; otherwise the CUDA device number */
   int32_t threads; /* CPU worker threads, 0: one per processor this process may use */
   int32_t simd;    /* ln_simd; LN_SIMD_AUTO: the best one (environment variable LORA_NATIVE_SIMD overrides AUTO) */
+  int32_t precision;
+  int32_t gemm;
   int32_t reserved;
   void* stream; /* CUDA stream, NULL on the CPU */
 } ln_context_options;

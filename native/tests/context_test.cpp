@@ -12,7 +12,7 @@ struct Creation {
 };
 
 Creation create(int32_t device, int32_t threads, int32_t simd) {
-  const ln_context_options options = {device, threads, simd, 0, nullptr};
+  const ln_context_options options = {device, threads, simd, LN_PRECISION_AUTO, LN_GEMM_AUTO, 0, nullptr};
   ln_context* context = reinterpret_cast<ln_context*>(1);
   const int32_t status = ln_context_create(&options, &context);
   Creation result = {status, context, ln_last_error(nullptr)};
