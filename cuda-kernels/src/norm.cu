@@ -33,7 +33,7 @@ struct RowWalk {
 };
 
 template <bool kRowOfBlock>
-__global__ void __launch_bounds__(kThreads) rmsnorm_forward(ln_rmsnorm_fwd_args args) {
+__global__ void __launch_bounds__(kThreads) rmsnorm_forward(ln_rmsnorm_fwd_args args, float inverse_width) {
   __shared__ float partial[kThreads / kWarp];
   const RowWalk<kRowOfBlock> walk;
   for (int64_t row = walk.first_row; row < args.rows; row += walk.row_step) {
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads) rmsnorm_forward(ln_rmsnorm_fwd_args 
       squares += z * z;
     }
     squares = row_sum<kRowOfBlock>(squares, partial);
-    const float rstd = rsqrtf(squares / static_cast<float>(args.width) + args.epsilon);
+    const float rstd = rsqrtf(squares * inverse_width + args.epsilon);
     // A thread reads each place before it writes it, so y and sum may be x or residual.
     for (int64_t i = walk.lane; i < args.width; i += walk.lanes) {
       const float z = args.residual != nullptr ? args.x[at + i] + args.residual[at + i] : args.x[at + i];
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kThreads) rmsnorm_forward(ln_rmsnorm_fwd_args 
 }
 
 template <bool kRowOfBlock>
-__global__ void __launch_bounds__(kThreads) rmsnorm_backward(ln_rmsnorm_bwd_args args) {
+__global__ void __launch_bounds__(kThreads) rmsnorm_backward(ln_rmsnorm_bwd_args args, float inverse_width) {
   __shared__ float partial[kThreads / kWarp];
   const RowWalk<kRowOfBlock> walk;
   for (int64_t row = walk.first_row; row < args.rows; row += walk.row_step) {
@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(kThreads) rmsnorm_backward(ln_rmsnorm_bwd_args
     for (int64_t i = walk.lane; i < args.width; i += walk.lanes) {
       dot += args.dy[at + i] * load_element(args.weight, args.weight_dtype, i) * (args.z[at + i] * rstd);
     }
-    const float mean = row_sum<kRowOfBlock>(dot, partial) / static_cast<float>(args.width);
+    const float mean = row_sum<kRowOfBlock>(dot, partial) * inverse_width;
     for (int64_t i = walk.lane; i < args.width; i += walk.lanes) {
       const float g = args.dy[at + i] * load_element(args.weight, args.weight_dtype, i);
       const float dx = rstd * (g - args.z[at + i] * rstd * mean);
@@ -103,9 +103,10 @@ void rmsnorm_fwd(ln_context& context, const ln_rmsnorm_fwd_args& args) {
   using namespace cuda;
   if (args.width <= kWidthOfWarp) {
     launch(context, "ln_rmsnorm_fwd", rmsnorm_forward<false>, blocks_for(args.rows, kThreads / kWarp), kThreads, 0,
-           args);
+           args, 1.0f / static_cast<float>(args.width));
   } else {
-    launch(context, "ln_rmsnorm_fwd", rmsnorm_forward<true>, blocks_for(args.rows, 1), kThreads, 0, args);
+    launch(context, "ln_rmsnorm_fwd", rmsnorm_forward<true>, blocks_for(args.rows, 1), kThreads, 0, args,
+           1.0f / static_cast<float>(args.width));
   }
 }
 
@@ -118,9 +119,10 @@ void rmsnorm_bwd(ln_context& context, const ln_rmsnorm_bwd_args& args) {
   }
   if (args.width <= kWidthOfWarp) {
     launch(context, "ln_rmsnorm_bwd", rmsnorm_backward<false>, blocks_for(args.rows, kThreads / kWarp), kThreads, 0,
-           args);
+           args, 1.0f / static_cast<float>(args.width));
   } else {
-    launch(context, "ln_rmsnorm_bwd", rmsnorm_backward<true>, blocks_for(args.rows, 1), kThreads, 0, args);
+    launch(context, "ln_rmsnorm_bwd", rmsnorm_backward<true>, blocks_for(args.rows, 1), kThreads, 0, args,
+           1.0f / static_cast<float>(args.width));
   }
 }
 
