@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <tuple>
 
 #include "../../native/abi/backend.hpp"
 #include "../simt/simt.hpp"
@@ -62,8 +63,16 @@ void launch(const ln_context& context, const char* name, void (*kernel)(Paramete
     require(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
             name);
   }
-  kernel<<<grid, block, shared_bytes, stream_of(context)> > >(static_cast<Parameters>(arguments)...);
-  require(cudaPeekAtLastError(), name);
+  // Not the <<<...>>> of CUDA: formatters of C++ take it apart.
+  std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
+  std::apply(
+      [&](Parameters&... value) {
+        void* addresses[] = {const_cast<void*>(static_cast<const void*>(&value))...};
+        require(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, addresses, shared_bytes,
+                                 stream_of(context)),
+                name);
+      },
+      values);
 #endif
 }
 
