@@ -116,7 +116,7 @@ struct Warp {
 
 struct Block {
   dim3 index, dim, grid;
-  std::vector<Fiber> fibers;
+  Fiber* fibers = nullptr;  // [threads], of the OS thread's FiberPool
   std::vector<Warp> warps;
   unsigned threads = 0, alive = 0, at_barrier = 0, barrier_generation = 0;
   int reduced = 0, reduced_result = 0;
