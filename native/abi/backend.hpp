@@ -84,5 +84,6 @@ void sum(ln_context& context, const float* x, int64_t n, double* result);
 void sum_of_squares(ln_context& context, const float* x, int64_t n, double* result);
 void column_sums(ln_context& context, const float* x, float* result, int64_t rows, int64_t columns);
 void adamw(ln_context& context, const ln_adamw_args& args);
+void adamw_8bit(ln_context& context, const ln_adamw_8bit_args& args);
 
 }  // namespace ln::backend
