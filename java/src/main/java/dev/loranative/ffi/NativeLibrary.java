@@ -17,7 +17,7 @@ import java.util.Arrays;
 public final class NativeLibrary {
 
     /** {@code LN_ABI_VERSION} of {@code lora_native.h}; a test compares the two. */
-    public static final int ABI_VERSION = 2;
+    public static final int ABI_VERSION = 3;
 
     private static final long LONGEST_ERROR_TEXT = 4096;
 
