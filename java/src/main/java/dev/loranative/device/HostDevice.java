@@ -7,6 +7,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.OptionalLong;
 
 /** A device whose memory is the host's: that of an {@link Arena}, or mapped files as they are. */
 abstract class HostDevice implements Device {
@@ -123,6 +124,11 @@ abstract class HostDevice implements Device {
             // No /proc on this system: what we took ourselves is the best known figure.
         }
         return allocatedBytes;
+    }
+
+    @Override
+    public OptionalLong availableBytes() {
+        return HostMemory.availableBytes();
     }
 
     @Override

@@ -48,7 +48,7 @@ public final class KernelContext implements AutoCloseable {
                     .int32("threads", options.threads())
                     .int32("simd", options.simd().ordinal())
                     .int32("precision", options.precision().ordinal())
-                    .int32("gemm", options.gemm().ordinal())
+                    .int32("gemm", options.gemm().inLibrary())
                     .pointer("stream", options.stream());
             int status;
             try {

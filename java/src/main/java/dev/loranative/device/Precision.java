@@ -5,5 +5,14 @@ public enum Precision {
     /** Float32 on the CPU, bfloat16 on CUDA. */
     AUTO,
     F32,
-    BF16
+    BF16;
+
+    static Precision named(String name) {
+        return switch (name) {
+            case "auto" -> AUTO;
+            case "float32" -> F32;
+            case "bfloat16" -> BF16;
+            default -> throw new IllegalArgumentException(name);
+        };
+    }
 }

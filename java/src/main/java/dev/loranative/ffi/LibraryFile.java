@@ -3,6 +3,7 @@ package dev.loranative.ffi;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.NotDirectoryException;
@@ -22,6 +23,7 @@ final class LibraryFile {
 
     static final String PROPERTY = "lora.native.library";
     static final String VARIABLE = "LORA_NATIVE_LIBRARY";
+    static final String CUDA_PROPERTY = "lora.native.cuda.library";
     static final String CACHE_VARIABLE = "LORA_NATIVE_CACHE";
 
     private LibraryFile() {}
@@ -38,8 +40,13 @@ final class LibraryFile {
         return extract(insideJar(library), Platform.libraryFile(library), cacheFolder());
     }
 
-    /** A library that not every build has: the one inside the jar, extracted. */
-    static Optional<Path> findOptional(String library) {
+    /** The CUDA library, which not every build has: the one that is named, or the one inside the jar, extracted. */
+    static Optional<Path> findCuda() {
+        String library = "lora_native_cuda";
+        String property = System.getProperty(CUDA_PROPERTY);
+        if (property != null && !property.isBlank()) {
+            return Optional.of(named(property, CUDA_PROPERTY));
+        }
         String fileName = Platform.libraryFile(library);
         return resourceIfPresent(fileName).map(content -> extract(content, fileName, cacheFolder()));
     }
@@ -66,6 +73,13 @@ final class LibraryFile {
                 .orElseThrow(() -> UserException.badInput(
                         "this jar has no native library for " + Platform.name() + " (" + resourceName(fileName) + ")",
                         "build on this machine with ./lora-native, or name a library with " + VARIABLE));
+    }
+
+    /** A line that the native build left; empty where it is empty or missing. */
+    static Optional<String> text(String fileName) {
+        return resourceIfPresent(fileName)
+                .map(bytes -> new String(bytes, StandardCharsets.UTF_8).strip())
+                .filter(line -> !line.isEmpty());
     }
 
     private static String resourceName(String fileName) {

@@ -40,7 +40,33 @@ public final class NativeLibrary {
 
     /** The CUDA library, where this build has one; it stays open until the JVM ends. It loads without a driver too. */
     public static Optional<NativeLibrary> openCuda() {
-        return LibraryFile.findOptional("lora_native_cuda").map(NativeLibrary::open);
+        return Cuda.FOUND.library();
+    }
+
+    /** Why there is no CUDA library, a sentence without its full stop; empty where there is one. */
+    public static Optional<String> cudaUnavailabilityCause() {
+        return Cuda.FOUND.cause();
+    }
+
+    /** Looked for once: it is asked for again and again. */
+    private record Cuda(Optional<NativeLibrary> library, Optional<String> cause) {
+
+        static final Cuda FOUND = find();
+
+        private static Cuda find() {
+            try {
+                Optional<NativeLibrary> library = LibraryFile.findCuda().map(NativeLibrary::open);
+                return new Cuda(
+                        library,
+                        library.isPresent()
+                                ? Optional.empty()
+                                : Optional.of("this build of lora-native has no CUDA kernels: "
+                                        + LibraryFile.text("cuda-unavailable.txt")
+                                                .orElse("they were not built")));
+            } catch (UserException e) {
+                return new Cuda(Optional.empty(), Optional.of(e.getMessage()));
+            }
+        }
     }
 
     /** A library that is not the build's own. */

@@ -33,7 +33,7 @@ final class QuantizedSource implements WeightSource, AutoCloseable {
     QuantizedSource(Path folder, QuantizationOptions options, MachineOptions machine) {
         this.files = ModelFiles.openWithExtras(folder, options);
         this.stored = new CheckpointSource(files.checkpoint());
-        this.device = Devices.open(machine.device(), machine.threads());
+        this.device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm());
         this.ops = new Ops(device);
         this.model = files.load(device);
         for (LinearModule module : model.tree().modules()) {
