@@ -1,6 +1,6 @@
 // Reading 4-bit weights (ln_quantized, LN_NF4 or LN_FP4) exactly: value = table[code] * scale, one rounding; a nested
-// scale is a rounded product, then a sum. The table lies in shared memory once per lane, so that a warp's 32 different
-// codes never meet in a bank.
+// scale is a rounded product, then a sum. The table of a type lies in shared memory: its 16 floats are in 16 banks, so
+// that the different codes of a warp's lanes never wait for each other.
 #pragma once
 
 #include "../simt/simt.hpp"
@@ -42,20 +42,12 @@ SIMT_CONSTANT float kCodeValues[32] = {-1.0f,
                                        -1.0f / 6,
                                        -0.25f};
 
-constexpr int kCodeTableFloats = 16 * 32;
-/// A chunk of this many elements, numbered from a multiple of it, has one scale and 16 bytes of codes.
-constexpr int kElementsOfScale = 32;
+constexpr int kCodes = 16;
 
-/// Fills `table`, kCodeTableFloats floats of shared memory, by all threads of the block; a barrier must follow.
+/// Fills `table`, kCodes floats of shared memory, for the whole block; a barrier must follow.
 __device__ __forceinline__ void fill_code_table(float* table, int32_t type) {
-  const int threads = static_cast<int>(blockDim.x * blockDim.y * blockDim.z);
-  const int first = static_cast<int>((threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x);
-  for (int i = first; i < kCodeTableFloats; i += threads) table[i] = kCodeValues[(type == LN_NF4 ? 0 : 16) + i / 32];
-}
-
-/// The value of a code before its scale; `lane` is the thread's number in its warp.
-__device__ __forceinline__ float code_value(const float* table, int lane, unsigned code) {
-  return table[code * 32 + static_cast<unsigned>(lane)];
+  if (threadIdx.x < kCodes && threadIdx.y == 0)
+    table[threadIdx.x] = kCodeValues[(type == LN_NF4 ? 0 : kCodes) + threadIdx.x];
 }
 
 /// An ln_quantized in registers.
@@ -109,17 +101,16 @@ __device__ __forceinline__ unsigned code_at(const QuantizedView& view, int64_t i
 }
 
 /// Element i.
-__device__ __forceinline__ float quantized_at(const QuantizedView& view, const float* table, int lane, int64_t i) {
-  return __fmul_rn(code_value(table, lane, code_at(view, i)), scale_at(view, i));
+__device__ __forceinline__ float quantized_at(const QuantizedView& view, const float* table, int64_t i) {
+  return __fmul_rn(table[code_at(view, i)], scale_at(view, i));
 }
 
 /// The eight elements, in their order, of four bytes of codes read as one little-endian word.
-__device__ __forceinline__ void decode_word(const float* table, int lane, uint32_t word, float scale,
-                                            float (&values)[8]) {
+__device__ __forceinline__ void decode_word(const float* table, uint32_t word, float scale, float (&values)[8]) {
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
     const int shift = i / 2 * 8 + (i % 2 == 0 ? 4 : 0);
-    values[i] = __fmul_rn(code_value(table, lane, word >> shift & 15u), scale);
+    values[i] = __fmul_rn(table[word >> shift & 15u], scale);
   }
 }
 

@@ -1,8 +1,8 @@
 // 4-bit weights: quantising, at load time, and reading back.
 //
 // Dequantising. A thread makes 16 bytes of the result: it reads the codes of as many elements as one word, so that a
-// warp reads and writes side by side, and looks them up in a table that has a copy per lane. Four words per thread are
-// on their way at once. Bound by bytes: 0.5 + 2 + 4/block per element in bfloat16; about 7 instructions per element
+// warp reads and writes side by side, and looks them up in shared memory. Four words per thread are on their way at
+// once. Bound by bytes: 0.5 + 2 + 4/block per element in bfloat16; about 7 instructions per element
 // keep the issue slots a third busy at the speed of a copy. Predicted: 85 to 90 % of it.
 //
 // Quantising. 16 lanes per block, a byte of two codes per lane and step; the block is read twice, the second time from
@@ -225,9 +225,9 @@ __device__ __forceinline__ uint32_t pack(float low, float high) {
 }
 
 template <int32_t kDtype>
-__device__ __forceinline__ uint4 decode(const float* table, int lane, typename Group<kDtype>::Word word, float scale) {
+__device__ __forceinline__ uint4 decode(const float* table, typename Group<kDtype>::Word word, float scale) {
   float value[8];
-  decode_word(table, lane, word, scale, value);
+  decode_word(table, word, scale, value);
   if (kDtype == LN_F32) {
     return make_uint4(__float_as_uint(value[0]), __float_as_uint(value[1]), __float_as_uint(value[2]),
                       __float_as_uint(value[3]));
@@ -243,11 +243,10 @@ __global__ void __launch_bounds__(kThreads) dequantize_elements(const ln_quantiz
                                                                 int64_t count, void* dst, bool aligned) {
   using Word = typename Group<kDtype>::Word;
   constexpr int kElements = Group<kDtype>::kElements;
-  __shared__ float table[kCodeTableFloats];
+  __shared__ float table[kCodes];
   fill_code_table(table, type);
   const QuantizedView view = quantized_view(weight, 0);
   __syncthreads();
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t known = view.elements - first < count ? view.elements - first : count;
   // Groups of elements that are wholly there, by number of the group in the weight.
   int64_t begin = (first + kElements - 1) / kElements, end = known <= 0 ? 0 : (first + known) / kElements;
@@ -269,7 +268,7 @@ __global__ void __launch_bounds__(kThreads) dequantize_elements(const ln_quantiz
 #pragma unroll
     for (int k = 0; k < kWordsPerThread; ++k) {
       const int at = k * kThreads + static_cast<int>(threadIdx.x);
-      if (at < groups) *reinterpret_cast<uint4*>(bytes + at * 16) = decode<kDtype>(table, lane, word[k], scale[k]);
+      if (at < groups) *reinterpret_cast<uint4*>(bytes + at * 16) = decode<kDtype>(table, word[k], scale[k]);
     }
   }
   // What is left: the ends, or all of it.
@@ -278,7 +277,7 @@ __global__ void __launch_bounds__(kThreads) dequantize_elements(const ln_quantiz
   const int64_t left = count - (behind - before), step = int64_t{gridDim.x} * kThreads;
   for (int64_t k = int64_t{blockIdx.x} * kThreads + threadIdx.x; k < left; k += step) {
     const int64_t i = k < before ? k : k - before + behind;
-    store_element(dst, kDtype, i, i < known ? quantized_at(view, table, lane, first + i) : not_a_number());
+    store_element(dst, kDtype, i, i < known ? quantized_at(view, table, first + i) : not_a_number());
   }
 }
 
