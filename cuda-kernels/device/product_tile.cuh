@@ -1,0 +1,260 @@
+// A tile of a product C[m,n] = L[m,k] . R[n,k]^T, computed by one block.
+//
+//   Bf16Tile  operands rounded to bfloat16 on their way into shared memory, mma.sync m16n8k16, float32 sums
+//   F32Tile   float32 operands and multiply-adds: for parity, not for speed (product_tile_f32.cuh)
+//
+// Use:
+//   SIMT_DYN_SMEM(Tile::Shared, shared);
+//   Tile tile;
+//   tile.run(*shared, TileOperand<...>(left, first_row), TileOperand<...>(right, first_column), k_begin, k_end);
+//   tile.visit([&](int row, int column, float value, float next) { ... });   // next: of column + 1
+// run() may be called again with other operands of the same orientation (an adapter's u and B): the sums go on, after
+// scale() in what has been summed so far. All threads of the block take part; when it returns, shared memory is free.
+#pragma once
+
+#include "operand.cuh"
+
+namespace ln::cuda {
+
+/// kM x kN per block in steps of kK, kWarpM x kWarpN per warp, kStages steps in shared memory.
+template <int kM_, int kN_, int kK_, int kWarpM_, int kWarpN_, int kStages_>
+struct TileShape {
+  static constexpr int kM = kM_, kN = kN_, kK = kK_, kWarpM = kWarpM_, kWarpN = kWarpN_, kStages = kStages_;
+  static constexpr int kWarpsM = kM / kWarpM, kWarpsN = kN / kWarpN;
+  static constexpr int kThreads = kWarpsM * kWarpsN * 32;
+};
+
+/// An operand from the tile's first line on. kAsync: bfloat16 in memory, copied by cp.async where it is aligned.
+template <bool kKInner_, bool kFourBits_, bool kAsync_ = false>
+struct TileOperand {
+  static constexpr bool kKInner = kKInner_, kFourBits = kFourBits_, kAsync = kAsync_;
+
+  Reader<kFourBits> reader;
+  int64_t ld, origin;
+  int lines;
+  int32_t dtype;
+
+  __device__ __forceinline__ TileOperand(const Operand& operand, int64_t first_line)
+      : reader(operand.data, operand.dtype, operand.ld),
+        ld(operand.ld),
+        origin(kKInner ? first_line * operand.ld : first_line),
+        lines(static_cast<int>(operand.lines - first_line < 4096 ? operand.lines - first_line : 4096)),
+        dtype(operand.dtype) {}
+
+  /// Number of the first element of the chunk at (line, k), and how many of its elements there are.
+  __device__ __forceinline__ int64_t at(int line, int64_t k) const {
+    return kKInner ? origin + line * ld + k : origin + k * ld + line;
+  }
+  __device__ __forceinline__ int valid(int line, int64_t k, int64_t k_end) const {
+    if (kKInner) {
+      if (line >= lines) return 0;
+      return k + kChunk <= k_end ? kChunk : k < k_end ? static_cast<int>(k_end - k) : 0;
+    }
+    if (k >= k_end) return 0;
+    return line + kChunk <= lines ? kChunk : line < lines ? lines - line : 0;
+  }
+};
+
+/// Moves steps of an operand into shared memory: begin() starts the loads of a step, end() stores what has come.
+/// Layout of a stage: the inner dimension of the matrix stays the inner one, and rows are 16 bytes longer than their
+/// elements, so that the eight rows of an ldmatrix lie in different banks.
+template <int kLines, int kK, int kThreads, class Source>
+class Feed {
+ public:
+  static constexpr int kPitch = (Source::kKInner ? kK : kLines) + 8;
+  static constexpr int kStageElements = (Source::kKInner ? kLines : kK) * kPitch;
+
+  __device__ __forceinline__ void begin(const Source& source, uint16_t* stage, int64_t k_begin, int64_t k_end) {
+#pragma unroll
+    for (int j = 0; j < kPerThread; ++j) {
+      const int c = static_cast<int>(threadIdx.x) + j * kThreads;
+      if (kChunks % kThreads != 0 && c >= kChunks) break;
+      const int line = line_of(c), valid = source.valid(line, k_begin + k_of(c), k_end);
+      const int64_t at = source.at(line, k_begin + k_of(c));
+      if constexpr (!Source::kAsync) {
+        source.reader.fetch(chunk_[j], at, valid);
+      } else if (valid == kChunk && source.reader.aligned()) {
+        simt::cp_async16(stage + place_of(c), source.reader.at(at));
+      } else {
+        Chunk chunk;
+        source.reader.fetch(chunk, at, valid);
+        *reinterpret_cast<uint4*>(stage + place_of(c)) = source.reader.bf16(chunk, nullptr);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void end(const Source& source, uint16_t* stage, const float* table) {
+    if constexpr (!Source::kAsync) {
+#pragma unroll
+      for (int j = 0; j < kPerThread; ++j) {
+        const int c = static_cast<int>(threadIdx.x) + j * kThreads;
+        if (kChunks % kThreads != 0 && c >= kChunks) break;
+        *reinterpret_cast<uint4*>(stage + place_of(c)) = source.reader.bf16(chunk_[j], table);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kChunks = kLines * kK / kChunk, kPerThread = (kChunks + kThreads - 1) / kThreads;
+  static constexpr int kInner = Source::kKInner ? kK : kLines;
+
+  static __device__ __forceinline__ int line_of(int c) {
+    return Source::kKInner ? c / (kInner / kChunk) : c % (kInner / kChunk) * kChunk;
+  }
+  static __device__ __forceinline__ int k_of(int c) {
+    return Source::kKInner ? c % (kInner / kChunk) * kChunk : c / (kInner / kChunk);
+  }
+  static __device__ __forceinline__ int place_of(int c) {
+    return c / (kInner / kChunk) * kPitch + c % (kInner / kChunk) * kChunk;
+  }
+
+  Chunk chunk_[Source::kAsync ? 1 : kPerThread];
+};
+
+template <class Shape_, bool kLeftKInner_, bool kRightKInner_>
+class Bf16Tile {
+ public:
+  using Shape = Shape_;
+  static constexpr bool kLeftKInner = kLeftKInner_, kRightKInner = kRightKInner_;
+
+ private:
+  static constexpr int kStages = Shape::kStages;
+  static constexpr int kTilesM = Shape::kWarpM / 16, kPairsN = Shape::kWarpN / 16;
+  static constexpr int kLeftPitch = (kLeftKInner ? Shape::kK : Shape::kM) + 8;
+  static constexpr int kRightPitch = (kRightKInner ? Shape::kK : Shape::kN) + 8;
+
+ public:
+  struct alignas(16) Shared {
+    uint16_t left[kStages][(kLeftKInner ? Shape::kM : Shape::kK) * kLeftPitch];
+    uint16_t right[kStages][(kRightKInner ? Shape::kN : Shape::kK) * kRightPitch];
+    float table[16];
+  };
+
+  template <class Left, class Right>
+  __device__ __forceinline__ void run(Shared& shared, const Left& left, const Right& right, int64_t k_begin,
+                                      int64_t k_end) {
+    static_assert(Left::kKInner == kLeftKInner && Right::kKInner == kRightKInner, "orientations of the tile");
+    constexpr bool kAsync = Left::kAsync || Right::kAsync;
+    Feed<Shape::kM, Shape::kK, Shape::kThreads, Left> from_left;
+    Feed<Shape::kN, Shape::kK, Shape::kThreads, Right> from_right;
+    if (Right::kFourBits) {
+      fill_table(shared.table, right.dtype);
+      __syncthreads();
+    }
+    const int64_t steps = k_end > k_begin ? (k_end - k_begin + Shape::kK - 1) / Shape::kK : 0;
+    for (int s = 0; s < kStages - 1; ++s) {
+      if (s < steps) {
+        from_left.begin(left, shared.left[s], k_begin + s * Shape::kK, k_end);
+        from_right.begin(right, shared.right[s], k_begin + s * Shape::kK, k_end);
+        from_left.end(left, shared.left[s], shared.table);
+        from_right.end(right, shared.right[s], shared.table);
+      }
+      if (kAsync) simt::cp_async_commit();
+    }
+    int stage = 0, filling = kStages - 1;
+    for (int64_t step = 0; step < steps; ++step) {
+      if (kAsync) simt::cp_async_wait<kStages - 2>();
+      __syncthreads();  // `stage` is complete for all, and all have left `filling`, which they read a step ago
+      const bool more = step + kStages - 1 < steps;
+      if (more) {
+        from_left.begin(left, shared.left[filling], k_begin + (step + kStages - 1) * Shape::kK, k_end);
+        from_right.begin(right, shared.right[filling], k_begin + (step + kStages - 1) * Shape::kK, k_end);
+      }
+      if (kAsync) simt::cp_async_commit();
+      multiply(shared.left[stage], shared.right[stage]);
+      if (more) {
+        from_left.end(left, shared.left[filling], shared.table);
+        from_right.end(right, shared.right[filling], shared.table);
+      }
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+      filling = filling + 1 == kStages ? 0 : filling + 1;
+    }
+    if (kAsync) simt::cp_async_wait<0>();
+    __syncthreads();
+  }
+
+  __device__ __forceinline__ void scale(float factor) {
+#pragma unroll
+    for (int i = 0; i < kTilesM; ++i) {
+#pragma unroll
+      for (int j = 0; j < 2 * kPairsN; ++j) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums_[i][j][e] *= factor;
+      }
+    }
+  }
+
+  /// visitor(row, column, value, value of column + 1) for this thread's elements; columns are even.
+  template <class Visitor>
+  __device__ __forceinline__ void visit(Visitor visitor) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int i = 0; i < kTilesM; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+#pragma unroll
+        for (int j = 0; j < 2 * kPairsN; ++j) {
+          visitor(warp_m() + i * 16 + half * 8 + lane / 4, warp_n() + j * 8 + lane % 4 * 2, sums_[i][j][half * 2],
+                  sums_[i][j][half * 2 + 1]);
+        }
+      }
+    }
+  }
+
+ private:
+  static __device__ __forceinline__ int warp_m() {
+    return static_cast<int>(threadIdx.x) / 32 / Shape::kWarpsN * Shape::kWarpM;
+  }
+  static __device__ __forceinline__ int warp_n() {
+    return static_cast<int>(threadIdx.x) / 32 % Shape::kWarpsN * Shape::kWarpN;
+  }
+
+  /// Fragments of the step's k16 block `block`; lane l names row l % 8 of 8x8 matrix l / 8.
+  __device__ __forceinline__ void load(uint32_t (&a)[kTilesM][4], uint32_t (&b)[kPairsN][4], const uint16_t* left,
+                                       const uint16_t* right, int block) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32, in_matrix = lane % 8;
+    const int low = lane / 8 % 2 * 8, high = lane / 16 * 8;
+#pragma unroll
+    for (int i = 0; i < kTilesM; ++i) {  // matrices (m, k): (0,0) (8,0) (0,8) (8,8)
+      const int m = warp_m() + i * 16;
+      if (kLeftKInner) {
+        simt::ldmatrix_x4(a[i], left + (m + in_matrix + low) * kLeftPitch + block * 16 + high);
+      } else {
+        simt::ldmatrix_x4_transposed(a[i], left + (block * 16 + in_matrix + high) * kLeftPitch + m + low);
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kPairsN; ++j) {  // matrices (n, k): (0,0) (0,8) (8,0) (8,8)
+      const int n = warp_n() + j * 16;
+      if (kRightKInner) {
+        simt::ldmatrix_x4(b[j], right + (n + in_matrix + high) * kRightPitch + block * 16 + low);
+      } else {
+        simt::ldmatrix_x4_transposed(b[j], right + (block * 16 + in_matrix + low) * kRightPitch + n + high);
+      }
+    }
+  }
+
+  /// The fragments of the next k16 block are on their way while this one is multiplied.
+  __device__ __forceinline__ void multiply(const uint16_t* left, const uint16_t* right) {
+    constexpr int kBlocks = Shape::kK / 16;
+    uint32_t a[2][kTilesM][4], b[2][kPairsN][4];
+    load(a[0], b[0], left, right, 0);
+#pragma unroll
+    for (int block = 0; block < kBlocks; ++block) {
+      if (block + 1 < kBlocks) load(a[(block + 1) % 2], b[(block + 1) % 2], left, right, block + 1);
+#pragma unroll
+      for (int i = 0; i < kTilesM; ++i) {
+#pragma unroll
+        for (int j = 0; j < 2 * kPairsN; ++j) {
+          const uint32_t(&pair)[4] = b[block % 2][j / 2];
+          const uint32_t column[2] = {pair[j % 2 * 2], pair[j % 2 * 2 + 1]};
+          simt::mma_bf16_16816(sums_[i][j], a[block % 2][i], column);
+        }
+      }
+    }
+  }
+
+  float sums_[kTilesM][2 * kPairsN][4] = {};
+};
+
+}  // namespace ln::cuda
