@@ -15,9 +15,16 @@ namespace ln::cuda {
 /// How the weight comes into the tile: any dtype of whole bytes, bfloat16 by cp.async, or 4 bits.
 enum GroupedWeight { kWeightAny, kWeightBf16, kWeightFourBits };
 
+/// Blocks that a multiprocessor shall hold, as registers allow without spilling.
+template <class Tile>
+constexpr int grouped_blocks() {
+  return Tile::Shape::kM == 128 ? 2 : Tile::Shape::kM == 64 ? 3 : 4;
+}
+
 /// kCopied: the left operand is bfloat16.
 template <class Tile, bool kGradient, GroupedWeight kWeight, bool kCopied>
-__global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_wide_product(GroupedWide args, bool pairs) {
+__global__ void __launch_bounds__(Tile::Shape::kThreads, grouped_blocks<Tile>())
+    grouped_wide_product(GroupedWide args, bool pairs) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
   constexpr bool kRightKInner = !kGradient;
@@ -85,10 +92,10 @@ void launch_grouped_wide(const ln_context& context, const char* name, const Grou
 /// Tiles by rows. A weight is decoded once per tile: 16 and 32 rows are bound by its bytes.
 template <bool kGradient>
 void grouped_wide(const ln_context& context, const char* name, const GroupedPlan& plan, const GroupedWide& wide) {
-  using Of16 = Bf16Tile<TileShape<16, 128, 64, 16, 32, 2>, true, !kGradient>;
-  using Of32 = Bf16Tile<TileShape<32, 128, 64, 32, 32, 2>, true, !kGradient>;
+  using Of16 = Bf16Tile<TileShape<16, 128, 32, 16, 32, 2>, true, !kGradient>;
+  using Of32 = Bf16Tile<TileShape<32, 128, 32, 32, 32, 2>, true, !kGradient>;
   using Of64 = Bf16Tile<TileShape<64, 128, 32, 32, 64, 2>, true, !kGradient>;
-  using Of128 = Bf16Tile<TileShape<128, 128, 32, 64, 32, 3>, true, !kGradient>;
+  using Of128 = Bf16Tile<TileShape<128, 128, 32, 64, 64, 3>, true, !kGradient>;
   using F32 = GroupedF32Tile<true, !kGradient>;
   const bool four_bits = is_quantized(wide.layer.weight_dtype), copied = wide.left.dtype == LN_BF16;
   const auto run = [&](auto launch_any, auto launch_four_bits) {
