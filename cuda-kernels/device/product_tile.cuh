@@ -94,6 +94,17 @@ class Feed {
     }
   }
 
+  /// A step at once, chunk by chunk.
+  static __device__ __forceinline__ void copy(const Source& source, uint16_t* stage, int64_t k_begin, int64_t k_end) {
+#pragma unroll 1
+    for (int c = static_cast<int>(threadIdx.x); c < kChunks; c += kThreads) {
+      const int line = line_of(c);
+      Chunk chunk;
+      source.reader.fetch(chunk, source.at(line, k_begin + k_of(c)), source.valid(line, k_begin + k_of(c), k_end));
+      *reinterpret_cast<uint4*>(stage + place_of(c)) = source.reader.bf16(chunk, nullptr);
+    }
+  }
+
  private:
   static constexpr int kChunks = kLines * kK / kChunk, kPerThread = (kChunks + kThreads - 1) / kThreads;
   static constexpr int kInner = Source::kKInner ? kK : kLines;
@@ -171,6 +182,20 @@ class Bf16Tile {
     }
     if (kAsync) simt::cp_async_wait<0>();
     __syncthreads();
+  }
+
+  /// As run(), with no loads in flight while it multiplies: for what is short, and in few registers.
+  template <class Left, class Right>
+  __device__ __forceinline__ void run_short(Shared& shared, const Left& left, const Right& right, int64_t k_begin,
+                                            int64_t k_end) {
+    static_assert(!Left::kAsync && !Right::kAsync && !Right::kFourBits, "plain operands");
+    for (int64_t k = k_begin; k < k_end; k += Shape::kK) {
+      Feed<Shape::kM, Shape::kK, Shape::kThreads, Left>::copy(left, shared.left[0], k, k_end);
+      Feed<Shape::kN, Shape::kK, Shape::kThreads, Right>::copy(right, shared.right[0], k, k_end);
+      __syncthreads();
+      multiply(shared.left[0], shared.right[0]);
+      __syncthreads();
+    }
   }
 
   __device__ __forceinline__ void scale(float factor) {

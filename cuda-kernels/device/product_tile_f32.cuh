@@ -54,6 +54,12 @@ class F32Tile {
     __syncthreads();
   }
 
+  template <class Left, class Right>
+  __device__ __forceinline__ void run_short(Shared& shared, const Left& left, const Right& right, int64_t k_begin,
+                                            int64_t k_end) {
+    run(shared, left, right, k_begin, k_end);
+  }
+
   __device__ __forceinline__ void scale(float factor) {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {

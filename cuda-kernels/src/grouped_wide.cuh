@@ -16,14 +16,15 @@ namespace ln::cuda {
 enum GroupedWeight { kWeightAny, kWeightBf16, kWeightFourBits };
 
 /// Blocks that a multiprocessor shall hold, as registers allow without spilling.
-template <class Tile>
+template <class Tile, GroupedWeight kWeight>
 constexpr int grouped_blocks() {
-  return Tile::Shape::kM == 128 ? 2 : Tile::Shape::kM == 64 ? 3 : 4;
+  if (Tile::Shape::kM == 128) return Tile::Shape::kThreads == 128 ? 2 : 1;
+  return (Tile::Shape::kM == 64 ? 3 : 4) - (kWeight == kWeightAny ? 1 : 0);
 }
 
 /// kCopied: the left operand is bfloat16.
 template <class Tile, bool kGradient, GroupedWeight kWeight, bool kCopied>
-__global__ void __launch_bounds__(Tile::Shape::kThreads, grouped_blocks<Tile>())
+__global__ void __launch_bounds__(Tile::Shape::kThreads, grouped_blocks<Tile, kWeight>())
     grouped_wide_product(GroupedWide args, bool pairs) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
@@ -44,8 +45,8 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, grouped_blocks<Tile>())
       const Operand low = {args.low, layer.max_rank, end_row, LN_F32, 1};
       const Operand up = kGradient ? Operand{adapter.a, layer.in, layer.in, LN_F32, 0}
                                    : Operand{adapter.b, adapter.rank, layer.out, LN_F32, 1};
-      tile.run(*shared, TileOperand<true, false>(low, part.first), TileOperand<kRightKInner, false>(up, first_column),
-               0, adapter.rank);
+      tile.run_short(*shared, TileOperand<true, false>(low, part.first),
+                     TileOperand<kRightKInner, false>(up, first_column), 0, adapter.rank);
       if (!kGradient) tile.scale(adapter.scale);
     }
   }
@@ -96,6 +97,7 @@ void grouped_wide(const ln_context& context, const char* name, const GroupedPlan
   using Of32 = Bf16Tile<TileShape<32, 128, 32, 32, 32, 2>, true, !kGradient>;
   using Of64 = Bf16Tile<TileShape<64, 128, 32, 32, 64, 2>, true, !kGradient>;
   using Of128 = Bf16Tile<TileShape<128, 128, 32, 64, 64, 3>, true, !kGradient>;
+  using Of128InEightWarps = Bf16Tile<TileShape<128, 128, 32, 64, 32, 4>, true, !kGradient>;
   using F32 = GroupedF32Tile<true, !kGradient>;
   const bool four_bits = is_quantized(wide.layer.weight_dtype), copied = wide.left.dtype == LN_BF16;
   const auto run = [&](auto launch_any, auto launch_four_bits) {
@@ -105,9 +107,9 @@ void grouped_wide(const ln_context& context, const char* name, const GroupedPlan
     run(launch_grouped_wide<F32, kGradient, kWeightAny, false>,
         launch_grouped_wide<F32, kGradient, kWeightFourBits, false>);
   } else if (copied && wide.layer.weight_dtype == LN_BF16) {
-    launch_grouped_wide<Of128, kGradient, kWeightBf16, true>(context, name, plan, wide);
+    launch_grouped_wide<Of128InEightWarps, kGradient, kWeightBf16, true>(context, name, plan, wide);
   } else if (copied) {
-    run(launch_grouped_wide<Of128, kGradient, kWeightAny, true>,
+    run(launch_grouped_wide<Of128InEightWarps, kGradient, kWeightAny, true>,
         launch_grouped_wide<Of128, kGradient, kWeightFourBits, true>);
   } else if (plan.tile_rows == 16) {
     run(launch_grouped_wide<Of16, kGradient, kWeightAny, false>,
