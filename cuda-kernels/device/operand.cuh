@@ -1,7 +1,7 @@
 // Operands of products: matrices of any ln_dtype, read in chunks of eight elements that lie side by side. Reading has
 // two halves, so that loads can be in flight while something else is computed: fetch() loads what is stored, bf16() and
-// floats() make numbers of it. Chunks that are not aligned, that end early or that cross blocks of a 4-bit weight are
-// read element by element or byte by byte.
+// floats() make numbers of it. Matrices without whole_chunks() are read element by element or byte by byte, and their
+// chunks may cross blocks of a 4-bit weight.
 #pragma once
 
 #include "elements.cuh"
@@ -34,43 +34,46 @@ __device__ __forceinline__ void fill_table(float* table, int32_t dtype) {
   }
 }
 
-template <bool kFourBits>
+/// Whether every chunk of the matrix is aligned to 16 bytes and is there in full or not at all; for 4-bit types every
+/// chunk then lies in one block. Host code chooses kernels by it.
+inline bool whole_chunks(const Operand& operand, int64_t k) {
+  if (operand.dtype == LN_NF4 || operand.dtype == LN_FP4) return operand.ld % kChunk == 0;
+  const int64_t bytes = operand.ld * (operand.dtype == LN_F32 ? 4 : 2);
+  return reinterpret_cast<uint64_t>(operand.data) % 16 == 0 && bytes % 16 == 0 &&
+         (operand.k_inner != 0 ? k : operand.lines) % kChunk == 0;
+}
+
+/// Reads chunks: fetch() loads elements at .. at + valid - 1 and zeros behind them, `valid` being 8 or 0 with kWhole.
+template <bool kFourBits, bool kWhole>
 class Reader;
 
 /// LN_F32, LN_BF16, LN_F16.
-template <>
-class Reader<false> {
+template <bool kWhole>
+class Reader<false, kWhole> {
  public:
-  __device__ __forceinline__ Reader(const void* data, int32_t dtype, int64_t ld) : data_(data), dtype_(dtype) {
-    const uint64_t bytes = dtype == LN_F32 ? 4 : 2;
-    aligned_ = ((reinterpret_cast<uint64_t>(data) | static_cast<uint64_t>(ld) * bytes) & 15) == 0;
-  }
+  __device__ __forceinline__ Reader(const void* data, int32_t dtype) : data_(data), dtype_(dtype) {}
 
-  /// Elements at .. at + valid - 1, `valid` being at most 8, and zeros. `at` is a multiple of 8, or of 8 after the
-  /// first element of a line.
   __device__ __forceinline__ void fetch(Chunk& chunk, int64_t at, int valid) const {
-    if (dtype_ == LN_F32) {
-      const float* const from = static_cast<const float*>(data_) + at;
-      if (aligned_ && valid == kChunk) {
-        const uint4 low = __ldg(reinterpret_cast<const uint4*>(from));
-        const uint4 high = __ldg(reinterpret_cast<const uint4*>(from) + 1);
-        chunk = {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
-      } else {
-#pragma unroll
-        for (int i = 0; i < kChunk; ++i) chunk.word[i] = i < valid ? __float_as_uint(__ldg(from + i)) : 0;
+    if constexpr (kWhole) {
+      uint4 low = make_uint4(0, 0, 0, 0), high = low;
+      if (valid != 0) {
+        const uint4* const from =
+            reinterpret_cast<const uint4*>(static_cast<const uint16_t*>(data_) + (dtype_ == LN_F32 ? 2 * at : at));
+        low = __ldg(from);
+        if (dtype_ == LN_F32) high = __ldg(from + 1);
       }
+      chunk = {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
+    } else if (dtype_ == LN_F32) {
+      const float* const from = static_cast<const float*>(data_) + at;
+#pragma unroll
+      for (int i = 0; i < kChunk; ++i) chunk.word[i] = i < valid ? __float_as_uint(__ldg(from + i)) : 0;
     } else {
       const uint16_t* const from = static_cast<const uint16_t*>(data_) + at;
-      if (aligned_ && valid == kChunk) {
-        const uint4 all = __ldg(reinterpret_cast<const uint4*>(from));
-        chunk.word[0] = all.x, chunk.word[1] = all.y, chunk.word[2] = all.z, chunk.word[3] = all.w;
-      } else {
 #pragma unroll
-        for (int i = 0; i < kChunk; i += 2) {
-          const uint32_t low = i < valid ? __ldg(from + i) : 0;
-          const uint32_t high = i + 1 < valid ? __ldg(from + i + 1) : 0;
-          chunk.word[i / 2] = low | high << 16;
-        }
+      for (int i = 0; i < kChunk; i += 2) {
+        const uint32_t low = i < valid ? __ldg(from + i) : 0;
+        const uint32_t high = i + 1 < valid ? __ldg(from + i + 1) : 0;
+        chunk.word[i / 2] = low | high << 16;
       }
     }
   }
@@ -101,20 +104,16 @@ class Reader<false> {
     }
   }
 
-  __device__ __forceinline__ bool aligned() const { return aligned_; }
-  __device__ __forceinline__ const void* at(int64_t i) const { return static_cast<const uint16_t*>(data_) + i; }
-
  private:
   const void* data_;
   int32_t dtype_;
-  bool aligned_;
 };
 
 /// LN_NF4, LN_FP4; every value is exactly what ln_dequantize gives as float32, and is rounded once from there.
-template <>
-class Reader<true> {
+template <bool kWhole>
+class Reader<true, kWhole> {
  public:
-  __device__ __forceinline__ Reader(const void* data, int32_t, int64_t ld) {
+  __device__ __forceinline__ Reader(const void* data, int32_t) {
     const ln_quantized& weight = *static_cast<const ln_quantized*>(data);
     codes_ = weight.codes;
     absmax_ = weight.absmax;
@@ -123,17 +122,22 @@ class Reader<true> {
     offset_ = weight.offset;
     shift_ = __ffs(static_cast<int>(weight.block)) - 1;
     nested_shift_ = nested_absmax_ == nullptr ? 0 : __ffs(static_cast<int>(weight.nested_block)) - 1;
-    aligned_ = (reinterpret_cast<uint64_t>(codes_) & 3) == 0 && (ld & 7) == 0;
   }
 
-  /// Words of an aligned chunk: codes, stored scale, nested scale, whether there is anything; of another one: codes,
-  /// scale, scale from element word[3] on.
+  /// Words of a whole chunk: codes, stored scale, nested scale, whether there is anything. Of another: codes, scale,
+  /// scale from element word[3] on.
   __device__ __forceinline__ void fetch(Chunk& chunk, int64_t at, int valid) const {
-    if (aligned_) {
+    const int64_t block = at >> shift_;
+    if constexpr (kWhole) {
       chunk.word[0] = chunk.word[1] = chunk.word[2] = chunk.word[3] = 0;
       if (valid == 0) return;
-      chunk.word[0] = __ldg(reinterpret_cast<const uint32_t*>(codes_) + (at >> 3));
-      const int64_t block = at >> shift_;
+      const uint8_t* const from = codes_ + (at >> 1);
+      if ((reinterpret_cast<uint64_t>(codes_) & 3) == 0) {
+        chunk.word[0] = __ldg(reinterpret_cast<const uint32_t*>(from));
+      } else {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) chunk.word[0] |= static_cast<uint32_t>(__ldg(from + i)) << (8 * i);
+      }
       if (nested_absmax_ == nullptr) {
         chunk.word[1] = __float_as_uint(__ldg(static_cast<const float*>(absmax_) + block));
       } else {
@@ -141,27 +145,22 @@ class Reader<true> {
         chunk.word[2] = __float_as_uint(__ldg(nested_absmax_ + (block >> nested_shift_)));
       }
       chunk.word[3] = 1;
-      return;
-    }
-    // Up to five bytes, shifted so that the first element is the high half of the lowest byte.
-    const int odd = static_cast<int>(at & 1);
-    uint64_t bytes = 0;
+    } else {
+      // Up to five bytes, shifted so that the first element is the high half of the lowest byte.
+      const int odd = static_cast<int>(at & 1);
+      uint64_t bytes = 0;
 #pragma unroll
-    for (int i = 0; i < 5; ++i) {
-      if (valid > 0 && 2 * i < valid + odd) bytes |= uint64_t{__ldg(codes_ + (at >> 1) + i)} << (8 * i);
+      for (int i = 0; i < 5; ++i) {
+        if (valid > 0 && 2 * i < valid + odd) bytes |= uint64_t{__ldg(codes_ + (at >> 1) + i)} << (8 * i);
+      }
+      if (odd != 0) bytes = swap_halves(swap_halves(bytes) >> 4);
+      const int64_t of_block = ((block + 1) << shift_) - at;
+      const int split = of_block < valid ? static_cast<int>(of_block) : valid;
+      chunk.word[0] = static_cast<uint32_t>(bytes);
+      chunk.word[1] = valid > 0 ? __float_as_uint(scale_of(block)) : 0;
+      chunk.word[2] = split < valid ? __float_as_uint(scale_of(block + 1)) : 0;
+      chunk.word[3] = static_cast<uint32_t>(split);
     }
-    if (odd != 0) {  // halves change places, move down by one, and change back
-      bytes = (bytes >> 4 & 0x0f0f0f0f0full) | (bytes & 0x0f0f0f0f0full) << 4;
-      bytes >>= 4;
-      bytes = (bytes >> 4 & 0x0f0f0f0f0full) | (bytes & 0x0f0f0f0f0full) << 4;
-    }
-    const int64_t block = at >> shift_;
-    const int64_t first_of_next = (block + 1) << shift_;
-    const int split = static_cast<int>(first_of_next - at < valid ? first_of_next - at : valid);
-    chunk.word[0] = static_cast<uint32_t>(bytes);
-    chunk.word[1] = valid > 0 ? __float_as_uint(scale_of(block)) : 0;
-    chunk.word[2] = split < valid ? __float_as_uint(scale_of(block + 1)) : 0;
-    chunk.word[3] = static_cast<uint32_t>(split);
   }
 
   __device__ __forceinline__ uint4 bf16(const Chunk& chunk, const float* table) const {
@@ -172,7 +171,7 @@ class Reader<true> {
   }
 
   __device__ __forceinline__ void floats(float (&value)[kChunk], const Chunk& chunk, const float* table) const {
-    if (aligned_) {
+    if constexpr (kWhole) {
       float scale = __uint_as_float(chunk.word[1]);
       if (nested_absmax_ != nullptr) {
         scale = __fadd_rn(__fmul_rn(__ldg(nested_code_ + chunk.word[1]), __uint_as_float(chunk.word[2])), offset_);
@@ -192,6 +191,9 @@ class Reader<true> {
   static __device__ __forceinline__ uint32_t code(uint32_t codes, int i) {
     return codes >> (i / 2 * 8 + (i % 2 == 0 ? 4 : 0)) & 15u;
   }
+  static __device__ __forceinline__ uint64_t swap_halves(uint64_t bytes) {
+    return (bytes >> 4 & 0x0f0f0f0f0full) | (bytes & 0x0f0f0f0f0full) << 4;
+  }
   __device__ __forceinline__ float scale_of(int64_t block) const {
     if (nested_absmax_ == nullptr) return __ldg(static_cast<const float*>(absmax_) + block);
     const float entry = __ldg(nested_code_ + __ldg(static_cast<const uint8_t*>(absmax_) + block));
@@ -204,7 +206,6 @@ class Reader<true> {
   const float* nested_code_;
   float offset_;
   int shift_, nested_shift_;
-  bool aligned_;
 };
 
 }  // namespace ln::cuda

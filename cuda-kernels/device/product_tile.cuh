@@ -16,26 +16,38 @@
 
 namespace ln::cuda {
 
-/// kM x kN per block in steps of kK, kWarpM x kWarpN per warp, kStages steps in shared memory.
-template <int kM_, int kN_, int kK_, int kWarpM_, int kWarpN_, int kStages_>
+/// kM x kN per block in steps of kK, kWarpM x kWarpN per warp, kStages steps in shared memory; registers are to allow
+/// kBlocks blocks per multiprocessor.
+template <int kM_, int kN_, int kK_, int kWarpM_, int kWarpN_, int kStages_, int kBlocks_>
 struct TileShape {
   static constexpr int kM = kM_, kN = kN_, kK = kK_, kWarpM = kWarpM_, kWarpN = kWarpN_, kStages = kStages_;
+  static constexpr int kBlocks = kBlocks_;
   static constexpr int kWarpsM = kM / kWarpM, kWarpsN = kN / kWarpN;
   static constexpr int kThreads = kWarpsM * kWarpsN * 32;
 };
 
-/// An operand from the tile's first line on. kAsync: bfloat16 in memory, copied by cp.async where it is aligned.
-template <bool kKInner_, bool kFourBits_, bool kAsync_ = false>
-struct TileOperand {
-  static constexpr bool kKInner = kKInner_, kFourBits = kFourBits_, kAsync = kAsync_;
+/// How an operand is read.
+enum class Access {
+  kAny,    // element by element, when a step is due
+  kWhole,  // whole_chunks(): loaded a step ahead
+  kAsync   // bfloat16 in memory, by cp.async where it has whole chunks
+};
 
-  Reader<kFourBits> reader;
+/// An operand from the tile's first line on.
+template <bool kKInner_, bool kFourBits_, Access kAccess_>
+struct TileOperand {
+  static constexpr bool kKInner = kKInner_, kFourBits = kFourBits_;
+  static constexpr Access kAccess = kAccess_;
+
+  Reader<kFourBits, kAccess == Access::kWhole> reader;
+  const void* data;
   int64_t ld, origin;
   int lines;
   int32_t dtype;
 
   __device__ __forceinline__ TileOperand(const Operand& operand, int64_t first_line)
-      : reader(operand.data, operand.dtype, operand.ld),
+      : reader(operand.data, operand.dtype),
+        data(operand.data),
         ld(operand.ld),
         origin(kKInner ? first_line * operand.ld : first_line),
         lines(static_cast<int>(operand.lines - first_line < 4096 ? operand.lines - first_line : 4096)),
@@ -46,12 +58,15 @@ struct TileOperand {
     return kKInner ? origin + line * ld + k : origin + k * ld + line;
   }
   __device__ __forceinline__ int valid(int line, int64_t k, int64_t k_end) const {
-    if (kKInner) {
-      if (line >= lines) return 0;
-      return k + kChunk <= k_end ? kChunk : k < k_end ? static_cast<int>(k_end - k) : 0;
-    }
-    if (k >= k_end) return 0;
-    return line + kChunk <= lines ? kChunk : line < lines ? lines - line : 0;
+    if (line >= lines || k >= k_end) return 0;
+    if (kAccess == Access::kWhole) return kChunk;
+    if (kKInner) return k + kChunk <= k_end ? kChunk : static_cast<int>(k_end - k);
+    return line + kChunk <= lines ? kChunk : lines - line;
+  }
+  /// whole_chunks() of bfloat16.
+  __device__ __forceinline__ bool whole(int64_t k_end) const {
+    return ((reinterpret_cast<uint64_t>(data) | static_cast<uint64_t>(ld) * 2) & 15) == 0 &&
+           (kKInner ? k_end % kChunk == 0 : lines % kChunk == 0);
   }
 };
 
@@ -62,34 +77,47 @@ template <int kLines, int kK, int kThreads, class Source>
 class Feed {
  public:
   static constexpr int kPitch = (Source::kKInner ? kK : kLines) + 8;
-  static constexpr int kStageElements = (Source::kKInner ? kLines : kK) * kPitch;
+
+  __device__ __forceinline__ Feed(const Source& source, int64_t k_end) {
+    by_element_ = Source::kAccess == Access::kAny || (Source::kAccess == Access::kAsync && !source.whole(k_end));
+  }
 
   __device__ __forceinline__ void begin(const Source& source, uint16_t* stage, int64_t k_begin, int64_t k_end) {
+    if constexpr (Source::kAccess != Access::kAny) {
+      if (by_element_) return;
 #pragma unroll
-    for (int j = 0; j < kPerThread; ++j) {
-      const int c = static_cast<int>(threadIdx.x) + j * kThreads;
-      if (kChunks % kThreads != 0 && c >= kChunks) break;
-      const int line = line_of(c), valid = source.valid(line, k_begin + k_of(c), k_end);
-      const int64_t at = source.at(line, k_begin + k_of(c));
-      if constexpr (!Source::kAsync) {
-        source.reader.fetch(chunk_[j], at, valid);
-      } else if (valid == kChunk && source.reader.aligned()) {
-        simt::cp_async16(stage + place_of(c), source.reader.at(at));
-      } else {
-        Chunk chunk;
-        source.reader.fetch(chunk, at, valid);
-        *reinterpret_cast<uint4*>(stage + place_of(c)) = source.reader.bf16(chunk, nullptr);
+      for (int j = 0; j < kPerThread; ++j) {
+        const int c = static_cast<int>(threadIdx.x) + j * kThreads;
+        if (kChunks % kThreads != 0 && c >= kChunks) break;
+        const int valid = source.valid(line_of(c), k_begin + k_of(c), k_end);
+        const int64_t at = source.at(line_of(c), k_begin + k_of(c));
+        if constexpr (Source::kAccess == Access::kWhole) {
+          source.reader.fetch(chunk_[j], at, valid);
+        } else if (valid != 0) {
+          simt::cp_async16(stage + place_of(c), static_cast<const uint16_t*>(source.data) + at);
+        } else {
+          *reinterpret_cast<uint4*>(stage + place_of(c)) = make_uint4(0, 0, 0, 0);
+        }
       }
     }
   }
 
-  __device__ __forceinline__ void end(const Source& source, uint16_t* stage, const float* table) {
-    if constexpr (!Source::kAsync) {
+  __device__ __forceinline__ void end(const Source& source, uint16_t* stage, const float* table, int64_t k_begin,
+                                      int64_t k_end) {
+    if constexpr (Source::kAccess == Access::kWhole) {
 #pragma unroll
       for (int j = 0; j < kPerThread; ++j) {
         const int c = static_cast<int>(threadIdx.x) + j * kThreads;
         if (kChunks % kThreads != 0 && c >= kChunks) break;
         *reinterpret_cast<uint4*>(stage + place_of(c)) = source.reader.bf16(chunk_[j], table);
+      }
+    } else if (by_element_) {
+#pragma unroll 1
+      for (int c = static_cast<int>(threadIdx.x); c < kChunks; c += kThreads) {
+        const int64_t k = k_begin + k_of(c);
+        Chunk chunk;
+        source.reader.fetch(chunk, source.at(line_of(c), k), source.valid(line_of(c), k, k_end));
+        *reinterpret_cast<uint4*>(stage + place_of(c)) = source.reader.bf16(chunk, table);
       }
     }
   }
@@ -119,7 +147,8 @@ class Feed {
     return c / (kInner / kChunk) * kPitch + c % (kInner / kChunk) * kChunk;
   }
 
-  Chunk chunk_[Source::kAsync ? 1 : kPerThread];
+  bool by_element_;
+  Chunk chunk_[Source::kAccess == Access::kWhole ? kPerThread : 1];
 };
 
 template <class Shape_, bool kLeftKInner_, bool kRightKInner_>
@@ -145,38 +174,40 @@ class Bf16Tile {
   __device__ __forceinline__ void run(Shared& shared, const Left& left, const Right& right, int64_t k_begin,
                                       int64_t k_end) {
     static_assert(Left::kKInner == kLeftKInner && Right::kKInner == kRightKInner, "orientations of the tile");
-    constexpr bool kAsync = Left::kAsync || Right::kAsync;
-    Feed<Shape::kM, Shape::kK, Shape::kThreads, Left> from_left;
-    Feed<Shape::kN, Shape::kK, Shape::kThreads, Right> from_right;
+    constexpr bool kAsync = Left::kAccess == Access::kAsync || Right::kAccess == Access::kAsync;
+    Feed<Shape::kM, Shape::kK, Shape::kThreads, Left> from_left(left, k_end);
+    Feed<Shape::kN, Shape::kK, Shape::kThreads, Right> from_right(right, k_end);
     if (Right::kFourBits) {
       fill_table(shared.table, right.dtype);
       __syncthreads();
     }
-    const int64_t steps = k_end > k_begin ? (k_end - k_begin + Shape::kK - 1) / Shape::kK : 0;
-    for (int s = 0; s < kStages - 1; ++s) {
-      if (s < steps) {
-        from_left.begin(left, shared.left[s], k_begin + s * Shape::kK, k_end);
-        from_right.begin(right, shared.right[s], k_begin + s * Shape::kK, k_end);
-        from_left.end(left, shared.left[s], shared.table);
-        from_right.end(right, shared.right[s], shared.table);
+    const auto begin = [&](int stage, int64_t k) {
+      from_left.begin(left, shared.left[stage], k, k_end);
+      from_right.begin(right, shared.right[stage], k, k_end);
+    };
+    const auto end = [&](int stage, int64_t k) {
+      from_left.end(left, shared.left[stage], shared.table, k, k_end);
+      from_right.end(right, shared.right[stage], shared.table, k, k_end);
+    };
+    constexpr int kAhead = kStages - 1;
+    for (int s = 0; s < kAhead; ++s) {
+      const int64_t k = k_begin + s * Shape::kK;
+      if (k < k_end) {
+        begin(s, k);
+        end(s, k);
       }
       if (kAsync) simt::cp_async_commit();
     }
-    int stage = 0, filling = kStages - 1;
-    for (int64_t step = 0; step < steps; ++step) {
+    int stage = 0, filling = kAhead;
+#pragma unroll 1
+    for (int64_t k = k_begin; k < k_end; k += Shape::kK) {
       if (kAsync) simt::cp_async_wait<kStages - 2>();
       __syncthreads();  // `stage` is complete for all, and all have left `filling`, which they read a step ago
-      const bool more = step + kStages - 1 < steps;
-      if (more) {
-        from_left.begin(left, shared.left[filling], k_begin + (step + kStages - 1) * Shape::kK, k_end);
-        from_right.begin(right, shared.right[filling], k_begin + (step + kStages - 1) * Shape::kK, k_end);
-      }
+      const int64_t next = k + kAhead * Shape::kK;
+      if (next < k_end) begin(filling, next);
       if (kAsync) simt::cp_async_commit();
       multiply(shared.left[stage], shared.right[stage]);
-      if (more) {
-        from_left.end(left, shared.left[filling], shared.table);
-        from_right.end(right, shared.right[filling], shared.table);
-      }
+      if (next < k_end) end(filling, next);
       stage = stage + 1 == kStages ? 0 : stage + 1;
       filling = filling + 1 == kStages ? 0 : filling + 1;
     }
@@ -259,21 +290,24 @@ class Bf16Tile {
     }
   }
 
-  /// The fragments of the next k16 block are on their way while this one is multiplied.
+  /// In large tiles the fragments of the next k16 block are on their way while this one is multiplied; small ones have
+  /// other warps to wait for.
   __device__ __forceinline__ void multiply(const uint16_t* left, const uint16_t* right) {
     constexpr int kBlocks = Shape::kK / 16;
-    uint32_t a[2][kTilesM][4], b[2][kPairsN][4];
-    load(a[0], b[0], left, right, 0);
+    constexpr int kSets = Shape::kWarpM * Shape::kWarpN >= 64 * 64 ? 2 : 1;
+    uint32_t a[kSets][kTilesM][4], b[kSets][kPairsN][4];
+    if (kSets == 2) load(a[0], b[0], left, right, 0);
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block) {
-      if (block + 1 < kBlocks) load(a[(block + 1) % 2], b[(block + 1) % 2], left, right, block + 1);
+      const int ahead = block + kSets - 1;
+      if (ahead < kBlocks) load(a[ahead % kSets], b[ahead % kSets], left, right, ahead);
 #pragma unroll
       for (int i = 0; i < kTilesM; ++i) {
 #pragma unroll
         for (int j = 0; j < 2 * kPairsN; ++j) {
-          const uint32_t(&pair)[4] = b[block % 2][j / 2];
+          const uint32_t(&pair)[4] = b[block % kSets][j / 2];
           const uint32_t column[2] = {pair[j % 2 * 2], pair[j % 2 * 2 + 1]};
-          simt::mma_bf16_16816(sums_[i][j], a[block % 2][i], column);
+          simt::mma_bf16_16816(sums_[i][j], a[block % kSets][i], column);
         }
       }
     }

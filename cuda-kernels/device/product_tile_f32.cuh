@@ -8,7 +8,7 @@ namespace ln::cuda {
 
 class F32Tile {
  public:
-  using Shape = TileShape<64, 64, 16, 32, 32, 2>;
+  using Shape = TileShape<64, 64, 16, 32, 32, 2, 4>;
 
  private:
   static constexpr int kM = Shape::kM, kN = Shape::kN, kK = Shape::kK, kThreads = Shape::kThreads;
@@ -95,8 +95,8 @@ class F32Tile {
 
   template <class Source>
   static __device__ __forceinline__ void begin(Chunk& chunk, const Source& source, int64_t k_begin, int64_t k_end) {
-    const int64_t at = k_begin + k<Source>();
-    source.reader.fetch(chunk, source.at(line<Source>(), at), source.valid(line<Source>(), at, k_end));
+    source.reader.fetch(chunk, source.at(line<Source>(), k_begin + k<Source>()),
+                        source.valid(line<Source>(), k_begin + k<Source>(), k_end));
   }
 
   template <class Source>

@@ -17,6 +17,16 @@ __device__ __forceinline__ float warp_max(float value) {
   return value;
 }
 
+/// Lane l gets the sum of lanes 0 to l.
+__device__ __forceinline__ int32_t warp_inclusive_sum(int32_t value) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int lanes = 1; lanes < 32; lanes *= 2) {
+    const int32_t below = __shfl_up_sync(0xffffffffu, value, static_cast<unsigned>(lanes));
+    if (lane >= lanes) value += below;
+  }
+  return value;
+}
+
 /// Every thread gets the sum over the block; `partial` is shared memory for one value per warp. All threads of the
 /// block take part; the number of threads is a multiple of 32. Ends after a barrier, so that `partial` may be used
 /// again.

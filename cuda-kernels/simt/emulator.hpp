@@ -112,17 +112,20 @@ struct Warp {
   unsigned mask = 0, arrived = 0, generation = 0;
   int operation = -1;
   void* arguments[32];
+  char
+      order[2];  // what TSan orders memory by: even and odd meetings, so that an early bird does not order the last one
 };
 
 struct Block {
   dim3 index, dim, grid;
-  std::vector<Fiber> fibers;
+  Fiber* fibers = nullptr;  // [threads], of the OS thread's FiberPool
   std::vector<Warp> warps;
   unsigned threads = 0, alive = 0, at_barrier = 0, barrier_generation = 0;
   int reduced = 0, reduced_result = 0;
   unsigned char* dynamic_shared = nullptr;
   const std::function<void()>* body = nullptr;
   uint64_t progress = 0;
+  char order[2];  // as in Warp, for barriers
 };
 
 inline thread_local Fiber* current = nullptr;
@@ -259,7 +262,7 @@ inline int block_barrier(int value, Reduce reduce) {
   Quiet quiet;
   Block* block = current->block;
   const unsigned generation = block->barrier_generation;
-  release(&block->at_barrier);
+  release(&block->order[generation % 2]);
   if (block->at_barrier == 0) block->reduced = reduce == Reduce::kAnd;
   if (reduce == Reduce::kAnd) block->reduced &= value != 0;
   if (reduce == Reduce::kOr) block->reduced |= value != 0;
@@ -272,7 +275,7 @@ inline int block_barrier(int value, Reduce reduce) {
   } else {
     wait_until([&] { return block->barrier_generation != generation; });
   }
-  acquire(&block->at_barrier);
+  acquire(&block->order[generation % 2]);
   return block->reduced_result;
 }
 
@@ -296,7 +299,7 @@ void warp_meeting(int operation, unsigned mask, void* argument, Perform perform)
   warp.arrived |= self;
   const unsigned generation = warp.generation;
   block->progress++;
-  if (operation == kSyncWarp) release(&warp);  // only __syncwarp orders memory
+  if (operation == kSyncWarp) release(&warp.order[generation % 2]);  // only __syncwarp orders memory
   const unsigned threads_here = std::min(32u, block->threads - current->warp * 32);
   const unsigned present = threads_here == 32 ? ~0u : (1u << threads_here) - 1;
   if (warp.arrived == (mask & present)) {
@@ -306,7 +309,7 @@ void warp_meeting(int operation, unsigned mask, void* argument, Perform perform)
   } else {
     wait_until([&] { return warp.generation != generation; });
   }
-  if (operation == kSyncWarp) acquire(&warp);
+  if (operation == kSyncWarp) acquire(&warp.order[generation % 2]);
 }
 
 }  // namespace simt

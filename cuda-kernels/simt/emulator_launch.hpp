@@ -47,7 +47,7 @@ inline void run_block(Block& block, ScheduleRandom* random) {
   Quiet quiet;
   std::vector<unsigned> order(block.threads);
   for (unsigned i = 0; i < block.threads; ++i) order[i] = i;
-  for (Fiber& fiber : block.fibers) prepare(fiber);
+  for (unsigned i = 0; i < block.threads; ++i) prepare(block.fibers[i]);
 #ifdef SIMT_TSAN
   scheduler_tsan_fiber = __tsan_get_current_fiber();
 #endif
@@ -65,7 +65,8 @@ inline void run_block(Block& block, ScheduleRandom* random) {
       if (!block.fibers[i].done) to_fiber(&block.fibers[i]);
     }
     if (block.progress != before) continue;
-    for (const Fiber& fiber : block.fibers) {
+    for (unsigned i = 0; i < block.threads; ++i) {
+      const Fiber& fiber = block.fibers[i];
       if (fiber.done) continue;
       std::fprintf(stderr, "  stuck: block (%u,%u,%u) thread %u warp %u lane %u\n", block.index.x, block.index.y,
                    block.index.z, fiber.linear, fiber.warp, fiber.lane);
@@ -77,7 +78,43 @@ inline void run_block(Block& block, ScheduleRandom* random) {
   current = nullptr;
 }
 
-/// Fibers and stacks for blocks of one shape, one block at a time.
+/// The fibers of one OS thread and their stacks, for the largest block.
+class FiberPool {
+ public:
+  static constexpr unsigned kFibers = 1024;
+
+  FiberPool() : fibers_(kFibers) {
+    stacks_ = static_cast<char*>(mmap(nullptr, kStackBytes * kFibers, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (stacks_ == MAP_FAILED) die("no memory for stacks");
+    for (unsigned i = 0; i < kFibers; ++i) {
+      fibers_[i].stack = stacks_ + kStackBytes * i;
+      fibers_[i].linear = i;
+      fibers_[i].lane = i % 32;
+      fibers_[i].warp = i / 32;
+    }
+  }
+  ~FiberPool() {
+#ifdef SIMT_ASAN
+    __asan_unpoison_memory_region(stacks_, kStackBytes * kFibers);
+#endif
+    munmap(stacks_, kStackBytes * kFibers);
+  }
+  FiberPool(const FiberPool&) = delete;
+  FiberPool& operator=(const FiberPool&) = delete;
+
+  static FiberPool& of_this_thread() {
+    static thread_local FiberPool pool;
+    return pool;
+  }
+  Fiber* fibers() { return fibers_.data(); }
+
+ private:
+  std::vector<Fiber> fibers_;
+  char* stacks_ = nullptr;
+};
+
+/// Runs blocks of one shape, one at a time.
 class BlockRunner {
  public:
   BlockRunner(dim3 grid, dim3 dim, size_t shared_bytes, const std::function<void()>& body, unsigned schedule)
@@ -85,32 +122,22 @@ class BlockRunner {
     block_.dim = dim;
     block_.grid = grid;
     block_.threads = dim.x * dim.y * dim.z;
-    block_.fibers.resize(block_.threads);
+    block_.fibers = FiberPool::of_this_thread().fibers();
     block_.warps.resize((block_.threads + 31) / 32);
     block_.body = &body;
-    stacks_ = static_cast<char*>(mmap(nullptr, kStackBytes * block_.threads, PROT_READ | PROT_WRITE,
-                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (stacks_ == MAP_FAILED) die("no memory for stacks");
     for (unsigned i = 0; i < block_.threads; ++i) {
-      Fiber& fiber = block_.fibers[i];
-      fiber.linear = i;
-      fiber.index = dim3(i % dim.x, i / dim.x % dim.y, i / (dim.x * dim.y));
-      fiber.lane = i % 32;
-      fiber.warp = i / 32;
-      fiber.block = &block_;
-      fiber.stack = stacks_ + kStackBytes * i;
+      block_.fibers[i].index = dim3(i % dim.x, i / dim.x % dim.y, i / (dim.x * dim.y));
+      block_.fibers[i].block = &block_;
     }
   }
   ~BlockRunner() {
 #ifdef SIMT_TSAN
-    for (Fiber& fiber : block_.fibers) {
-      if (fiber.tsan_fiber != nullptr) __tsan_destroy_fiber(fiber.tsan_fiber);
+    // A new fiber for every launch: the clocks of old ones make every barrier slower and slower.
+    for (unsigned i = 0; i < block_.threads; ++i) {
+      if (block_.fibers[i].tsan_fiber != nullptr) __tsan_destroy_fiber(block_.fibers[i].tsan_fiber);
+      block_.fibers[i].tsan_fiber = nullptr;
     }
 #endif
-#ifdef SIMT_ASAN
-    __asan_unpoison_memory_region(stacks_, kStackBytes * block_.threads);
-#endif
-    munmap(stacks_, kStackBytes * block_.threads);
   }
   BlockRunner(const BlockRunner&) = delete;
   BlockRunner& operator=(const BlockRunner&) = delete;
@@ -139,7 +166,6 @@ class BlockRunner {
   size_t shared_bytes_;
   bool shuffled_;
   ScheduleRandom random_;
-  char* stacks_ = nullptr;
 };
 
 /// `body` calls the kernel with its arguments. Returns when every block has run.
@@ -150,8 +176,11 @@ inline void launch(dim3 grid, dim3 dim, size_t shared_bytes, unsigned schedule, 
       grid.y > 65535 || grid.z > 65535) {
     die("a launch beyond the limits of devices", threads, static_cast<unsigned>(shared_bytes));
   }
+  // Threads are made for every launch, so a few blocks do not get one.
+  constexpr uint64_t kBlocksPerWorker = 8;
+  const uint64_t most = std::max(1u, std::thread::hardware_concurrency());
   unsigned workers =
-      static_cast<unsigned>(std::min<uint64_t>(std::max(1u, std::thread::hardware_concurrency()), blocks));
+      static_cast<unsigned>(std::min<uint64_t>(most, (blocks + kBlocksPerWorker - 1) / kBlocksPerWorker));
 #if defined(SIMT_ASAN) || defined(SIMT_TSAN)
   workers = 1;
 #endif

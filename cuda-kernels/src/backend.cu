@@ -19,9 +19,13 @@ void open_device(Backend& backend, const Checker& check) {
   backend.processors = 4;
   backend.capability = 80;
   backend.notice = new uint64_t(cuda::kNothing);
+  backend.partials = new double[cuda::kPartials];
 }
 
-void close_device(Backend& backend) noexcept { delete backend.notice; }
+void close_device(Backend& backend) noexcept {
+  delete backend.notice;
+  delete[] backend.partials;
+}
 #else
 constexpr int32_t kLeastCapability = 80;
 
@@ -46,11 +50,14 @@ void open_device(Backend& backend, const Checker& check) {
     check.fail(LN_UNSUPPORTED, "device " + std::to_string(backend.device) + " has compute capability " +
                                    std::to_string(major) + "." + std::to_string(minor) + ", at least 8.0 is needed");
   }
-  cuda::require(cudaMalloc(&backend.notice, sizeof(uint64_t)), "ln_context_create");
+  // One allocation, the partial sums first: nothing is left behind if it fails.
+  cuda::require(cudaMalloc(&backend.partials, cuda::kPartials * sizeof(double) + sizeof(uint64_t)),
+                "ln_context_create");
+  backend.notice = reinterpret_cast<uint64_t*>(backend.partials + cuda::kPartials);
 }
 
 void close_device(Backend& backend) noexcept {
-  if (cudaSetDevice(backend.device) == cudaSuccess) cudaFree(backend.notice);
+  if (cudaSetDevice(backend.device) == cudaSuccess) cudaFree(backend.partials);
 }
 #endif
 

@@ -17,14 +17,14 @@ struct Conversion {
   int64_t target_ld;  // a multiple of 8
 };
 
-template <bool kFourBits>
+template <bool kFourBits, bool kWhole>
 __global__ void __launch_bounds__(kLanes* kRowsOfBlock) convert_chunks(Conversion x) {
   __shared__ float table[16];
   if (kFourBits) {
     fill_table(table, x.data_dtype);
     __syncthreads();
   }
-  const Reader<kFourBits> reader(x.data, x.data_dtype, x.ld);
+  const Reader<kFourBits, kWhole> reader(x.data, x.data_dtype);
   const int64_t column = (int64_t{blockIdx.x} * kLanes + threadIdx.x) * kChunk;
   if (column >= x.target_ld) return;
   const int64_t left = x.columns - column;
@@ -63,8 +63,12 @@ void convert_matrix(const ln_context& context, const char* name, const void* dat
   const dim3 grid(static_cast<unsigned>(ceil_div<int64_t>(target_ld, kLanes * kChunk)),
                   blocks_for(rows, kRowsOfBlock * kRowsOfThread, 65535));
   const dim3 block(kLanes, kRowsOfBlock);
-  launch(context, name, is_quantized(data_dtype) ? convert_chunks<true> : convert_chunks<false>, grid, block, 0,
-         conversion);
+  const bool four_bits = is_quantized(data_dtype), whole = whole_chunks({data, ld, rows, data_dtype, 1}, columns);
+  launch(context, name,
+         four_bits ? whole ? convert_chunks<true, true> : convert_chunks<true, false>
+         : whole ? convert_chunks<false, true>
+                   : convert_chunks<false, false>,
+         grid, block, 0, conversion);
 }
 
 }  // namespace ln::cuda

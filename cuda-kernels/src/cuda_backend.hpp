@@ -23,12 +23,16 @@ struct Backend {
   int32_t capability;    // 90 for compute capability 9.0
   cuda::Cublas* cublas;  // NULL with LN_GEMM_OWN
   uint64_t* notice;      // [1] in device memory: what a kernel has to say to the host (see read_notice)
+  double* partials;      // [cuda::kPartials] in device memory: sums of blocks between two kernels of one op
 };
 
 namespace cuda {
 
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
+/// Room for the sums of blocks that a second kernel adds up: for ops whose ABI has no scratch. Kernels of a context run
+/// one after another, so the next op may use it again.
+constexpr int64_t kPartials = 1 << 17;
 
 inline bool multiplies_in_bf16(const ln_context& context) { return context.backend->precision == LN_PRECISION_BF16; }
 

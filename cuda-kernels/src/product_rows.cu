@@ -20,12 +20,12 @@ struct RowsArgs {
 };
 
 /// sums[row][column] += the products of this thread's chunks. Two rounds' loads are in flight together.
-template <int kRows, int kColumns, bool kFourBits>
+template <int kRows, int kColumns, bool kFourBits, bool kWhole>
 __device__ __forceinline__ void add_products(float (&sums)[kRows][kColumns], const Operand& left_matrix,
                                              const Operand& right_matrix, int64_t k, int64_t first_column, int64_t m,
                                              int64_t n, const float* table) {
-  const Reader<false> left(left_matrix.data, left_matrix.dtype, left_matrix.ld);
-  const Reader<kFourBits> right(right_matrix.data, right_matrix.dtype, right_matrix.ld);
+  const Reader<false, kWhole> left(left_matrix.data, left_matrix.dtype);
+  const Reader<kFourBits, kWhole> right(right_matrix.data, right_matrix.dtype);
   constexpr int kRounds = 2;
   for (int64_t first = static_cast<int64_t>(threadIdx.x) * kChunk; first < k; first += kRounds * kStep) {
     Chunk chunk[kRounds][kColumns];
@@ -60,7 +60,7 @@ __device__ __forceinline__ void add_products(float (&sums)[kRows][kColumns], con
   }
 }
 
-template <int kRows, int kColumns, bool kFourBits>
+template <int kRows, int kColumns, bool kFourBits, bool kWhole>
 __global__ void __launch_bounds__(kThreads) product_of_few_rows(RowsArgs args) {
   __shared__ float table[16];
   __shared__ float partial[kWarps][kRows * kColumns];
@@ -71,15 +71,15 @@ __global__ void __launch_bounds__(kThreads) product_of_few_rows(RowsArgs args) {
   const int64_t m = args.output.m, n = args.output.n, first_column = int64_t{blockIdx.x} * kColumns;
   float sums[kRows][kColumns] = {};
   if (args.extra_k > 0) {
-    add_products<kRows, kColumns, false>(sums, args.extra_left, args.extra_right, args.extra_k, first_column, m, n,
-                                         nullptr);
+    add_products<kRows, kColumns, false, false>(sums, args.extra_left, args.extra_right, args.extra_k, first_column, m,
+                                                n, nullptr);
 #pragma unroll
     for (int row = 0; row < kRows; ++row) {
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) sums[row][c] *= args.extra_scale;
     }
   }
-  add_products<kRows, kColumns, kFourBits>(sums, args.left, args.right, args.k, first_column, m, n, table);
+  add_products<kRows, kColumns, kFourBits, kWhole>(sums, args.left, args.right, args.k, first_column, m, n, table);
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
 #pragma unroll
@@ -95,12 +95,12 @@ __global__ void __launch_bounds__(kThreads) product_of_few_rows(RowsArgs args) {
   args.output.store(threadIdx.x / kColumns, first_column + threadIdx.x % kColumns, sum);
 }
 
-template <int kRows, int kColumns>
+template <int kRows, int kColumns, bool kWhole>
 void launch_rows(const ln_context& context, const char* name, const RowsArgs& args) {
   const dim3 grid(static_cast<unsigned>(ceil_div<int64_t>(args.output.n, kColumns)));
   launch(context, name,
-         is_quantized(args.right.dtype) ? product_of_few_rows<kRows, kColumns, true>
-                                        : product_of_few_rows<kRows, kColumns, false>,
+         is_quantized(args.right.dtype) ? product_of_few_rows<kRows, kColumns, true, kWhole>
+                                        : product_of_few_rows<kRows, kColumns, false, kWhole>,
          grid, kThreads, 0, args);
 }
 
@@ -108,14 +108,16 @@ void launch_rows(const ln_context& context, const char* name, const RowsArgs& ar
 
 void multiply_few_rows(const ln_context& context, const char* name, const Product& p) {
   const RowsArgs args = {p.left, p.right, p.extra_left, p.extra_right, p.k, p.extra_k, p.extra_scale, output_of(p)};
-  if (p.m == 1) {
-    launch_rows<1, 4>(context, name, args);
+  if (!whole_chunks(p.left, p.k) || !whole_chunks(p.right, p.k)) {
+    launch_rows<8, 2, false>(context, name, args);
+  } else if (p.m == 1) {
+    launch_rows<1, 4, true>(context, name, args);
   } else if (p.m == 2) {
-    launch_rows<2, 4>(context, name, args);
+    launch_rows<2, 4, true>(context, name, args);
   } else if (p.m <= 4) {
-    launch_rows<4, 4>(context, name, args);
+    launch_rows<4, 4, true>(context, name, args);
   } else {
-    launch_rows<8, 2>(context, name, args);
+    launch_rows<8, 2, true>(context, name, args);
   }
 }
 

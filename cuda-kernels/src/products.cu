@@ -35,9 +35,9 @@ constexpr int64_t kBlocksWanted = 512, kLeastSlice = 256;
 /// again.
 constexpr int64_t kTilesTogether = 16;
 
-using MediumShape = TileShape<64, 64, 32, 32, 32, 2>;
-using ThinShape = TileShape<64, 32, 64, 16, 32, 2>;
-using LargeShape = TileShape<128, 128, 32, 64, 64, 4>;
+using MediumShape = TileShape<64, 64, 32, 32, 32, 2, 3>;
+using ThinShape = TileShape<64, 32, 64, 16, 32, 2, 3>;
+using LargeShape = TileShape<128, 128, 32, 64, 64, 4, 2>;
 constexpr int64_t kThinColumns = 32;
 
 struct TileArgs {
@@ -48,8 +48,8 @@ struct TileArgs {
   ProductOutput output;
 };
 
-template <class Tile, bool kFourBits, bool kAsync>
-__global__ void __launch_bounds__(Tile::Shape::kThreads) product_of_tiles(TileArgs args) {
+template <class Tile, bool kFourBits, Access kAccess>
+__global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) product_of_tiles(TileArgs args) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
   constexpr bool kL = Tile::kLeftKInner, kR = Tile::kRightKInner;
@@ -63,14 +63,15 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads) product_of_tiles(TileAr
 
   Tile tile;
   if (args.extra_k > 0 && blockIdx.y == 0) {
-    tile.run(*shared, TileOperand<kL, false>(args.extra_left, first_m),
-             TileOperand<kR, false>(args.extra_right, first_n), 0, args.extra_k);
+    constexpr Access kExtra = kAccess == Access::kAsync ? kAccess : Access::kAny;
+    tile.run(*shared, TileOperand<kL, false, kExtra>(args.extra_left, first_m),
+             TileOperand<kR, false, kExtra>(args.extra_right, first_n), 0, args.extra_k);
     tile.scale(args.extra_scale);
   }
   const int64_t k_begin = blockIdx.y * args.slice;
   const int64_t k_end = k_begin + args.slice < args.k ? k_begin + args.slice : args.k;
-  tile.run(*shared, TileOperand<kL, false, kAsync>(args.left, first_m),
-           TileOperand<kR, kFourBits, kAsync>(args.right, first_n), k_begin, k_end);
+  tile.run(*shared, TileOperand<kL, false, kAccess>(args.left, first_m),
+           TileOperand<kR, kFourBits, kAccess>(args.right, first_n), k_begin, k_end);
 
   if (args.partials != nullptr) {
     const int64_t m = args.output.m, n = args.output.n;
@@ -82,8 +83,7 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads) product_of_tiles(TileAr
     });
   } else {
     tile.visit([&](int row, int column, float value, float next) {
-      args.output.store(first_m + row, first_n + column, value);
-      args.output.store(first_m + row, first_n + column + 1, next);
+      args.output.store(first_m + row, first_n + column, value, next);
     });
   }
 }
@@ -117,11 +117,11 @@ int64_t slices_of(int64_t tiles, int64_t k) {
 
 struct Plan {
   enum Way { kFew, kTile, kConverted, kCublas } way;
-  bool thin, convert_left, convert_right;
+  bool thin;
   int64_t slices, slice;
-  int64_t left_ld, right_ld;                    // of the converted operands
-  int64_t left_bytes, right_bytes, sums_bytes;  // of scratch
-  int64_t bytes() const { return left_bytes + right_bytes + sums_bytes; }
+  int64_t left_ld, right_ld, extra_left_ld, extra_right_ld;                          // of the converted operands
+  int64_t left_bytes, right_bytes, extra_left_bytes, extra_right_bytes, sums_bytes;  // of scratch
+  int64_t bytes() const { return left_bytes + right_bytes + extra_left_bytes + extra_right_bytes + sums_bytes; }
 };
 
 constexpr int64_t kAlignment = 256;
@@ -165,37 +165,39 @@ Plan plan_of(const ln_context& context, const Product& p) {
     }
     return plan;
   }
-  const auto bytes_of = [&](const Operand& operand, int64_t& ld) {
-    ld = ceil_div<int64_t>(stored_columns(operand, p.k), 8) * 8;
-    return aligned(stored_rows(operand, p.k) * ld * dtype_bytes(type));
+  const auto bytes_of = [&](const Operand& operand, int64_t k, int64_t& ld) {
+    ld = ceil_div<int64_t>(stored_columns(operand, k), 8) * 8;
+    return aligned(stored_rows(operand, k) * ld * dtype_bytes(type));
   };
-  plan.convert_left = p.left.dtype != type;
-  plan.convert_right = p.right.dtype != type;
-  if (plan.convert_left) plan.left_bytes = bytes_of(p.left, plan.left_ld);
-  if (plan.convert_right) plan.right_bytes = bytes_of(p.right, plan.right_ld);
+  if (p.left.dtype != type) plan.left_bytes = bytes_of(p.left, p.k, plan.left_ld);
+  if (p.right.dtype != type) plan.right_bytes = bytes_of(p.right, p.k, plan.right_ld);
+  if (plan.way == Plan::kConverted && p.extra_k > 0) {
+    plan.extra_left_bytes = bytes_of(p.extra_left, p.extra_k, plan.extra_left_ld);
+    plan.extra_right_bytes = bytes_of(p.extra_right, p.extra_k, plan.extra_right_ld);
+  }
   return plan;
 }
 
-template <class Tile, bool kFourBits, bool kAsync>
+template <class Tile, bool kFourBits, Access kAccess>
 void launch_tiles(const ln_context& context, const char* name, const TileArgs& args, int64_t slices) {
   using Shape = typename Tile::Shape;
   const int64_t tiles = ceil_div<int64_t>(args.output.m, Shape::kM) * ceil_div<int64_t>(args.output.n, Shape::kN);
-  launch(context, name, product_of_tiles<Tile, kFourBits, kAsync>,
+  launch(context, name, product_of_tiles<Tile, kFourBits, kAccess>,
          dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(slices)), Shape::kThreads,
          sizeof(typename Tile::Shared), args);
 }
 
 /// For each orientation its own kernel.
-template <template <bool, bool> class Tile, bool kFourBits, bool kAsync>
+template <template <bool, bool> class Tile, bool kFourBits, Access kAccess>
 void launch_oriented(const ln_context& context, const char* name, const TileArgs& args, int64_t slices) {
   if (args.left.k_inner != 0 && args.right.k_inner != 0) {
-    launch_tiles<Tile<true, true>, kFourBits, kAsync>(context, name, args, slices);
+    launch_tiles<Tile<true, true>, kFourBits, kAccess>(context, name, args, slices);
   } else if (args.left.k_inner != 0) {
-    launch_tiles<Tile<true, false>, kFourBits, kAsync>(context, name, args, slices);
+    launch_tiles<Tile<true, false>, kFourBits, kAccess>(context, name, args, slices);
   } else if (args.right.k_inner != 0) {
-    launch_tiles<Tile<false, true>, kFourBits, kAsync>(context, name, args, slices);
+    launch_tiles<Tile<false, true>, kFourBits, kAccess>(context, name, args, slices);
   } else {
-    launch_tiles<Tile<false, false>, kFourBits, kAsync>(context, name, args, slices);
+    launch_tiles<Tile<false, false>, kFourBits, kAccess>(context, name, args, slices);
   }
 }
 
@@ -212,20 +214,31 @@ struct OrientedF32Tile : F32Tile {
 
 void run_tiles(const ln_context& context, const char* name, const Plan& plan, const TileArgs& args) {
   const bool four_bits = is_quantized(args.right.dtype);
+  const bool whole = whole_chunks(args.left, args.k) && whole_chunks(args.right, args.k);
   if (plan.way == Plan::kConverted) {
-    launch_oriented<LargeTile, false, true>(context, name, args, plan.slices);
+    launch_oriented<LargeTile, false, Access::kAsync>(context, name, args, plan.slices);
   } else if (!multiplies_in_bf16(context)) {
     if (four_bits) {
-      launch_oriented<OrientedF32Tile, true, false>(context, name, args, plan.slices);
+      launch_oriented<OrientedF32Tile, true, Access::kAny>(context, name, args, plan.slices);
     } else {
-      launch_oriented<OrientedF32Tile, false, false>(context, name, args, plan.slices);
+      launch_oriented<OrientedF32Tile, false, Access::kAny>(context, name, args, plan.slices);
     }
   } else if (plan.thin) {
-    launch_oriented<ThinTile, false, false>(context, name, args, plan.slices);
+    if (whole) {
+      launch_oriented<ThinTile, false, Access::kWhole>(context, name, args, plan.slices);
+    } else {
+      launch_oriented<ThinTile, false, Access::kAny>(context, name, args, plan.slices);
+    }
   } else if (four_bits) {
-    launch_oriented<MediumTile, true, false>(context, name, args, plan.slices);
+    if (whole) {
+      launch_oriented<MediumTile, true, Access::kWhole>(context, name, args, plan.slices);
+    } else {
+      launch_oriented<MediumTile, true, Access::kAny>(context, name, args, plan.slices);
+    }
+  } else if (whole) {
+    launch_oriented<MediumTile, false, Access::kWhole>(context, name, args, plan.slices);
   } else {
-    launch_oriented<MediumTile, false, false>(context, name, args, plan.slices);
+    launch_oriented<MediumTile, false, Access::kAny>(context, name, args, plan.slices);
   }
   if (plan.slices > 1) {
     launch(context, name, sum_slices, blocks_for(args.output.m * args.output.n, kSumThreads), kSumThreads, 0, args,
@@ -286,10 +299,15 @@ void multiply(const ln_context& context, const char* name, const Product& produc
   if (plan.way == Plan::kFew) return multiply_few_rows(context, name, product);
   Product p = product;
   char* place = static_cast<char*>(scratch);
-  if (plan.convert_left) p.left = converted(context, name, p.left, p.k, place, plan.left_ld);
-  place += plan.left_bytes;
-  if (plan.convert_right) p.right = converted(context, name, p.right, p.k, place, plan.right_ld);
-  place += plan.right_bytes;
+  const auto convert = [&](Operand& operand, int64_t k, int64_t bytes, int64_t ld) {
+    if (bytes == 0) return;
+    operand = converted(context, name, operand, k, place, ld);
+    place += bytes;
+  };
+  convert(p.left, p.k, plan.left_bytes, plan.left_ld);
+  convert(p.right, p.k, plan.right_bytes, plan.right_ld);
+  convert(p.extra_left, p.extra_k, plan.extra_left_bytes, plan.extra_left_ld);
+  convert(p.extra_right, p.extra_k, plan.extra_right_bytes, plan.extra_right_ld);
   if (plan.way == Plan::kCublas) return run_cublas(context, name, p);
   run_tiles(context, name, plan,
             {p.left, p.right, p.extra_left, p.extra_right, p.k, p.extra_k, plan.slice, p.extra_scale,

@@ -50,12 +50,32 @@ struct ProductOutput {
   float* c;
   int64_t row_stride, column_stride, m, n;
 
-  __device__ __forceinline__ void store(int64_t i, int64_t j, float sum) const {
-    if (i >= m || j >= n) return;
+  __device__ __forceinline__ float result(int64_t j, float sum, const float* c_before) const {
     float value = alpha * sum;
     if (bias != nullptr) value += load_element(bias, bias_dtype, j);
+    return beta == 0 ? value : value + beta * *c_before;
+  }
+  __device__ __forceinline__ void store(int64_t i, int64_t j, float sum) const {
+    if (i >= m || j >= n) return;
     float* const to = c + i * row_stride + j * column_stride;
-    *to = beta == 0 ? value : value + beta * *to;
+    *to = result(j, sum, to);
+  }
+  /// Elements j and j + 1.
+  __device__ __forceinline__ void store(int64_t i, int64_t j, float sum, float next) const {
+    if (i >= m || j >= n) return;
+    float* const to = c + i * row_stride + j * column_stride;
+    const float value = result(j, sum, to);
+    if (j + 1 == n) {
+      *to = value;
+      return;
+    }
+    const float second = result(j + 1, next, to + column_stride);
+    if (column_stride == 1 && (reinterpret_cast<uint64_t>(to) & 7) == 0) {
+      *reinterpret_cast<float2*>(to) = make_float2(value, second);
+    } else {
+      *to = value;
+      to[column_stride] = second;
+    }
   }
 };
 inline ProductOutput output_of(const Product& p) {

@@ -55,10 +55,12 @@ TEST(Columns, RefuseBadArgumentsBeforeWriting) {
   const float x[4] = {1, 2, 3, 4};
   float y[4] = {9, 9, 9, 9};
   const int32_t index[2] = {0, 2};
-  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_gather_columns(context, x, index, y, 2, 2, 2));
-  EXPECT_EQ("ln_gather_columns: index[1] is 2, must be at least 0 and below 2", context.error());
-  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_add_columns(context, x, index, y, 2, 2, 2));
-  EXPECT_EQ("ln_add_columns: index[1] is 2, must be at least 0 and below 2", context.error());
+  if (kCpu) {
+    EXPECT_EQ(LN_INVALID_ARGUMENT, ln_gather_columns(context, x, index, y, 2, 2, 2));
+    EXPECT_EQ("ln_gather_columns: index[1] is 2, must be at least 0 and below 2", context.error());
+    EXPECT_EQ(LN_INVALID_ARGUMENT, ln_add_columns(context, x, index, y, 2, 2, 2));
+    EXPECT_EQ("ln_add_columns: index[1] is 2, must be at least 0 and below 2", context.error());
+  }
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_add_columns(context, x, index, y, 2, 1, 2));
   EXPECT_EQ("ln_add_columns: count is 2, must be at most 1", context.error());
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_gather_columns(context, nullptr, index, y, 2, 3, 2));

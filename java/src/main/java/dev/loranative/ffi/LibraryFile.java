@@ -12,6 +12,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.Optional;
 
 /**
  * Finds the file of a native library: the one named by {@code LORA_NATIVE_LIBRARY} (or the system property
@@ -37,6 +38,12 @@ final class LibraryFile {
         return extract(insideJar(library), Platform.libraryFile(library), cacheFolder());
     }
 
+    /** A library that not every build has: the one inside the jar, extracted. */
+    static Optional<Path> findOptional(String library) {
+        String fileName = Platform.libraryFile(library);
+        return resourceIfPresent(fileName).map(content -> extract(content, fileName, cacheFolder()));
+    }
+
     /** @param source the variable or property that says so */
     static Path named(String name, String source) {
         Path file = Path.of(name);
@@ -55,14 +62,20 @@ final class LibraryFile {
 
     /** Content of a file that the native build made. */
     static byte[] resource(String fileName) {
-        String resource = "/native/" + Platform.name() + "/" + fileName;
+        return resourceIfPresent(fileName)
+                .orElseThrow(() -> UserException.badInput(
+                        "this jar has no native library for " + Platform.name() + " (" + resourceName(fileName) + ")",
+                        "build on this machine with ./lora-native, or name a library with " + VARIABLE));
+    }
+
+    private static String resourceName(String fileName) {
+        return "/native/" + Platform.name() + "/" + fileName;
+    }
+
+    private static Optional<byte[]> resourceIfPresent(String fileName) {
+        String resource = resourceName(fileName);
         try (InputStream stream = LibraryFile.class.getResourceAsStream(resource)) {
-            if (stream == null) {
-                throw UserException.badInput(
-                        "this jar has no native library for " + Platform.name() + " (" + resource + ")",
-                        "build on this machine with ./lora-native, or name a library with " + VARIABLE);
-            }
-            return stream.readAllBytes();
+            return stream == null ? Optional.empty() : Optional.of(stream.readAllBytes());
         } catch (IOException e) {
             throw UserException.failed("cannot read " + resource + " of the jar: " + e.getMessage(), "build it again");
         }
