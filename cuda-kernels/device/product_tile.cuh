@@ -124,7 +124,7 @@ class Feed {
 
   /// A step at once, chunk by chunk.
   static __device__ __forceinline__ void copy(const Source& source, uint16_t* stage, int64_t k_begin, int64_t k_end) {
-#pragma unroll 1
+#pragma unroll 2
     for (int c = static_cast<int>(threadIdx.x); c < kChunks; c += kThreads) {
       const int line = line_of(c);
       Chunk chunk;
@@ -206,7 +206,7 @@ class Bf16Tile {
       const int64_t next = k + kAhead * Shape::kK;
       if (next < k_end) begin(filling, next);
       if (kAsync) simt::cp_async_commit();
-      multiply(shared.left[stage], shared.right[stage]);
+      if (warp_m() < left.lines) multiply(shared.left[stage], shared.right[stage]);
       if (next < k_end) end(filling, next);
       stage = stage + 1 == kStages ? 0 : stage + 1;
       filling = filling + 1 == kStages ? 0 : filling + 1;
@@ -219,12 +219,12 @@ class Bf16Tile {
   template <class Left, class Right>
   __device__ __forceinline__ void run_short(Shared& shared, const Left& left, const Right& right, int64_t k_begin,
                                             int64_t k_end) {
-    static_assert(!Left::kAsync && !Right::kAsync && !Right::kFourBits, "plain operands");
+    static_assert(Left::kAccess != Access::kAsync && Right::kAccess != Access::kAsync && !Right::kFourBits, "plain");
     for (int64_t k = k_begin; k < k_end; k += Shape::kK) {
       Feed<Shape::kM, Shape::kK, Shape::kThreads, Left>::copy(left, shared.left[0], k, k_end);
       Feed<Shape::kN, Shape::kK, Shape::kThreads, Right>::copy(right, shared.right[0], k, k_end);
       __syncthreads();
-      multiply(shared.left[0], shared.right[0]);
+      if (warp_m() < left.lines) multiply(shared.left[0], shared.right[0]);
       __syncthreads();
     }
   }

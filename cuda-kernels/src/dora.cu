@@ -31,7 +31,8 @@ struct AdaptedWeight {
   float scale;
 };
 
-template <bool kFourBits>
+/// kWhole: whole_chunks() of the weight and lora_a.
+template <bool kFourBits, bool kWhole>
 __global__ void __launch_bounds__(kThreads) lengths_of_rows(AdaptedWeight adapted, float* norms) {
   __shared__ float table[kCodes];
   __shared__ float partial[kWarps];
@@ -46,8 +47,8 @@ __global__ void __launch_bounds__(kThreads) lengths_of_rows(AdaptedWeight adapte
     }
   }
   float squares[kRowsOfBlock] = {};
-  const Reader<kFourBits> weight(adapted.weight, adapted.dtype, adapted.in);
-  const Reader<false> lora_a(adapted.lora_a, LN_F32, adapted.in);
+  const Reader<kFourBits, kWhole> weight(adapted.weight, adapted.dtype);
+  const Reader<false, kWhole> lora_a(adapted.lora_a, LN_F32);
   for (int64_t column = static_cast<int64_t>(threadIdx.x) * kChunk; column < adapted.in; column += kThreads * kChunk) {
     const int valid = static_cast<int>(adapted.in - column < kChunk ? adapted.in - column : kChunk);
     Chunk stored[kRowsOfBlock];
@@ -75,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) lengths_of_rows(AdaptedWeight adapte
 #pragma unroll
       for (int i = 0; i < kChunk; ++i) {
         const float x = fmaf(adapted.scale, update[r][i], value[i]);
-        squares[r] = fmaf(x, x, squares[r]);
+        if (kWhole || i < valid) squares[r] = fmaf(x, x, squares[r]);  // a chunk of 4 bits may go on
       }
     }
   }
@@ -160,7 +161,11 @@ void dora_norms(ln_context& context, const void* weight, int32_t weight_dtype, c
                 float scale, float* norms, int64_t out, int64_t in, int64_t rank, const Checker&) {
   using namespace cuda;
   const AdaptedWeight adapted = {weight, lora_a, lora_b, out, in, rank, weight_dtype, scale};
-  launch(context, "ln_dora_norms", is_quantized(weight_dtype) ? lengths_of_rows<true> : lengths_of_rows<false>,
+  const bool whole = whole_chunks({weight, in, out, weight_dtype, 1}, in) &&
+                     (rank == 0 || whole_chunks({lora_a, in, rank, LN_F32, 1}, in));
+  launch(context, "ln_dora_norms",
+         is_quantized(weight_dtype) ? (whole ? lengths_of_rows<true, true> : lengths_of_rows<true, false>)
+                                    : (whole ? lengths_of_rows<false, true> : lengths_of_rows<false, false>),
          static_cast<unsigned>(ceil_div<int64_t>(out, kRowsOfBlock)), kThreads, 0, adapted, norms);
 }
 

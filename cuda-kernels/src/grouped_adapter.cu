@@ -13,8 +13,7 @@ namespace ln::cuda {
 
 namespace {
 
-using DownShape = TileShape<64, 32, 64, 16, 32, 2>;
-using GradientShape = TileShape<64, 32, 64, 16, 32, 2>;
+using ThinShape = TileShape<64, 32, 64, 16, 32, 2, 3>;
 
 struct Down {
   GroupedLayer layer;
@@ -23,8 +22,8 @@ struct Down {
   float* low;
 };
 
-/// kGradient: x is dy, the adapter's matrix is lora_b. kCopied: x is bfloat16.
-template <class Tile, bool kGradient, bool kCopied>
+/// kGradient: x is dy, the adapter's matrix is lora_b. kAccess: of x, as in grouped_wide_product.
+template <class Tile, bool kGradient, Access kAccess>
 __global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_down_projection(Down args) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
@@ -39,8 +38,8 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_down_projection
     const Operand x = {args.x.data, args.x.ld, end_row, args.x.dtype, 1};
     const Operand down = kGradient ? Operand{adapter.b, adapter.rank, adapter.rank, LN_F32, 0}
                                    : Operand{adapter.a, layer.in, adapter.rank, LN_F32, 1};
-    tile.run(*shared, TileOperand<true, false, kCopied>(x, first_row),
-             TileOperand<!kGradient, false>(down, first_column), 0, kGradient ? layer.out : layer.in);
+    add_product<false, kAccess, Access::kWhole, true>(tile, *shared, x, first_row, down, first_column, 0,
+                                                      kGradient ? layer.out : layer.in);
     if (kGradient) tile.scale(adapter.scale);
   }
   const float added = poison(adapter.wrong);
@@ -52,10 +51,10 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_down_projection
   });
 }
 
-template <class Tile, bool kGradient, bool kCopied>
+template <class Tile, bool kGradient, Access kAccess>
 void launch_down(const ln_context& context, const char* name, const GroupedPlan& plan, const Down& down) {
   using Shape = typename Tile::Shape;
-  launch(context, name, grouped_down_projection<Tile, kGradient, kCopied>,
+  launch(context, name, grouped_down_projection<Tile, kGradient, kAccess>,
          dim3(static_cast<unsigned>(plan.slots), static_cast<unsigned>(ceil_div(plan.tile_rows, Shape::kM)),
               static_cast<unsigned>(ceil_div<int64_t>(down.layer.max_rank, Shape::kN))),
          Shape::kThreads, sizeof(typename Tile::Shared), down);
@@ -63,13 +62,13 @@ void launch_down(const ln_context& context, const char* name, const GroupedPlan&
 
 template <bool kGradient>
 void project_down(const ln_context& context, const char* name, const GroupedPlan& plan, const Down& down) {
-  using Bf16 = Bf16Tile<DownShape, true, !kGradient>;
+  using Bf16 = Bf16Tile<ThinShape, true, !kGradient>;
   if (!multiplies_in_bf16(context)) {
-    launch_down<GroupedF32Tile<true, !kGradient>, kGradient, false>(context, name, plan, down);
+    launch_down<GroupedF32Tile<true, !kGradient>, kGradient, Access::kAny>(context, name, plan, down);
   } else if (down.x.dtype == LN_BF16) {
-    launch_down<Bf16, kGradient, true>(context, name, plan, down);
+    launch_down<Bf16, kGradient, Access::kAsync>(context, name, plan, down);
   } else {
-    launch_down<Bf16, kGradient, false>(context, name, plan, down);
+    launch_down<Bf16, kGradient, Access::kWhole>(context, name, plan, down);
   }
 }
 
@@ -82,7 +81,7 @@ struct Gradient {
 };
 
 /// gradients[e] += low^T . wide, [rank,columns]; or, kOfB, scale * wide^T . low, [columns,rank].
-template <class Tile, bool kOfB, bool kCopied>
+template <class Tile, bool kOfB, Access kAccess>
 __global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_adapter_gradient(Gradient args) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
@@ -97,8 +96,8 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_adapter_gradien
   const Operand wide = {args.wide.data, args.wide.ld, args.columns, args.wide.dtype, 0};
   const Operand low = {args.low, layer.max_rank, adapter.rank, LN_F32, 0};
   Tile tile;
-  tile.run(*shared, TileOperand<false, false, kCopied>(wide, first_column), TileOperand<false, false>(low, first_rank),
-           range.begin, range.end);
+  add_product<false, kAccess, Access::kWhole, true>(tile, *shared, wide, first_column, low, first_rank, range.begin,
+                                                    range.end);
   const int64_t rank = adapter.rank;
   const float scale = kOfB ? adapter.scale : 1.0f;
   tile.visit([&](int row, int column, float value, float next) {
@@ -109,10 +108,10 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_adapter_gradien
   });
 }
 
-template <class Tile, bool kOfB, bool kCopied>
+template <class Tile, bool kOfB, Access kAccess>
 void launch_gradient(const ln_context& context, const char* name, const Gradient& gradient) {
   using Shape = typename Tile::Shape;
-  launch(context, name, grouped_adapter_gradient<Tile, kOfB, kCopied>,
+  launch(context, name, grouped_adapter_gradient<Tile, kOfB, kAccess>,
          dim3(static_cast<unsigned>(ceil_div<int64_t>(gradient.columns, Shape::kM)),
               static_cast<unsigned>(gradient.layer.experts),
               static_cast<unsigned>(ceil_div<int64_t>(gradient.layer.max_rank, Shape::kN))),
@@ -121,13 +120,13 @@ void launch_gradient(const ln_context& context, const char* name, const Gradient
 
 template <bool kOfB>
 void add_gradient(const ln_context& context, const char* name, const Gradient& gradient) {
-  using Bf16 = Bf16Tile<GradientShape, false, false>;
+  using Bf16 = Bf16Tile<ThinShape, false, false>;
   if (!multiplies_in_bf16(context)) {
-    launch_gradient<GroupedF32Tile<false, false>, kOfB, false>(context, name, gradient);
+    launch_gradient<GroupedF32Tile<false, false>, kOfB, Access::kAny>(context, name, gradient);
   } else if (gradient.wide.dtype == LN_BF16) {
-    launch_gradient<Bf16, kOfB, true>(context, name, gradient);
+    launch_gradient<Bf16, kOfB, Access::kAsync>(context, name, gradient);
   } else {
-    launch_gradient<Bf16, kOfB, false>(context, name, gradient);
+    launch_gradient<Bf16, kOfB, Access::kWhole>(context, name, gradient);
   }
 }
 

@@ -23,9 +23,10 @@ constexpr int kThreads = 256;
 
 /// copy[row,copy_ld] = x[row,columns] in bfloat16, rounded to nearest even; what is behind a row is 0. A thread makes
 /// 16 bytes. Bound by memory.
+template <bool kWhole>
 __global__ void __launch_bounds__(kThreads)
     copy_rows(const float* x, int64_t rows, int64_t columns, uint16_t* copy, int64_t copy_ld) {
-  const Reader<false> reader(x, LN_F32, columns);
+  const Reader<false, kWhole> reader(x, LN_F32);
   const int64_t chunks = copy_ld / kChunk, count = rows * chunks, step = int64_t{gridDim.x} * kThreads;
   for (int64_t c = int64_t{blockIdx.x} * kThreads + threadIdx.x; c < count; c += step) {
     const int64_t row = c / chunks, column = (c - row * chunks) * kChunk;
@@ -40,7 +41,9 @@ __global__ void __launch_bounds__(kThreads)
 GroupedRows prepared(const ln_context& context, const char* name, const GroupedPlan& plan, const float* x, int64_t rows,
                      int64_t columns, void* copy) {
   if (!plan.copied) return {x, columns, LN_F32};
-  launch(context, name, copy_rows, blocks_for(rows * (plan.copy_ld / kChunk), kThreads), kThreads, 0, x, rows, columns,
+  const bool whole = whole_chunks({x, columns, rows, LN_F32, 1}, columns);
+  launch(context, name, whole ? copy_rows<true> : copy_rows<false>,
+         blocks_for(rows * (plan.copy_ld / kChunk), kThreads), kThreads, 0, x, rows, columns,
          static_cast<uint16_t*>(copy), plan.copy_ld);
   return {copy, plan.copy_ld, LN_BF16};
 }

@@ -12,19 +12,12 @@
 
 namespace ln::cuda {
 
-/// How the weight comes into the tile: any dtype of whole bytes, bfloat16 by cp.async, or 4 bits.
+/// What the weight is: of any dtype of whole bytes, bfloat16 (by cp.async), or of 4 bits.
 enum GroupedWeight { kWeightAny, kWeightBf16, kWeightFourBits };
 
-/// Blocks that a multiprocessor shall hold, as registers allow without spilling.
-template <class Tile, GroupedWeight kWeight>
-constexpr int grouped_blocks() {
-  if (Tile::Shape::kM == 128) return Tile::Shape::kThreads == 128 ? 2 : 1;
-  return (Tile::Shape::kM == 64 ? 3 : 4) - (kWeight == kWeightAny ? 1 : 0);
-}
-
-/// kCopied: the left operand is bfloat16.
-template <class Tile, bool kGradient, GroupedWeight kWeight, bool kCopied>
-__global__ void __launch_bounds__(Tile::Shape::kThreads, grouped_blocks<Tile, kWeight>())
+/// kLeft: how the left operand is read; kAsync: it is bfloat16, kAny: the tile is float32.
+template <class Tile, bool kGradient, GroupedWeight kWeight, Access kLeft>
+__global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks)
     grouped_wide_product(GroupedWide args, bool pairs) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
@@ -45,8 +38,7 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, grouped_blocks<Tile, kW
       const Operand low = {args.low, layer.max_rank, end_row, LN_F32, 1};
       const Operand up = kGradient ? Operand{adapter.a, layer.in, layer.in, LN_F32, 0}
                                    : Operand{adapter.b, adapter.rank, layer.out, LN_F32, 1};
-      tile.run_short(*shared, TileOperand<true, false>(low, part.first),
-                     TileOperand<kRightKInner, false>(up, first_column), 0, adapter.rank);
+      add_short_product(tile, *shared, low, part.first, up, first_column, adapter.rank);
       if (!kGradient) tile.scale(adapter.scale);
     }
   }
@@ -57,8 +49,9 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, grouped_blocks<Tile, kW
     } else {
       const Operand left = {args.left.data, args.left.ld, end_row, args.left.dtype, 1};
       const Operand right = {weight, layer.in, n, layer.weight_dtype, kRightKInner};
-      tile.run(*shared, TileOperand<true, false, kCopied>(left, part.first), TileOperand < kRightKInner,
-               kWeight == kWeightFourBits, kWeight == kWeightBf16 > (right, first_column), 0, k);
+      constexpr Access kRight = kWeight == kWeightBf16 ? Access::kAsync : Access::kWhole;
+      add_product<kWeight == kWeightFourBits, kLeft, kRight, false>(tile, *shared, left, part.first, right,
+                                                                    first_column, 0, k);
     }
   }
 
@@ -79,13 +72,13 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, grouped_blocks<Tile, kW
   });
 }
 
-template <class Tile, bool kGradient, GroupedWeight kWeight, bool kCopied>
+template <class Tile, bool kGradient, GroupedWeight kWeight, Access kLeft>
 void launch_grouped_wide(const ln_context& context, const char* name, const GroupedPlan& plan,
                          const GroupedWide& wide) {
   using Shape = typename Tile::Shape;
   const int64_t n = kGradient ? wide.layer.in : wide.layer.out;
   const bool pairs = n % 2 == 0 && reinterpret_cast<uintptr_t>(wide.result) % 8 == 0;
-  launch(context, name, grouped_wide_product<Tile, kGradient, kWeight, kCopied>,
+  launch(context, name, grouped_wide_product<Tile, kGradient, kWeight, kLeft>,
          static_cast<unsigned>(plan.slots * ceil_div<int64_t>(n, Shape::kN)), Shape::kThreads,
          sizeof(typename Tile::Shared), wide, pairs);
 }
@@ -93,33 +86,33 @@ void launch_grouped_wide(const ln_context& context, const char* name, const Grou
 /// Tiles by rows. A weight is decoded once per tile: 16 and 32 rows are bound by its bytes.
 template <bool kGradient>
 void grouped_wide(const ln_context& context, const char* name, const GroupedPlan& plan, const GroupedWide& wide) {
-  using Of16 = Bf16Tile<TileShape<16, 128, 32, 16, 32, 2>, true, !kGradient>;
-  using Of32 = Bf16Tile<TileShape<32, 128, 32, 32, 32, 2>, true, !kGradient>;
-  using Of64 = Bf16Tile<TileShape<64, 128, 32, 32, 64, 2>, true, !kGradient>;
-  using Of128 = Bf16Tile<TileShape<128, 128, 32, 64, 64, 3>, true, !kGradient>;
-  using Of128InEightWarps = Bf16Tile<TileShape<128, 128, 32, 64, 32, 4>, true, !kGradient>;
-  using F32 = GroupedF32Tile<true, !kGradient>;
-  const bool four_bits = is_quantized(wide.layer.weight_dtype), copied = wide.left.dtype == LN_BF16;
+  constexpr bool kR = !kGradient;
+  using Of16 = Bf16Tile<TileShape<16, 128, 32, 16, 32, 2, 4>, true, kR>;
+  using Of32 = Bf16Tile<TileShape<32, 128, 32, 32, 32, 2, 3>, true, kR>;
+  using Of64 = Bf16Tile<TileShape<64, 128, 32, 32, 64, 2, 2>, true, kR>;
+  using Of128 = Bf16Tile<TileShape<128, 128, 32, 64, 64, 3, 2>, true, kR>;
+  using Of128InEightWarps = Bf16Tile<TileShape<128, 128, 32, 64, 32, 4, 1>, true, kR>;  // takes fewer registers
+  using F32 = GroupedF32Tile<true, kR>;
   const auto run = [&](auto launch_any, auto launch_four_bits) {
-    (four_bits ? launch_four_bits : launch_any)(context, name, plan, wide);
+    (is_quantized(wide.layer.weight_dtype) ? launch_four_bits : launch_any)(context, name, plan, wide);
   };
   if (!multiplies_in_bf16(context)) {
-    run(launch_grouped_wide<F32, kGradient, kWeightAny, false>,
-        launch_grouped_wide<F32, kGradient, kWeightFourBits, false>);
-  } else if (copied && wide.layer.weight_dtype == LN_BF16) {
-    launch_grouped_wide<Of128InEightWarps, kGradient, kWeightBf16, true>(context, name, plan, wide);
-  } else if (copied) {
-    run(launch_grouped_wide<Of128InEightWarps, kGradient, kWeightAny, true>,
-        launch_grouped_wide<Of128, kGradient, kWeightFourBits, true>);
+    run(launch_grouped_wide<F32, kGradient, kWeightAny, Access::kAny>,
+        launch_grouped_wide<F32, kGradient, kWeightFourBits, Access::kAny>);
+  } else if (wide.left.dtype == LN_BF16 && wide.layer.weight_dtype == LN_BF16) {
+    launch_grouped_wide<Of128InEightWarps, kGradient, kWeightBf16, Access::kAsync>(context, name, plan, wide);
+  } else if (wide.left.dtype == LN_BF16) {
+    run(launch_grouped_wide<Of128InEightWarps, kGradient, kWeightAny, Access::kAsync>,
+        launch_grouped_wide<Of128, kGradient, kWeightFourBits, Access::kAsync>);
   } else if (plan.tile_rows == 16) {
-    run(launch_grouped_wide<Of16, kGradient, kWeightAny, false>,
-        launch_grouped_wide<Of16, kGradient, kWeightFourBits, false>);
+    run(launch_grouped_wide<Of16, kGradient, kWeightAny, Access::kWhole>,
+        launch_grouped_wide<Of16, kGradient, kWeightFourBits, Access::kWhole>);
   } else if (plan.tile_rows == 32) {
-    run(launch_grouped_wide<Of32, kGradient, kWeightAny, false>,
-        launch_grouped_wide<Of32, kGradient, kWeightFourBits, false>);
+    run(launch_grouped_wide<Of32, kGradient, kWeightAny, Access::kWhole>,
+        launch_grouped_wide<Of32, kGradient, kWeightFourBits, Access::kWhole>);
   } else {
-    run(launch_grouped_wide<Of64, kGradient, kWeightAny, false>,
-        launch_grouped_wide<Of64, kGradient, kWeightFourBits, false>);
+    run(launch_grouped_wide<Of64, kGradient, kWeightAny, Access::kWhole>,
+        launch_grouped_wide<Of64, kGradient, kWeightFourBits, Access::kWhole>);
   }
 }
 
