@@ -189,10 +189,15 @@ std::vector<Case> cases() {
   return found;
 }
 
+/// The emulator is slow: each case on one schedule, and none of several CPU blocks.
+bool taken(const Case& x, int32_t number, int32_t simd) { return kCpu || (number % 3 == simd && x.in * x.out < 12000); }
+
 TEST(Linear, ForwardEqualsItsFormulaOnEveryTier) {
   for (int32_t simd : tiers()) {
     Context context(simd, 2);
+    int32_t number = 0;
     for (const Case& x : cases()) {
+      if (!taken(x, number++, simd)) continue;
       check_forward(context, simd, x);
       if (HasFailure()) return;
     }
@@ -202,7 +207,9 @@ TEST(Linear, ForwardEqualsItsFormulaOnEveryTier) {
 TEST(Linear, BackwardEqualsItsFormulaOnEveryTier) {
   for (int32_t simd : tiers()) {
     Context context(simd, 2);
+    int32_t number = 0;
     for (const Case& x : cases()) {
+      if (!taken(x, number++, simd)) continue;
       check_backward(context, simd, x);
       if (HasFailure()) return;
     }
@@ -218,6 +225,7 @@ TEST(Linear, WithoutAdapterTheInputGradientOfTheAdapterIsZero) {
 }
 
 TEST(Linear, SameBytesForEveryNumberOfThreads) {
+  if (!kCpu) GTEST_SKIP() << "threads are the CPU's; schedules: CudaLinear.SameBytesForEverySchedule";
   for (int32_t simd : tiers()) {
     for (const Case& x : {Case{2, 300, 900, 8, LN_BF16, LN_F32}, Case{130, 520, 300, 16, LN_F32}}) {
       Context one(simd, 1);
@@ -314,6 +322,7 @@ TEST(Linear, BackwardRefusesBadArguments) {
 }
 
 TEST(Linear, RefusesScratchThatIsTooSmall) {
+  if (!kCpu) GTEST_SKIP() << "a small layer needs no scratch there; CudaLinear has one that does";
   Context context;
   Fixture fixture({.rows = 40, .in = 5, .out = 6, .rank = 2});
   const ln_linear_fwd_args forward = fixture.forward();
