@@ -18,6 +18,8 @@ constexpr int64_t kChunkRows = 512;
 constexpr int64_t kPackedFloats = 5 << 18;
 // Columns of b that a task packs at a time: kBlock * kTaskColumns floats stay in the second-level cache.
 constexpr int64_t kTaskColumns = 128;
+// Rows that are worth a packing of b of their own.
+constexpr int64_t kTaskRows = 128;
 constexpr int64_t kMaxBlocks = 128;
 constexpr int64_t kTransposedLines = 32;
 constexpr int64_t kPackGrain = 1 << 15;  // floats
@@ -35,6 +37,7 @@ struct Block {
   int64_t first_k, last_k;
   int64_t packed;  // offset in floats
   int64_t first_task, row_tasks, column_tasks;
+  double work;
   bool direct;
 
   // Rows are spread evenly over the panels: 16 rows are 8 + 8, not 14 + 2.
@@ -146,7 +149,9 @@ class Wave {
   void run() {
     pack();
     share();
-    pool_.run(tasks_, [&](int64_t task, int worker) { compute(task, worker); });
+    pool_.run_apart(
+        tasks_, [&](int worker) { return first_task(worker); },
+        [&](int64_t task, int worker) { compute(task, worker); });
   }
 
  private:
@@ -186,9 +191,13 @@ class Wave {
            (panel * (block.last_k - block.first_k) + k - block.first_k) * kernels_.panel_stride;
   }
 
-  /// Cuts the blocks into tasks: columns first, as every task packs its own b; rows too where that leaves threads idle.
+  /// Cuts the blocks into tasks. Every thread starts with rows of its own, which it has packed itself: what another
+  /// thread has written is far away. Columns next, as every task packs its own b; rows again where that leaves threads
+  /// idle.
   void share() {
-    int64_t columns = kTaskColumns, rows_at_least = kChunkRows;
+    int64_t rows = 0;
+    for (int64_t b = 0; b < count_; ++b) rows += blocks_[b].direct ? 0 : blocks_[b].rows();
+    int64_t columns = kTaskColumns, rows_at_least = std::max(kTaskRows, ceiling(rows, pool_.threads()));
     count_tasks(columns, rows_at_least);
     while (tasks_ < wanted_tasks() && columns >= 2 * kernels_.tile_columns) count_tasks(columns /= 2, rows_at_least);
     while (tasks_ < wanted_tasks() && rows_at_least > 4 * kernels_.tile_rows) count_tasks(columns, rows_at_least /= 2);
@@ -198,23 +207,39 @@ class Wave {
 
   void count_tasks(int64_t columns, int64_t rows_at_least) {
     tasks_ = 0;
+    work_ = 0;
     for (int64_t b = 0; b < count_; ++b) {
       Block& block = blocks_[b];
       const int64_t n = block.product.n, rows = block.rows();
-      const double work =
+      block.work =
           static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(block.last_k - block.first_k);
-      const int64_t most = std::max<int64_t>(1, static_cast<int64_t>(work / kTaskGrain));
+      const int64_t most = std::max<int64_t>(1, static_cast<int64_t>(block.work / kTaskGrain));
       if (block.direct) {  // wide tasks: b is read in long runs
         block.column_tasks = std::min({ceiling(n, kernels_.tile_columns), most, wanted_tasks()});
         block.row_tasks = 1;
       } else {
         block.column_tasks = std::min(ceiling(n, columns / kernels_.tile_columns * kernels_.tile_columns), most);
         block.row_tasks =
-            std::max<int64_t>(1, std::min({rows / rows_at_least, most / block.column_tasks, block.panels}));
+            std::max<int64_t>(1, std::min({(rows + rows_at_least / 2) / rows_at_least, most / block.column_tasks, block.panels}));
       }
       block.first_task = tasks_;
       tasks_ += block.column_tasks * block.row_tasks;
+      work_ += block.work;
     }
+  }
+
+  /// Where a thread starts so that all have as much work before them.
+  int64_t first_task(int worker) const {
+    double left = work_ * worker / pool_.threads();
+    for (int64_t b = 0; b < count_; ++b) {
+      const Block& block = blocks_[b];
+      if (left < block.work) {
+        const double tasks = static_cast<double>(block.column_tasks * block.row_tasks);
+        return block.first_task + static_cast<int64_t>(left / block.work * tasks + 0.5);
+      }
+      left -= block.work;
+    }
+    return tasks_;
   }
 
   void compute(int64_t task, int worker) {
@@ -222,8 +247,8 @@ class Wave {
         *(std::upper_bound(blocks_, blocks_ + count_, task,
                            [](int64_t value, const Block& candidate) { return value < candidate.first_task; }) -
           1);
-    const int64_t column_task = (task - block.first_task) / block.row_tasks,
-                  row_task = (task - block.first_task) % block.row_tasks;
+    const int64_t row_task = (task - block.first_task) / block.column_tasks,
+                  column_task = (task - block.first_task) % block.column_tasks;
     const int64_t n = block.product.n, tiles = ceiling(n, kernels_.tile_columns);
     const int64_t first = column_task * tiles / block.column_tasks * kernels_.tile_columns;
     const int64_t last = std::min(n, (column_task + 1) * tiles / block.column_tasks * kernels_.tile_columns);
@@ -276,6 +301,7 @@ class Wave {
   int64_t count_ = 0;
   int64_t used_ = 0;
   int64_t tasks_ = 0;
+  double work_ = 0;  // multiply-adds
 };
 
 }  // namespace
