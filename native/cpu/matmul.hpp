@@ -30,8 +30,19 @@ struct Term {
   float scale;
 };
 
+/// c[m,n] = scale * a . b with the a of a product's first term, which is packed once for both; n 0: none. The second
+/// term's a may be c.
+struct Side {
+  Matrix b;
+  float* c;
+  int64_t ldc;
+  int64_t n;
+  float scale;
+};
+
 struct Product {
   Term terms[2];
+  Side side;
   int32_t term_count;
   int32_t bias_dtype;
   const void* bias;  // [n] or NULL

@@ -1,21 +1,14 @@
 #include "products.hpp"
 
-#include <algorithm>
 #include <new>
 #include <stdexcept>
+
+#include "product_blocks.hpp"
 
 namespace ln::cpu {
 
 namespace {
 
-// Every element is summed over blocks of kBlock steps of k, in rising order. Nothing else of the blocking below has a
-// say in results: it only decides who computes which elements, and when.
-constexpr int64_t kBlock = 384;
-
-// Rows of a product whose panels are packed together: each packing of b serves so many rows.
-constexpr int64_t kChunkRows = 512;
-// Packed floats of a at a time (5 MiB).
-constexpr int64_t kPackedFloats = 5 << 18;
 // Columns of b that a task packs at a time: kBlock * kTaskColumns floats stay in the second-level cache.
 constexpr int64_t kTaskColumns = 128;
 // Rows that are worth a packing of b of their own.
@@ -26,95 +19,7 @@ constexpr int64_t kPackGrain = 1 << 15;  // floats
 constexpr int64_t kTaskGrain = 1 << 17;  // multiply-adds that are worth a task
 constexpr int64_t kAlignment = 64;
 
-int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t aligned(int64_t bytes) { return ceiling(bytes, kAlignment) * kAlignment; }
-
-/// Rows first_panel .. first_panel + panels - 1 (in panels) of a product, its terms' k-axis from first_k to last_k.
-struct Block {
-  Product product;
-  int64_t k;  // of all terms
-  int64_t all_panels, first_panel, panels;
-  int64_t first_k, last_k;
-  int64_t packed;  // offset in floats
-  int64_t first_task, row_tasks, column_tasks;
-  double work;
-  bool direct;
-
-  // Rows are spread evenly over the panels: 16 rows are 8 + 8, not 14 + 2.
-  int64_t row(int64_t panel) const { return panel * product.m / all_panels; }
-  int64_t rows() const { return direct ? product.m : row(first_panel + panels) - row(first_panel); }
-};
-
-/// Calls body(term, k, count, offset) for the pieces of the terms' k-axis in [first, last); offset counts from first.
-template <typename Body>
-void for_pieces(const Product& product, int64_t first, int64_t last, const Body& body) {
-  int64_t start = 0;
-  for (int32_t t = 0; t < product.term_count; ++t) {
-    const int64_t from = std::max(first, start), to = std::min(last, start + product.terms[t].k);
-    if (from < to) body(product.terms[t], from - start, to - from, from - first);
-    start += product.terms[t].k;
-  }
-}
-
-/// Walks over the blocks of a list of products in order.
-class Cursor {
- public:
-  Cursor(const MatmulKernels& kernels, const ProductList& products) : kernels_(kernels), products_(products) { open(); }
-
-  bool done() const { return index_ >= products_.count(); }
-  const Block& block() const { return block_; }
-  /// Floats of packed a.
-  int64_t size() const {
-    return block_.direct ? 0 : block_.panels * kernels_.panel_stride * (block_.last_k - block_.first_k);
-  }
-
-  void advance() {
-    if (!block_.direct && block_.last_k < block_.k) {
-      set_k(block_.last_k);
-    } else if (!block_.direct && block_.first_panel + block_.panels < block_.all_panels) {
-      set_panels(block_.first_panel + block_.panels);
-    } else {
-      ++index_;
-      open();
-    }
-  }
-
- private:
-  void open() {
-    for (; index_ < products_.count(); ++index_) {
-      block_.product = products_[index_];
-      if (block_.product.m > 0 && block_.product.n > 0) break;
-    }
-    if (done()) return;
-    const Product& product = block_.product;
-    block_.k = 0;
-    for (int32_t t = 0; t < product.term_count; ++t) block_.k += product.terms[t].k;
-    block_.direct = product.m <= kernels_.direct_rows && kernels_.takes_direct(product);
-    if (block_.direct) {
-      block_.first_panel = block_.panels = block_.all_panels = 0;
-      block_.first_k = 0;
-      block_.last_k = block_.k;
-      return;
-    }
-    block_.all_panels = ceiling(product.m, kernels_.tile_rows);
-    set_panels(0);
-  }
-  void set_panels(int64_t first) {
-    block_.first_panel = first;
-    block_.panels = std::min(block_.all_panels - first, ceiling(kChunkRows, kernels_.tile_rows));
-    set_k(0);
-  }
-  void set_k(int64_t first) {
-    const int64_t most = kPackedFloats / (block_.panels * kernels_.panel_stride) / kBlock * kBlock;
-    block_.first_k = first;
-    block_.last_k = std::min(block_.k, first + most);
-  }
-
-  const MatmulKernels& kernels_;
-  const ProductList& products_;
-  int64_t index_ = 0;
-  Block block_{};
-};
 
 /// As many blocks as fit the scratch: first all their panels of a are packed, then their tiles are computed.
 class Wave {
@@ -157,33 +62,64 @@ class Wave {
  private:
   void pack() {
     int64_t panels = 0;
-    for (int64_t b = 0; b < count_; ++b) panels += blocks_[b].panels;
+    bool sides = false;
+    for (int64_t b = 0; b < count_; ++b) {
+      panels += blocks_[b].panels;
+      sides = sides || blocks_[b].product.side.n > 0;
+    }
     if (panels == 0) return;
-    pool_.ranges(panels, std::max<int64_t>(1, kPackGrain * panels / std::max<int64_t>(used_, 1)),
-                 [&](int64_t first, int64_t last, int) {
-                   for (int64_t b = 0, start = 0; b < count_ && start < last; start += blocks_[b].panels, ++b) {
-                     const int64_t from = std::max(first - start, int64_t{0}),
-                                   to = std::min(last - start, blocks_[b].panels);
-                     if (from < to) pack(blocks_[b], from, to);
-                   }
-                 });
+    int64_t grain = std::max<int64_t>(1, kPackGrain * panels / std::max<int64_t>(used_, 1));
+    // The b of a side is packed for every range.
+    if (sides)
+      grain = std::max(std::min(grain, ceiling(panels, pool_.threads())), ceiling(panels, 2 * pool_.threads()));
+    pool_.ranges(panels, grain, [&](int64_t first, int64_t last, int worker) {
+      for (int64_t b = 0, start = 0; b < count_ && start < last; start += blocks_[b].panels, ++b) {
+        const int64_t from = std::max(first - start, int64_t{0}), to = std::min(last - start, blocks_[b].panels);
+        if (from < to) pack(blocks_[b], from, to, worker);
+      }
+    });
+  }
+
+  void pack(const Block& block, int64_t first, int64_t last, int worker) {
+    if (block.direct) return kernels_.direct(side_product(block.product), 0, block.product.side.n);
+    const int64_t middle = block.product.side.n > 0 ? block.product.terms[0].k : block.first_k;
+    pack_steps(block, first, last, block.first_k, middle);
+    if (block.product.side.n > 0) compute_side(block, first, last, panels_of(worker));
+    pack_steps(block, first, last, middle, block.last_k);
   }
 
   /// A transposed a lies along its rows, across panels: a few lines of it serve all panels before the next ones are
   /// read.
-  void pack(const Block& block, int64_t first, int64_t last) {
-    for_pieces(block.product, block.first_k, block.last_k,
-               [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
-                 const int64_t step = term.a.transposed ? kTransposedLines : count;
-                 for (int64_t p = 0; p < count; p += step) {
-                   for (int64_t panel = first; panel < last; ++panel) {
-                     const int64_t row = block.row(block.first_panel + panel),
-                                   rows = block.row(block.first_panel + panel + 1) - row;
-                     kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
-                                     panel_of(block, panel, block.first_k + offset + p));
-                   }
-                 }
-               });
+  void pack_steps(const Block& block, int64_t first, int64_t last, int64_t first_k, int64_t last_k) {
+    for_pieces(block.product, first_k, last_k, [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
+      const int64_t step = term.a.transposed ? kTransposedLines : count;
+      for (int64_t p = 0; p < count; p += step) {
+        for (int64_t panel = first; panel < last; ++panel) {
+          const int64_t row = block.row(block.first_panel + panel),
+                        rows = block.row(block.first_panel + panel + 1) - row;
+          kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
+                          panel_of(block, panel, first_k + offset + p));
+        }
+      }
+    });
+  }
+
+  /// The rows of these panels: their steps of the first term are packed, and the second term may need the result.
+  void compute_side(const Block& block, int64_t first, int64_t last, float* panels) {
+    const Side& side = block.product.side;
+    const int64_t width = kTaskColumns / kernels_.tile_columns * kernels_.tile_columns;
+    for (int64_t column = 0; column < side.n; column += width) {
+      const int64_t end = std::min(column + width, side.n);
+      for (int64_t k = 0; k == 0 || k < block.product.terms[0].k; k += kBlock) {
+        const int64_t count = std::min(kBlock, block.product.terms[0].k - k);
+        kernels_.pack_b(side.b, k, count, column, end - column, panels, kernels_.tile_columns * kBlock);
+        multiply_panels(block, first, last, k, count, panels, column, end, nullptr, k == 0 ? 0.0f : 1.0f, side.c,
+                        side.ldc);
+      }
+    }
+    for (int64_t row = block.row(block.first_panel + first); row < block.row(block.first_panel + last); ++row) {
+      for (int64_t j = 0; j < side.n && side.scale != 1; ++j) side.c[row * side.ldc + j] *= side.scale;
+    }
   }
 
   float* panel_of(const Block& block, int64_t panel, int64_t k) {
@@ -219,8 +155,8 @@ class Wave {
         block.row_tasks = 1;
       } else {
         block.column_tasks = std::min(ceiling(n, columns / kernels_.tile_columns * kernels_.tile_columns), most);
-        block.row_tasks =
-            std::max<int64_t>(1, std::min({(rows + rows_at_least / 2) / rows_at_least, most / block.column_tasks, block.panels}));
+        block.row_tasks = std::max<int64_t>(
+            1, std::min({(rows + rows_at_least / 2) / rows_at_least, most / block.column_tasks, block.panels}));
       }
       block.first_task = tasks_;
       tasks_ += block.column_tasks * block.row_tasks;
@@ -259,7 +195,7 @@ class Wave {
     const int64_t width = kTaskColumns / kernels_.tile_columns * kernels_.tile_columns;
     for (int64_t column = first; column < last; column += width) {
       multiply(block, row_task * block.panels / block.row_tasks, (row_task + 1) * block.panels / block.row_tasks,
-               column, std::min(column + width, last), reinterpret_cast<float*>(panels_) + worker * worker_floats_);
+               column, std::min(column + width, last), panels_of(worker));
     }
   }
 
@@ -278,18 +214,29 @@ class Wave {
       for_pieces(product, k, k + count, [&](const Term& term, int64_t at, int64_t steps, int64_t offset) {
         kernels_.pack_b(term.b, at, steps, first, last - first, panels + offset * step, step * kBlock);
       });
-      for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-        const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
-        const float* const a = panel_of(block, panel, k);
-        for (int64_t j = first; j < last; j += step) {
-          kernels_.tile(count, a, panels + (j - first) * kBlock,
-                        product.bias != nullptr && k == 0 ? bias + (j - first) : nullptr, k == 0 ? product.beta : 1.0f,
-                        product.c + row * product.ldc + j, product.ldc, rows, std::min(step, last - j));
-        }
-      }
+      multiply_panels(block, first_panel, last_panel, k, count, panels, first, last,
+                      product.bias != nullptr && k == 0 ? bias : nullptr, k == 0 ? product.beta : 1.0f, product.c,
+                      product.ldc);
       k += count;
     } while (k < block.last_k);
   }
+
+  /// Columns [first, last) of c, whose panels of b start at first; steps [k, k + count) of these panels of a.
+  void multiply_panels(const Block& block, int64_t first_panel, int64_t last_panel, int64_t k, int64_t count,
+                       const float* panels, int64_t first, int64_t last, const float* bias, float beta, float* c,
+                       int64_t ldc) {
+    const int64_t step = kernels_.tile_columns;
+    for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+      const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
+      const float* const a = panel_of(block, panel, k);
+      for (int64_t j = first; j < last; j += step) {
+        kernels_.tile(count, a, panels + (j - first) * kBlock, bias == nullptr ? nullptr : bias + (j - first), beta,
+                      c + row * ldc + j, ldc, rows, std::min(step, last - j));
+      }
+    }
+  }
+
+  float* panels_of(int worker) { return reinterpret_cast<float*>(panels_) + worker * worker_floats_; }
 
   ThreadPool& pool_;
   const MatmulKernels& kernels_;
@@ -307,12 +254,20 @@ class Wave {
 }  // namespace
 
 void run_products(const ln_context& context, void* scratch, int64_t scratch_bytes, const ProductList& products) {
+  const MatmulKernels& kernels = matmul_kernels(tier(context));
   Wave wave(context, scratch, scratch_bytes);
-  Cursor cursor(matmul_kernels(tier(context)), products);
-  while (!cursor.done()) {
-    wave.fill(cursor);
-    wave.run();
-  }
+  const auto run = [&](const ProductList& list) {
+    Cursor cursor(kernels, list);
+    while (!cursor.done()) {
+      wave.fill(cursor);
+      wave.run();
+    }
+  };
+  run(ProductList(products.count(), [&](int64_t i) {
+    const Product product = products[i];
+    return product.side.n > 0 && !takes_side(kernels, product) ? side_product(product) : Product{};
+  }));
+  run(products);
 }
 
 double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, int64_t k) {

@@ -8,8 +8,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long a thread polls before it goes to sleep: longer than the gaps between the kernels of a step. To be woken takes
-// 50 microseconds and more.
+// How long a thread polls before it goes to sleep: longer than the gaps between the kernels of a step. To be woken
+// takes 50 microseconds and more.
 constexpr Clock::duration kPatience = std::chrono::microseconds(500);
 constexpr int kPollsPerLook = 64;
 

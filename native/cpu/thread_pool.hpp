@@ -41,10 +41,12 @@ class ThreadPool {
   template <typename Body>
   void ranges(int64_t count, int64_t grain, const Body& body) {
     const int64_t step = grain < 1 ? 1 : grain, tasks = (count + step - 1) / step;
-    run_apart(tasks, [&](int worker) { return tasks * worker / threads(); }, [&](int64_t task, int worker) {
-      const int64_t first = task * step;
-      body(first, first + step < count ? first + step : count, worker);
-    });
+    run_apart(
+        tasks, [&](int worker) { return tasks * worker / threads(); },
+        [&](int64_t task, int worker) {
+          const int64_t first = task * step;
+          body(first, first + step < count ? first + step : count, worker);
+        });
   }
 
  private:
@@ -69,8 +71,7 @@ class ThreadPool {
       parts_[worker].last = worker + 1 < threads() ? first(worker + 1) : tasks;
     }
     using Plain = std::remove_reference_t<Body>;
-    dispatch([](const void* context, int64_t task,
-                int worker) { (*static_cast<const Plain*>(context))(task, worker); },
+    dispatch([](const void* context, int64_t task, int worker) { (*static_cast<const Plain*>(context))(task, worker); },
              &body);
   }
 
