@@ -14,6 +14,7 @@ constexpr int64_t kTaskColumns = 128;
 // Rows that are worth a packing of b of their own.
 constexpr int64_t kTaskRows = 128;
 constexpr int64_t kMaxBlocks = 128;
+constexpr int64_t kWaveFloats = 1 << 17;
 constexpr int64_t kTransposedLines = 32;
 constexpr int64_t kPackGrain = 1 << 15;  // floats
 constexpr int64_t kTaskGrain = 1 << 17;  // multiply-adds that are worth a task
@@ -39,7 +40,8 @@ class Wave {
   void fill(Cursor& cursor) {
     count_ = 0;
     used_ = 0;
-    while (!cursor.done() && count_ < kMaxBlocks && used_ + cursor.size() <= capacity_) {
+    const int64_t enough = pool_.threads() * kWaveFloats;
+    while (!cursor.done() && count_ < kMaxBlocks && used_ + cursor.size() <= (count_ == 0 ? capacity_ : std::min(capacity_, enough))) {
       // A block that continues another one's sums has to wait for it.
       if (count_ > 0 && cursor.block().first_k > 0) break;
       Block* const block = new (blocks_ + count_) Block(cursor.block());
