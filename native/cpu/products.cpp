@@ -1,5 +1,6 @@
 #include "products.hpp"
 
+#include <atomic>
 #include <new>
 #include <stdexcept>
 
@@ -14,21 +15,32 @@ constexpr int64_t kTaskColumns = 128;
 // Rows that are worth a packing of b of their own.
 constexpr int64_t kTaskRows = 128;
 constexpr int64_t kMaxBlocks = 128;
-constexpr int64_t kWaveFloats = 1 << 17;
 constexpr int64_t kTransposedLines = 32;
-constexpr int64_t kPackGrain = 1 << 15;  // floats
+// Floats that are packed in a piece; panels where more of them are cheaper.
+constexpr int64_t kPackGrain = 1 << 15;
+constexpr int64_t kWidePanels = 9;
+constexpr int64_t kMaxRowTasks = 256;
 constexpr int64_t kTaskGrain = 1 << 17;  // multiply-adds that are worth a task
 constexpr int64_t kAlignment = 64;
 
 int64_t aligned(int64_t bytes) { return ceiling(bytes, kAlignment) * kAlignment; }
 
-/// As many blocks as fit the scratch: first all their panels of a are packed, then their tiles are computed.
+/// How much of the rows that some tasks share is packed; a line of the cache each.
+struct alignas(kAlignment) Packing {
+  std::atomic<int32_t> next{0};  // piece to be taken
+  std::atomic<int32_t> done{0};
+};
+
+/// As many blocks as fit the scratch. Whoever comes first to rows packs them, in pieces, and who needs them meanwhile
+/// helps: no thread waits for the packing of rows that it does not need.
 class Wave {
  public:
   Wave(const ln_context& context, void* scratch, int64_t scratch_bytes)
       : pool_(pool(context)), kernels_(matmul_kernels(tier(context))), panels_(static_cast<char*>(scratch)) {
     blocks_ = static_cast<Block*>(scratch);
     panels_ += aligned(kMaxBlocks * static_cast<int64_t>(sizeof(Block)));
+    packings_ = reinterpret_cast<Packing*>(panels_);
+    panels_ += kMaxRowTasks * static_cast<int64_t>(sizeof(Packing));
     worker_floats_ = kBlock * kTaskColumns;
     char* const packed = panels_ + pool_.threads() * worker_floats_ * static_cast<int64_t>(sizeof(float));
     packed_ = reinterpret_cast<float*>(packed);
@@ -40,8 +52,7 @@ class Wave {
   void fill(Cursor& cursor) {
     count_ = 0;
     used_ = 0;
-    const int64_t enough = pool_.threads() * kWaveFloats;
-    while (!cursor.done() && count_ < kMaxBlocks && used_ + cursor.size() <= (count_ == 0 ? capacity_ : std::min(capacity_, enough))) {
+    while (!cursor.done() && count_ < kMaxBlocks && used_ + cursor.size() <= capacity_) {
       // A block that continues another one's sums has to wait for it.
       if (count_ > 0 && cursor.block().first_k > 0) break;
       Block* const block = new (blocks_ + count_) Block(cursor.block());
@@ -54,7 +65,6 @@ class Wave {
   }
 
   void run() {
-    pack();
     share();
     pool_.run_apart(
         tasks_, [&](int worker) { return first_task(worker); },
@@ -62,24 +72,20 @@ class Wave {
   }
 
  private:
-  void pack() {
-    int64_t panels = 0;
-    bool sides = false;
-    for (int64_t b = 0; b < count_; ++b) {
-      panels += blocks_[b].panels;
-      sides = sides || blocks_[b].product.side.n > 0;
-    }
-    if (panels == 0) return;
-    int64_t grain = std::max<int64_t>(1, kPackGrain * panels / std::max<int64_t>(used_, 1));
-    // The b of a side is packed for every range.
-    if (sides)
-      grain = std::max(std::min(grain, ceiling(panels, pool_.threads())), ceiling(panels, 2 * pool_.threads()));
-    pool_.ranges(panels, grain, [&](int64_t first, int64_t last, int worker) {
-      for (int64_t b = 0, start = 0; b < count_ && start < last; start += blocks_[b].panels, ++b) {
-        const int64_t from = std::max(first - start, int64_t{0}), to = std::min(last - start, blocks_[b].panels);
-        if (from < to) pack(blocks_[b], from, to, worker);
+  /// Packs the rows of a task, or waits until others have.
+  void pack(const Block& block, int64_t row_task, int worker) {
+    const int64_t first = row_task * block.panels / block.row_tasks,
+                  last = (row_task + 1) * block.panels / block.row_tasks;
+    const int64_t pieces = ceiling(last - first, block.piece);
+    Packing& packing = packings_[block.first_packing + row_task];
+    while (packing.done.load(std::memory_order_acquire) < pieces) {
+      const int64_t piece = packing.next.load(std::memory_order_relaxed) < pieces ? packing.next.fetch_add(1) : pieces;
+      if (piece < pieces) {
+        const int64_t from = first + piece * block.piece;
+        pack(block, from, std::min(from + block.piece, last), worker);
+        packing.done.fetch_add(1, std::memory_order_release);
       }
-    });
+    }
   }
 
   void pack(const Block& block, int64_t first, int64_t last, int worker) {
@@ -139,6 +145,13 @@ class Wave {
     count_tasks(columns, rows_at_least);
     while (tasks_ < wanted_tasks() && columns >= 2 * kernels_.tile_columns) count_tasks(columns /= 2, rows_at_least);
     while (tasks_ < wanted_tasks() && rows_at_least > 4 * kernels_.tile_rows) count_tasks(columns, rows_at_least /= 2);
+    for (int64_t b = 0; b < count_; ++b) {
+      Block& block = blocks_[b];
+      for (int64_t i = 0; i < block.row_tasks; ++i) new (packings_ + block.first_packing + i) Packing();
+      const bool wide = block.product.side.n > 0 || block.product.terms[0].a.transposed != 0;
+      const int64_t panel = kernels_.panel_stride * std::max<int64_t>(1, block.last_k - block.first_k);
+      block.piece = std::max<int64_t>(wide ? kWidePanels : 1, kPackGrain / panel);
+    }
   }
 
   int64_t wanted_tasks() const { return pool_.threads() == 1 ? 1 : 3 * pool_.threads(); }
@@ -146,6 +159,7 @@ class Wave {
   void count_tasks(int64_t columns, int64_t rows_at_least) {
     tasks_ = 0;
     work_ = 0;
+    int64_t packings = 0;
     for (int64_t b = 0; b < count_; ++b) {
       Block& block = blocks_[b];
       const int64_t n = block.product.n, rows = block.rows();
@@ -160,6 +174,9 @@ class Wave {
         block.row_tasks = std::max<int64_t>(
             1, std::min({(rows + rows_at_least / 2) / rows_at_least, most / block.column_tasks, block.panels}));
       }
+      block.row_tasks = std::min(block.row_tasks, std::max<int64_t>(1, kMaxRowTasks - packings - (count_ - b - 1)));
+      block.first_packing = packings;
+      packings += block.row_tasks;
       block.first_task = tasks_;
       tasks_ += block.column_tasks * block.row_tasks;
       work_ += block.work;
@@ -187,6 +204,7 @@ class Wave {
           1);
     const int64_t row_task = (task - block.first_task) / block.column_tasks,
                   column_task = (task - block.first_task) % block.column_tasks;
+    pack(block, row_task, worker);
     const int64_t n = block.product.n, tiles = ceiling(n, kernels_.tile_columns);
     const int64_t first = column_task * tiles / block.column_tasks * kernels_.tile_columns;
     const int64_t last = std::min(n, (column_task + 1) * tiles / block.column_tasks * kernels_.tile_columns);
@@ -243,6 +261,7 @@ class Wave {
   ThreadPool& pool_;
   const MatmulKernels& kernels_;
   Block* blocks_;
+  Packing* packings_;
   char* panels_;
   int64_t worker_floats_;
   float* packed_;
@@ -280,7 +299,8 @@ double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, in
 }
 
 int64_t product_scratch_bytes(const ln_context& context, double floats) {
-  const int64_t blocks = aligned(kMaxBlocks * static_cast<int64_t>(sizeof(Block)));
+  const int64_t blocks =
+      aligned(kMaxBlocks * static_cast<int64_t>(sizeof(Block))) + kMaxRowTasks * static_cast<int64_t>(sizeof(Packing));
   if (matmul_kernels(tier(context)).tile == nullptr) return blocks;
   const int64_t packed = static_cast<int64_t>(std::min(std::max(floats, 0.0), static_cast<double>(kPackedFloats)));
   return blocks + (pool(context).threads() * kBlock * kTaskColumns + packed) * static_cast<int64_t>(sizeof(float));
