@@ -152,11 +152,12 @@ void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& a
     run([&](int64_t e) { return cpu::low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
   }
   if (args.max_rank > 0 && args.grad_a != nullptr) {
+    const bool across = cpu::takes_transposed(context, args.max_rank);
     run([&](int64_t e) {
       const LinearLayer layer = layer_of(args, e);
       return layer.rank == 0
                  ? Product{}
-                 : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e]);
+                 : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e], across);
     });
     run([&](int64_t e) {
       const LinearLayer layer = layer_of(args, e);

@@ -45,7 +45,8 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
     run([&](int64_t) { return cpu::low_rank_gradient(layer, args.dy, args.v); });
   }
   if (args.rank > 0 && args.grad_a != nullptr) {
-    run([&](int64_t) { return cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b); });
+    const bool across = cpu::takes_transposed(context, args.rank);
+    run([&](int64_t) { return cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b, across); });
     run([&](int64_t) {
       return cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a);
     });

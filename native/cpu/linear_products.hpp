@@ -66,8 +66,15 @@ inline Product low_rank_gradient(const LinearLayer& layer, const float* dy, floa
   return product;
 }
 
-/// grad_b += scale * dy^T . u
-inline Product gradient_of_b(const LinearLayer& layer, const float* dy, const float* u, float* grad_b) {
+/// grad_b += scale * dy^T . u, or its transpose += scale * u^T . dy, which reads dy as it lies
+inline Product gradient_of_b(const LinearLayer& layer, const float* dy, const float* u, float* grad_b,
+                             bool transposed_c) {
+  if (transposed_c) {
+    Product product = start(layer.rank, layer.out, grad_b, layer.rank, 1);
+    add(product, transposed(u, layer.ldu), plain(dy, layer.out), layer.rows, layer.scale);
+    product.transposed_c = true;
+    return product;
+  }
   Product product = start(layer.out, layer.rank, grad_b, layer.rank, 1);
   add(product, transposed(dy, layer.out), plain(u, layer.ldu), layer.rows, layer.scale);
   return product;

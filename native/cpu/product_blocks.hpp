@@ -30,7 +30,7 @@ inline int64_t steps_of(const Product& product) {
 }
 
 inline bool is_direct(const MatmulKernels& kernels, const Product& product) {
-  return product.m <= kernels.direct_rows && kernels.takes_direct(product);
+  return product.transposed_c || (product.m <= kernels.direct_rows && kernels.takes_direct(product));
 }
 
 /// The product of a side: c = scale * a . b with the first term's a.

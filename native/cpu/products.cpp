@@ -208,6 +208,7 @@ class Wave {
     const int64_t n = block.product.n, tiles = ceiling(n, kernels_.tile_columns);
     const int64_t first = column_task * tiles / block.column_tasks * kernels_.tile_columns;
     const int64_t last = std::min(n, (column_task + 1) * tiles / block.column_tasks * kernels_.tile_columns);
+    if (block.product.transposed_c) return add_transposed(block.product, first, last, panels_of(worker));
     if (block.direct) {
       if (first < last) kernels_.direct(block.product, first, last);
       return;
@@ -216,6 +217,22 @@ class Wave {
     for (int64_t column = first; column < last; column += width) {
       multiply(block, row_task * block.panels / block.row_tasks, (row_task + 1) * block.panels / block.row_tasks,
                column, std::min(column + width, last), panels_of(worker));
+    }
+  }
+
+  void add_transposed(const Product& product, int64_t first, int64_t last, float* part) {
+    const int64_t most =
+        std::max(worker_floats_ / product.m / kernels_.tile_columns, int64_t{1}) * kernels_.tile_columns;
+    for (int64_t column = first; column < last; column += most) {
+      Product piece = product;
+      piece.terms[0].b.data = static_cast<const float*>(product.terms[0].b.data) + column;
+      piece.n = piece.ldc = std::min(most, last - column);
+      piece.c = part;
+      piece.beta = 0;
+      kernels_.direct(piece, 0, piece.n);
+      for (int64_t j = 0; j < piece.n; ++j) {
+        for (int64_t i = 0; i < product.m; ++i) product.c[(column + j) * product.ldc + i] += part[i * piece.ldc + j];
+      }
     }
   }
 
@@ -289,6 +306,11 @@ void run_products(const ln_context& context, void* scratch, int64_t scratch_byte
     return product.side.n > 0 && !takes_side(kernels, product) ? side_product(product) : Product{};
   }));
   run(products);
+}
+
+bool takes_transposed(const ln_context& context, int64_t rows) {
+  const MatmulKernels& kernels = matmul_kernels(tier(context));
+  return kernels.tile != nullptr && rows <= 2 * kernels.direct_rows;
 }
 
 double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, int64_t k) {
