@@ -186,6 +186,10 @@ std::vector<Case> cases() {
   }
   found.push_back({600, 300, 40, 16, LN_BF16, LN_F32});
   found.push_back({70, 40, 600, 8, LN_F16, -1, true, 1});
+  found.push_back({20, 30, 40, 130});  // more columns of the adapter than are packed at a time
+  // More of k than is packed at a time: the adapter's inner products are computed before.
+  found.push_back({520, 2000, 12, 8, LN_BF16});
+  found.push_back({520, 12, 2000, 8, LN_BF16});
   return found;
 }
 
@@ -227,7 +231,8 @@ TEST(Linear, WithoutAdapterTheInputGradientOfTheAdapterIsZero) {
 TEST(Linear, SameBytesForEveryNumberOfThreads) {
   if (!kCpu) GTEST_SKIP() << "threads are the CPU's; schedules: CudaLinear.SameBytesForEverySchedule";
   for (int32_t simd : tiers()) {
-    for (const Case& x : {Case{2, 300, 900, 8, LN_BF16, LN_F32}, Case{130, 520, 300, 16, LN_F32}}) {
+    for (const Case& x :
+         {Case{2, 300, 900, 8, LN_BF16, LN_F32}, Case{130, 520, 300, 16, LN_F32}, Case{300, 70, 200, 8, LN_BF16}}) {
       Context one(simd, 1);
       Fixture expected(x);
       expected.run_forward(one);
