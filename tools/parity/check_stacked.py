@@ -9,7 +9,8 @@ lora-native says it reads besides the hub's one tensor per expert:
  - projs: one 4-bit tensor per expert, named as in gpt_oss's copies (experts.gate_up_projs.3.weight).
 Compares the losses of `lora-native eval` with those of transformers in float32, for 4 bits on the weights that bitsandbytes
 dequantised. Fails (exit code 1) if one differs by more than 1e-5 of itself. Needs bitsandbytes, built as check_quantized.py
-says, and java/target/lora-native.jar. --keep leaves the models in a folder.
+says, and java/target/lora-native.jar. --keep leaves the models in a folder, each with golden_logits.safetensors: token ids, the
+logits that transformers computes in float32, and the stacks of the last layer as it computes with them.
 """
 
 import argparse
@@ -105,7 +106,17 @@ def variants(source, root):
     yield "projs", *per_expert(source, os.path.join(root, "projs"))
 
 
-def check(family, root, engine):
+def write_golden(model, folder):
+    ids = torch.randint(3, COMMON["vocab_size"], (2, 24), generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        golden = dict(input_ids=ids, logits_fp32_dequantized=model(ids).logits)
+        for name in STACKS:
+            golden[name] = getattr(experts_of(model)[-1], name)
+    golden = {name: tensor.detach().clone().contiguous() for name, tensor in golden.items()}
+    save_file(golden, os.path.join(folder, "golden_logits.safetensors"))
+
+
+def check(family, root, engine, golden):
     source, data = os.path.join(root, "source"), os.path.join(root, "rows.jsonl")
     write_model(family, source)
     rows = write_rows(data)
@@ -113,6 +124,8 @@ def check(family, root, engine):
     for name, folder, judge in variants(source, root):
         with torch.no_grad():
             expected = torch.tensor(sequence_losses(judge, rows))
+        if golden:
+            write_golden(judge, folder)
         try:
             printed = engine(["eval", "--json", "--per-example", "--model", folder, "--data", data])
             found = torch.tensor([example["loss"] for example in json.loads(printed)["examples"]])
@@ -134,7 +147,8 @@ def main():
     results = []
     with tempfile.TemporaryDirectory() as scratch:
         for family in filter(is_moe, FAMILIES):
-            results.append(check(family, os.path.join(options.keep or scratch, family), engine))
+            folder = os.path.join(options.keep or scratch, family)
+            results.append(check(family, folder, engine, golden=options.keep is not None))
     print(f"{sum(results)} of {len(results)} models are read as meant in every layout")
     sys.exit(0 if all(results) else 1)
 

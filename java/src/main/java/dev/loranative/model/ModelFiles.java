@@ -3,6 +3,7 @@ package dev.loranative.model;
 import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.config.QuantizationOptions;
 import dev.loranative.device.Device;
+import dev.loranative.errors.UserException;
 import dev.loranative.quant.StoredWeight;
 import dev.loranative.quant.StoredWeights;
 import dev.loranative.tensor.Ops;
@@ -61,10 +62,23 @@ public final class ModelFiles implements AutoCloseable {
         try {
             StoredWeights stored = StoredWeights.of(checkpoint, layout.stacks());
             layout.check(checkpoint, stored, extras);
+            requireFourBits(folder, config, stored, options);
             return new ModelFiles(config, layout, checkpoint, QuantizationPlan.of(config, stored, options));
         } catch (RuntimeException e) {
             checkpoint.close();
             throw e;
+        }
+    }
+
+    /** Computing in 16 bits what was meant for 4 would take four times the memory without a word; transformers fails too. */
+    private static void requireFourBits(
+            Path folder, ModelConfig config, StoredWeights stored, QuantizationOptions options) {
+        if (config.saysFourBits() && stored.isEmpty() && !options.enabled()) {
+            throw UserException.badInput(
+                    folder.resolve("config.json")
+                            + " has a quantization_config of 4 bits, but no weight in the folder is in 4 bits",
+                    "give --load-in-4bit to quantise them on loading, or remove quantization_config to use them as they"
+                            + " are");
         }
     }
 
