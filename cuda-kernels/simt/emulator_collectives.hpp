@@ -162,6 +162,8 @@ void cp_async_wait() {
   }
 }
 
+inline float exp2_fast(float x) { return std::exp2(x); }
+
 }  // namespace simt
 
 inline void __syncthreads() { simt::block_barrier(0, simt::Reduce::kNone); }
@@ -267,3 +269,5 @@ inline float __expf(float x) { return std::exp(x); }
 inline float __logf(float x) { return std::log(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+inline int min(int a, int b) { return a < b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }

@@ -67,4 +67,11 @@ __device__ __forceinline__ uint16_t float_to_bf16(float x) { return __bfloat16_a
 __device__ __forceinline__ float f16_to_float(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 __device__ __forceinline__ uint16_t float_to_f16(float x) { return __half_as_ushort(__float2half_rn(x)); }
 
+/// 2^x to 2 units in the last place; results below the smallest normal number are 0.
+__device__ __forceinline__ float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 }  // namespace simt

@@ -1,4 +1,5 @@
 // Contexts of the CUDA library and of its emulation.
+#include "cublas.hpp"
 #include "cuda_backend.hpp"
 #include "scratch.hpp"
 
@@ -99,11 +100,25 @@ void create(ln_context& context, const ln_context_options& options, const Checke
   opened.stream = options.stream;
   opened.precision = options.precision == LN_PRECISION_F32 ? LN_PRECISION_F32 : LN_PRECISION_BF16;
   opened.gemm = LN_GEMM_OWN;
+  if (options.gemm < LN_GEMM_AUTO || options.gemm > LN_GEMM_CUBLAS) {
+    check.fail(LN_INVALID_ARGUMENT, "gemm is " + std::to_string(options.gemm) + ", not an ln_gemm");
+  }
   open_device(opened, check);
+  if (options.gemm != LN_GEMM_OWN) {
+    std::string why_not;
+    opened.cublas = cuda::open_cublas(opened, why_not);
+    if (opened.cublas != nullptr) {
+      opened.gemm = LN_GEMM_CUBLAS;
+    } else if (options.gemm == LN_GEMM_CUBLAS) {
+      close_device(opened);
+      check.fail(LN_UNSUPPORTED, "cuBLAS is asked for, but cannot be used: " + why_not);
+    }
+  }
   context.backend = new Backend(opened);
 }
 
 void destroy(ln_context& context) noexcept {
+  cuda::close_cublas(context.backend->cublas);
   close_device(*context.backend);
   delete context.backend;
 }
@@ -117,7 +132,7 @@ int64_t query(const ln_context& context, int32_t what, const Checker& check) {
     case LN_QUERY_COMPUTE_CAPABILITY:
       return context.backend->capability;
     case LN_QUERY_CUBLAS_VERSION:
-      return 0;
+      return context.backend->cublas == nullptr ? 0 : cuda::cublas_version(*context.backend->cublas);
     default:
       check.fail(LN_INVALID_ARGUMENT, "what is " + std::to_string(what) + ", not an ln_query_what of a CUDA device");
   }

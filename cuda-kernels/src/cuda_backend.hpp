@@ -10,15 +10,20 @@
 
 namespace ln {
 
+namespace cuda {
+struct Cublas;
+}
+
 struct Backend {
   int32_t device;
-  void* stream;        // cudaStream_t
-  int32_t precision;   // LN_PRECISION_F32 or LN_PRECISION_BF16
-  int32_t gemm;        // LN_GEMM_OWN or LN_GEMM_CUBLAS
-  int32_t processors;  // streaming multiprocessors
-  int32_t capability;  // 90 for compute capability 9.0
-  uint64_t* notice;    // [1] in device memory: what a kernel has to say to the host (see read_notice)
-  double* partials;    // [cuda::kPartials] in device memory: sums of blocks between two kernels of one op
+  void* stream;          // cudaStream_t
+  int32_t precision;     // LN_PRECISION_F32 or LN_PRECISION_BF16
+  int32_t gemm;          // LN_GEMM_OWN or LN_GEMM_CUBLAS
+  int32_t processors;    // streaming multiprocessors
+  int32_t capability;    // 90 for compute capability 9.0
+  cuda::Cublas* cublas;  // NULL with LN_GEMM_OWN
+  uint64_t* notice;      // [1] in device memory: what a kernel has to say to the host (see read_notice)
+  double* partials;      // [cuda::kPartials] in device memory: sums of blocks between two kernels of one op
 };
 
 namespace cuda {

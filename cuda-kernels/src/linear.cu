@@ -1,20 +1,148 @@
-#include "cuda_backend.hpp"
+// ln_linear: products (products.cu) in the order of their dependence. The adapter's up-projection is an extra k-block
+// of the base product, so y and dx are written once. Gradients of the adapter sum over rows, in slices whose number
+// depends on the shape alone.
+//
+// Thin products have `rank` columns: u = lora_x . A^T, v = s dy . B, grad_b = s dy^T . u, and grad_a transposed,
+// lora_x^T . v, so that `rank` is the narrow side of the tile each time.
+#include <algorithm>
+#include <initializer_list>
+
+#include "products.hpp"
 #include "scratch.hpp"
 
 namespace ln::cuda {
 
-int64_t linear_fwd_scratch(const ln_context&, const ln_linear_fwd_args&) { return 0; }
-int64_t linear_bwd_scratch(const ln_context&, const ln_linear_bwd_args&) { return 0; }
+namespace {
+
+Product plain(int64_t m, int64_t n, int64_t k, float* c, int64_t ldc) {
+  Product p = {};
+  p.m = m;
+  p.n = n;
+  p.k = k;
+  p.alpha = 1;
+  p.c = c;
+  p.row_stride = ldc;
+  p.column_stride = 1;
+  return p;
+}
+
+/// u = lora_x . lora_a^T
+Product down_projection(const ln_linear_fwd_args& args) {
+  Product p = plain(args.rows, args.rank, args.in, args.u, args.rank);
+  p.left = by_rows(args.lora_x != nullptr ? args.lora_x : args.x, LN_F32, args.rows, args.in, args.in);
+  p.right = by_rows(args.lora_a, LN_F32, args.rank, args.in, args.in);
+  return p;
+}
+
+/// y = x . weight^T + bias + lora_scale * u . lora_b^T
+Product output(const ln_linear_fwd_args& args) {
+  Product p = plain(args.rows, args.out, args.in, args.y, args.out);
+  p.left = by_rows(args.x, LN_F32, args.rows, args.in, args.in);
+  p.right = by_rows(args.weight, args.weight_dtype, args.out, args.in, args.in);
+  p.bias = args.bias;
+  p.bias_dtype = args.bias_dtype;
+  p.dense = true;
+  p.extra_left = by_rows(args.u, LN_F32, args.rows, args.rank, args.rank);
+  p.extra_right = by_rows(args.lora_b, LN_F32, args.out, args.rank, args.rank);
+  p.extra_k = args.rank;
+  p.extra_scale = args.lora_scale;
+  return p;
+}
+
+/// v = lora_scale * dy . lora_b
+Product low_rank_gradient(const ln_linear_bwd_args& args) {
+  Product p = plain(args.rows, args.rank, args.out, args.v, args.rank);
+  p.left = by_rows(args.dy, LN_F32, args.rows, args.out, args.out);
+  p.right = by_columns(args.lora_b, LN_F32, args.out, args.rank, args.rank);
+  p.alpha = args.lora_scale;
+  return p;
+}
+
+/// grad_b += lora_scale * dy^T . u
+Product gradient_of_b(const ln_linear_bwd_args& args) {
+  Product p = plain(args.out, args.rank, args.rows, args.grad_b, args.rank);
+  p.left = by_columns(args.dy, LN_F32, args.rows, args.out, args.out);
+  p.right = by_columns(args.u, LN_F32, args.rows, args.rank, args.rank);
+  p.alpha = args.lora_scale;
+  p.beta = 1;
+  return p;
+}
+
+/// grad_a^T += lora_x^T . v
+Product gradient_of_a(const ln_linear_bwd_args& args) {
+  Product p = plain(args.in, args.rank, args.rows, args.grad_a, 1);
+  p.column_stride = args.in;
+  p.left = by_columns(args.lora_x != nullptr ? args.lora_x : args.x, LN_F32, args.rows, args.in, args.in);
+  p.right = by_columns(args.v, LN_F32, args.rows, args.rank, args.rank);
+  p.beta = 1;
+  return p;
+}
+
+/// dx (+)= dy . weight (+ v . lora_a)
+Product input_gradient(const ln_linear_bwd_args& args) {
+  Product p = plain(args.rows, args.in, args.out, args.dx, args.in);
+  p.left = by_rows(args.dy, LN_F32, args.rows, args.out, args.out);
+  p.right = by_columns(args.weight, args.weight_dtype, args.out, args.in, args.in);
+  p.beta = args.accumulate != 0 ? 1.0f : 0.0f;
+  p.dense = true;
+  if (args.dlora_x == nullptr) {
+    p.extra_left = by_rows(args.v, LN_F32, args.rows, args.rank, args.rank);
+    p.extra_right = by_columns(args.lora_a, LN_F32, args.rank, args.in, args.in);
+    p.extra_k = args.rank;
+    p.extra_scale = 1;
+  }
+  return p;
+}
+
+/// dlora_x = v . lora_a
+Product adapter_input_gradient(const ln_linear_bwd_args& args) {
+  Product p = plain(args.rows, args.in, args.rank, args.dlora_x, args.in);
+  p.left = by_rows(args.v, LN_F32, args.rows, args.rank, args.rank);
+  p.right = by_columns(args.lora_a, LN_F32, args.rank, args.in, args.in);
+  return p;
+}
+
+int64_t most_scratch(const ln_context& context, std::initializer_list<Product> products) {
+  int64_t most = 0;
+  for (const Product& product : products) most = std::max(most, product_scratch(context, product));
+  return most;
+}
+
+}  // namespace
+
+int64_t linear_fwd_scratch(const ln_context& context, const ln_linear_fwd_args& args) {
+  return most_scratch(context, {down_projection(args), output(args)});
+}
+
+/// As if everything were wanted: which pointers are NULL is not to be read.
+int64_t linear_bwd_scratch(const ln_context& context, const ln_linear_bwd_args& args) {
+  return most_scratch(context, {low_rank_gradient(args), gradient_of_b(args), gradient_of_a(args), input_gradient(args),
+                                adapter_input_gradient(args)});
+}
 
 }  // namespace ln::cuda
 
 namespace ln::backend {
 
-void linear_fwd(ln_context&, const ln_linear_fwd_args&, const Checker&) {
-  throw Error{LN_UNSUPPORTED, "ln_linear_fwd: not in the CUDA library yet"};
+void linear_fwd(ln_context& context, const ln_linear_fwd_args& args, const Checker& check) {
+  void* const scratch = require_scratch(context, check, cuda::linear_fwd_scratch(context, args));
+  const auto run = [&](const cuda::Product& product) { cuda::multiply(context, "ln_linear_fwd", product, scratch); };
+  if (args.rank > 0) run(cuda::down_projection(args));
+  run(cuda::output(args));
 }
-void linear_bwd(ln_context&, const ln_linear_bwd_args&, const Checker&) {
-  throw Error{LN_UNSUPPORTED, "ln_linear_bwd: not in the CUDA library yet"};
+
+void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Checker& check) {
+  void* const scratch = require_scratch(context, check, cuda::linear_bwd_scratch(context, args));
+  const auto run = [&](const cuda::Product& product) { cuda::multiply(context, "ln_linear_bwd", product, scratch); };
+  if (args.rank > 0) {
+    run(cuda::low_rank_gradient(args));
+    if (args.grad_a != nullptr) {
+      run(cuda::gradient_of_b(args));
+      run(cuda::gradient_of_a(args));
+    }
+  }
+  if (args.dx != nullptr) run(cuda::input_gradient(args));
+  if (args.dlora_x != nullptr) run(cuda::adapter_input_gradient(args));
 }
 
 }  // namespace ln::backend

@@ -25,6 +25,12 @@ int32_t ln_context_create(const ln_context_options* options, ln_context** contex
     if (options->simd < LN_SIMD_AUTO || options->simd > LN_SIMD_NEON) {
       check.fail(LN_INVALID_ARGUMENT, "simd is " + std::to_string(options->simd) + ", not an ln_simd");
     }
+    if (options->precision < LN_PRECISION_AUTO || options->precision > LN_PRECISION_BF16) {
+      check.fail(LN_INVALID_ARGUMENT, "precision is " + std::to_string(options->precision) + ", not an ln_precision");
+    }
+    if (options->gemm < LN_GEMM_AUTO || options->gemm > LN_GEMM_CUBLAS) {
+      check.fail(LN_INVALID_ARGUMENT, "gemm is " + std::to_string(options->gemm) + ", not an ln_gemm");
+    }
     ln::backend::create(*created, *options, check);
   });
   if (status != LN_OK) {

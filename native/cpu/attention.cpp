@@ -77,6 +77,37 @@ int64_t list_tiles(const ln_attention_args& args, const int32_t* offsets, bool l
   return count;
 }
 
+/// All keys of every sequence that has some, the longest sequence first.
+int64_t list_sequences(const ln_attention_args& args, AttentionTile* list) {
+  int64_t count = 0;
+  for (int64_t s = 0; s < args.sequences; ++s) {
+    const int32_t keys = args.key_offsets[s + 1] - args.key_offsets[s];
+    if (keys > 0) list[count++] = {static_cast<int32_t>(s), 0, keys, 0};
+  }
+  std::sort(list, list + count, [](const AttentionTile& a, const AttentionTile& b) {
+    return a.count != b.count ? a.count > b.count : a.sequence < b.sequence;
+  });
+  return count;
+}
+
+/// Whether tasks of a whole sequence and key head, with 5 products for a pair of tiles, are done before tasks of single
+/// tiles, which need 7 but share evenly. The bound on the former's time holds whatever the lengths are.
+bool prefers_whole(const ln_attention_args& args, int64_t threads) {
+  double total = 0, longest = 0;
+  for (int64_t i = 0; i < args.sequences; ++i) {
+    const AttentionSequence s = attention_sequence(args, i);
+    const double seen = static_cast<double>(std::min(s.window, s.keys - s.queries / 2));
+    const double work = static_cast<double>(s.queries) * seen;
+    total += work * static_cast<double>(args.key_heads);
+    longest = std::max(longest, work);
+  }
+  const int64_t rounds = (args.sequences * args.key_heads + threads - 1) / threads;
+  const double share = total / static_cast<double>(threads);
+  const double bound = std::min(static_cast<double>(rounds) * longest,
+                                share + longest * static_cast<double>(threads - 1) / static_cast<double>(threads));
+  return 5 * bound <= 7 * share;
+}
+
 /// Calls body(tile, head, scratch of the thread) for every tile and head: sequence by sequence, in it head by head, so
 /// that the other side of a head, which all its tiles read, stays in the caches.
 template <typename Body>
@@ -129,6 +160,15 @@ void attention_bwd(ln_context& context, const ln_attention_args& args, const Che
   const cpu::AttentionGradientKernels& kernels = cpu::attention_gradient_kernels(cpu::tier(context));
   cpu::pool(context).ranges(args.query_tokens * args.heads, cpu::rows_per_task(args.head_dim),
                             [&](int64_t first, int64_t last, int) { kernels.delta(args, first, last); });
+  if (cpu::prefers_whole(args, cpu::pool(context).threads())) {
+    const int64_t tasks = cpu::list_sequences(args, tiles) * args.key_heads;
+    char* threads = static_cast<char*>(context.scratch) + layout.tiles_bytes;
+    cpu::pool(context).run(tasks, [&](int64_t task, int worker) {
+      kernels.whole(args, tiles[task / args.key_heads].sequence, task % args.key_heads,
+                    reinterpret_cast<float*>(threads + worker * layout.thread_bytes));
+    });
+    return;
+  }
   int64_t count = cpu::list_tiles(args, args.key_offsets, false, tiles);
   cpu::run_tiles(context, layout, args.key_offsets, count, args.key_heads,
                  [&](const cpu::AttentionTile& tile, int64_t key_head, float* scratch) {

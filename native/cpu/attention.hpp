@@ -1,9 +1,10 @@
 // Causal attention of tiles of queries or keys, and the geometry that all versions share.
 //
 // Forward:  one task per query head and tile of queries; streams over the keys that the tile sees.
-// Backward: one task per query head and tile of queries for dq, one per key head and tile of keys for dk and dv. Both
-// compute
-//           the probabilities again from lse, so nothing is shared between tasks and no sum depends on their order.
+// Backward: one task per sequence and key head for dq, dk and dv, which needs every product once. Where that makes too
+//           few tasks for the threads, one per query head and tile of queries for dq, one per key head and tile of keys
+//           for dk and dv, which compute the probabilities twice. Both give the same bytes: every sum runs over keys,
+//           or over heads and queries, in rising order. The probabilities are computed again from lse.
 #pragma once
 
 #include <stdint.h>
@@ -72,6 +73,8 @@ struct AttentionGradientKernels {
   void (*queries)(const ln_attention_args& args, const AttentionTile& tile, int64_t head, float* scratch);
   /// dk and dv of a tile of keys.
   void (*keys)(const ln_attention_args& args, const AttentionTile& tile, int64_t key_head, float* scratch);
+  /// dk and dv of a key head of a sequence, dq of its query heads: the bytes of `queries` and `keys` for all tiles.
+  void (*whole)(const ln_attention_args& args, int64_t sequence, int64_t key_head, float* scratch);
 };
 
 LN_TIERS(AttentionKernels, attention_kernels)

@@ -103,6 +103,14 @@ void keys(const ln_attention_args& args, const AttentionTile& tile, int64_t key_
   }
 }
 
+void whole(const ln_attention_args& args, int64_t sequence, int64_t key_head, float* scratch) {
+  const AttentionSequence s = attention_sequence(args, sequence);
+  const int64_t group = args.heads / args.key_heads;
+  keys(args, {static_cast<int32_t>(sequence), 0, static_cast<int32_t>(s.keys), 0}, key_head, scratch);
+  for (int64_t head = key_head * group; head < (key_head + 1) * group; ++head)
+    queries(args, {static_cast<int32_t>(sequence), 0, static_cast<int32_t>(s.queries), 0}, head, scratch);
+}
+
 }  // namespace
 
 const AttentionKernels& attention_kernels() {
@@ -111,7 +119,7 @@ const AttentionKernels& attention_kernels() {
 }
 
 const AttentionGradientKernels& attention_gradient_kernels() {
-  static const AttentionGradientKernels kernels = {scratch_floats, delta, queries, keys};
+  static const AttentionGradientKernels kernels = {scratch_floats, delta, queries, keys, whole};
   return kernels;
 }
 

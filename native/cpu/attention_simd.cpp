@@ -1,5 +1,5 @@
 // Streaming softmax with the queries of a tile in the lanes: every key tile rescales what the tiles before it have
-// added.
+// added. Where the mask cuts a tile, each register of queries takes only the keys that one of them sees.
 #include "attention.hpp"
 #include "simd/lane_products.hpp"
 
@@ -16,21 +16,20 @@ constexpr float kLowest = -3e38f;
 struct Workspace {
   float* queries;  // kPanels x [head_dim, kPanel]
   float* outputs;  // kPanels x [head_dim, kPanel]
-  float* keys;     // [kAttentionTile, head_dim]
-  float* values;   // [kAttentionTile, head_dim]
+  float* keys;     // [kAttentionTile, row_floats(head_dim)]
+  float* values;   // [kAttentionTile, row_floats(head_dim)]
   float* scores;   // [kAttentionTile, kPanel]
 
   Workspace(float* scratch, int64_t head_dim) {
-    const int64_t step = kAttentionTile * head_dim;
     queries = scratch;
-    outputs = queries + step;
-    keys = outputs + step;
-    values = keys + step;
-    scores = values + step;
+    outputs = queries + kAttentionTile * head_dim;
+    keys = outputs + kAttentionTile * head_dim;
+    values = keys + kAttentionTile * row_floats(head_dim);
+    scores = values + kAttentionTile * row_floats(head_dim);
   }
 };
 
-int64_t scratch_floats(int64_t head_dim) { return 4 * kAttentionTile * head_dim + kAttentionTile * kPanel; }
+int64_t scratch_floats(int64_t head_dim) { return kAttentionTile * (2 * head_dim + 2 * row_floats(head_dim) + kPanel); }
 
 /// Largest score and sum of e^(score - largest) of the queries of a panel.
 struct Running {
@@ -38,37 +37,79 @@ struct Running {
 };
 
 /// Hides the keys that a query does not see. Row r is key `key + r`, lane i the query at `position + i`.
-void mask_scores(float* scores, int64_t rows, int64_t key, int64_t position, int64_t window) {
+LN_INLINE void mask_scores(float* scores, int64_t rows, int64_t key, int64_t position, int64_t window) {
   for (int64_t r = 0; r < rows; ++r) {
-    for (int v = 0; v < kPanelVectors; ++v) {
-      const vi age = lane_numbers() + (int32_t)(position + v * kWidth - key - r);
-      float* s = scores + r * kPanel + v * kWidth;
-      store(s, select((age >= 0) & (age < (int32_t)window), load(s), broadcast(-__builtin_inff())));
-    }
+    const vi age = lane_numbers() + (int32_t)(position - key - r);
+    float* s = scores + r * kPanel;
+    store(s, select((age >= 0) & (age < (int32_t)window), load(s), broadcast(-__builtin_inff())));
   }
 }
 
-/// Turns scores into e^(score - largest) and gives the factor for what was added before.
-LN_INLINE void soften(float* scores, int64_t rows, Running& running, vf* factor) {
-  for (int v = 0; v < kPanelVectors; ++v) {
-    float* s = scores + v * kWidth;
-    vf highest[2] = {running.largest[v], running.largest[v]};
-    int64_t r = 0;
-    for (; r + 2 <= rows; r += 2) {
-      highest[0] = max(load(s + r * kPanel), highest[0]);
-      highest[1] = max(load(s + (r + 1) * kPanel), highest[1]);
+/// Turns the scores of the register of queries from `lane` on into e^(score - largest) and returns the factor for what
+/// was added before.
+LN_INLINE vf soften(float* scores, int64_t rows, int64_t lane, const ComingRows& next, Running& running) {
+  vf &largest = running.largest[lane % kPanel / kWidth], &sum_before = running.total[lane % kPanel / kWidth];
+  scores += lane % kPanel;
+  vf highest[2] = {largest, largest};
+  int64_t r = 0;
+  for (; r + 2 <= rows; r += 2) {
+    highest[0] = max(load(scores + r * kPanel), highest[0]);
+    highest[1] = max(load(scores + (r + 1) * kPanel), highest[1]);
+  }
+  if (r < rows) highest[0] = max(load(scores + r * kPanel), highest[0]);
+  const vf now = max(highest[0], highest[1]);
+  vf total = {};
+  for (r = 0; r < rows; ++r) {
+    next.fetch(r, lane, kAttentionTile);
+    const vf e = exp_of_negative(load(scores + r * kPanel) - now);
+    store(scores + r * kPanel, e);
+    total += e;
+  }
+  const vf factor = exp_of_negative(largest - now);
+  sum_before = fma(sum_before, factor, total);
+  largest = now;
+  return factor;
+}
+
+/// A tile of keys, and the panel of queries of a tile from `lane` on.
+struct Block {
+  const AttentionSequence& sequence;
+  int64_t key, keys, first_query, queries, lane;  // queries: of the panel
+  ComingRows next;
+};
+
+/// Adds the tile of keys to a panel of queries that all see all of them.
+void add_whole(const Workspace& w, const Block& block, int64_t d, Running& running) {
+  const int64_t ld = row_floats(d);
+  product<Left::kRows, Sum::kSet>(w.keys, ld, block.keys, d, w.queries + block.lane * d, w.scores);
+  vf factor[kPanelVectors];
+  for (int v = 0; v < kPanelVectors; ++v)
+    factor[v] = soften(w.scores, block.keys, block.lane + v * kWidth, block.next, running);
+  product<Left::kColumns, Sum::kScaleAndAdd>(w.values, ld, d, block.keys, w.scores, w.outputs + block.lane * d, factor);
+}
+
+/// The same where the mask cuts the block.
+void add_masked(const Workspace& w, const Block& block, int64_t d, Running& running) {
+  const AttentionSequence& s = block.sequence;
+  const int64_t ld = row_floats(d);
+  for (int64_t lane = 0; lane < block.queries; lane += kMaskLanes) {
+    const int64_t query = block.first_query + lane;
+    const int64_t end = query + (block.queries - lane < kMaskLanes ? block.queries - lane : kMaskLanes);
+    const AttentionSpan seen = attention_keys(s, query, end);
+    const int64_t from = seen.first > block.key ? seen.first - block.key : 0, first_key = block.key + from;
+    const int64_t rows = (seen.last - block.key < block.keys ? seen.last - block.key : block.keys) - from;
+    if (rows <= 0) continue;
+    const int64_t panel = block.lane * d + lane;
+    lane_product<Left::kRows, Sum::kSet>(w.keys + from * ld, ld, rows, d, w.queries + panel, w.scores + lane);
+    vf factor[kMaskVectors];
+    for (int v = 0; v < kMaskVectors; ++v) {
+      const int64_t first = lane + v * kWidth;
+      if (first_key + rows - 1 > query + s.shift || first_key <= end - 1 + s.shift - s.window)
+        mask_scores(w.scores + first, rows, first_key, block.first_query + first + s.shift, s.window);
+      factor[v] = soften(w.scores, rows, block.lane + first, block.next, running);
     }
-    if (r < rows) highest[0] = max(load(s + r * kPanel), highest[0]);
-    const vf largest = max(highest[0], highest[1]);
-    vf total = {};
-    for (r = 0; r < rows; ++r) {
-      const vf e = exp_of_negative(load(s + r * kPanel) - largest);
-      store(s + r * kPanel, e);
-      total += e;
-    }
-    factor[v] = exp_of_negative(running.largest[v] - largest);
-    running.total[v] = fma(running.total[v], factor[v], total);
-    running.largest[v] = largest;
+    lane_product<Left::kColumns, Sum::kScaleAndAdd>(w.values + from * ld, ld, d, rows, w.scores + lane,
+                                                    w.outputs + panel, factor);
   }
 }
 
@@ -96,19 +137,18 @@ void forward(const ln_attention_args& args, const AttentionTile& tile, int64_t h
   const AttentionSpan seen = attention_keys(s, tile.first, end);
   for (int64_t j = seen.first; j < seen.last; j += kAttentionTile) {
     const int64_t count = seen.last - j < kAttentionTile ? seen.last - j : kAttentionTile;
-    copy_rows(k + j * key_ld, key_ld, count, d, w.keys);
-    copy_rows(v + j * key_ld, key_ld, count, d, w.values);
+    copy_rows(k + j * key_ld, key_ld, count, d, 1, w.keys, row_floats(d));
+    copy_rows(v + j * key_ld, key_ld, count, d, 1, w.values, row_floats(d));
+    const int64_t after = j + kAttentionTile;
+    const ComingRows next = {{k + after * key_ld, v + after * key_ld, nullptr}, key_ld, seen.last - after, d};
     for (int64_t p = 0; p * kPanel < tile.count; ++p) {
       const int64_t first = tile.first + p * kPanel, last = first + kPanel < end ? first + kPanel : end;
-      const AttentionSpan mine = attention_keys(s, first, last);
-      if (j >= mine.last || j + count <= mine.first) continue;
-      const int64_t rows = mine.last - j < count ? mine.last - j : count;
-      product<Left::kRows, Sum::kSet>(w.keys, d, rows, d, w.queries + p * kPanel * d, w.scores);
-      const bool all_seen = j + rows - 1 <= first + s.shift && j > last - 1 + s.shift - s.window;
-      if (!all_seen) mask_scores(w.scores, rows, j, first + s.shift, s.window);
-      vf factor[kPanelVectors];
-      soften(w.scores, rows, running[p], factor);
-      product<Left::kColumns, Sum::kScaleAndAdd>(w.values, d, d, rows, w.scores, w.outputs + p * kPanel * d, factor);
+      const Block block = {s, j, count, first, last - first, p * kPanel, next};
+      if (j + count - 1 <= first + s.shift && j > last - 1 + s.shift - s.window) {
+        add_whole(w, block, d, running[p]);
+      } else {
+        add_masked(w, block, d, running[p]);
+      }
     }
   }
 

@@ -96,6 +96,9 @@ namespace backend {
 void create(ln_context& context, const ln_context_options& options, const Checker& check) {
   if (options.device != -1)
     check.fail(LN_INVALID_ARGUMENT, "device is " + std::to_string(options.device) + ", the CPU library takes -1");
+  if (options.precision == LN_PRECISION_BF16)
+    check.fail(LN_UNSUPPORTED, "precision is LN_PRECISION_BF16, the CPU library multiplies in float32");
+  if (options.gemm == LN_GEMM_CUBLAS) check.fail(LN_UNSUPPORTED, "gemm is LN_GEMM_CUBLAS, the CPU library has its own");
   const Tier tier = choose_tier(options.simd, check);
   context.backend = new Backend(options.threads == 0 ? available_processors() : options.threads, tier);
 }
@@ -110,6 +113,10 @@ int64_t query(const ln_context& context, int32_t what, const Checker& check) {
       return cpu::pool(context).threads();
     case LN_QUERY_SIMD_BEST:
       return static_cast<int64_t>(cpu::best_tier());
+    case LN_QUERY_GEMM:
+      return LN_GEMM_OWN;
+    case LN_QUERY_PRECISION:
+      return LN_PRECISION_F32;
     default:
       check.fail(LN_INVALID_ARGUMENT, "what is " + std::to_string(what) + ", not an ln_query_what");
   }

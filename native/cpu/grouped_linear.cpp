@@ -112,17 +112,17 @@ void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& a
   const auto run = [&](const auto& product) {
     cpu::run_products(context, scratch, bytes, ProductList(args.experts, product));
   };
-  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
-  if (args.max_rank > 0) {
-    clear_unused(context, args, args.u);
+  const bool apart = args.max_rank > 0 && args.lora_x != nullptr;
+  if (args.max_rank > 0) clear_unused(context, args, args.u);
+  if (apart) {
     run([&](int64_t e) {
       const int64_t row = args.offsets[e];
-      return cpu::down_projection(layer_of(args, e), lora_x + row * args.in, args.u + row * args.max_rank);
+      return cpu::down_projection(layer_of(args, e), args.lora_x + row * args.in, args.u + row * args.max_rank);
     });
   }
   run([&](int64_t e) {
     const int64_t row = args.offsets[e];
-    return cpu::output(layer_of(args, e), args.x + row * args.in, args.u + row * args.max_rank, nullptr, LN_F32,
+    return cpu::output(layer_of(args, e), args.x + row * args.in, args.u + row * args.max_rank, apart, nullptr, LN_F32,
                        args.y + row * args.out);
   });
 }
@@ -142,28 +142,27 @@ void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& a
   const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
   const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
   const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
-  if (args.max_rank > 0) {
-    clear_unused(context, args, args.v);
-    run([&](int64_t e) { return cpu::low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
-    if (args.grad_a != nullptr) {
-      run([&](int64_t e) {
-        const LinearLayer layer = layer_of(args, e);
-        return layer.rank == 0
-                   ? Product{}
-                   : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e]);
-      });
-      run([&](int64_t e) {
-        const LinearLayer layer = layer_of(args, e);
-        return layer.rank == 0 ? Product{}
-                               : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
-      });
-    }
-  }
+  if (args.max_rank > 0) clear_unused(context, args, args.v);
   if (args.dx != nullptr) {
     run([&](int64_t e) {
-      return cpu::input_gradient(layer_of(args, e), dy(e),
-                                 args.dlora_x == nullptr && args.max_rank > 0 ? v(e) : nullptr, args.accumulate != 0,
+      return cpu::input_gradient(layer_of(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
                                  args.dx + args.offsets[e] * args.in);
+    });
+  } else if (args.max_rank > 0) {
+    run([&](int64_t e) { return cpu::low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
+  }
+  if (args.max_rank > 0 && args.grad_a != nullptr) {
+    const bool across = cpu::takes_transposed(context, args.max_rank);
+    run([&](int64_t e) {
+      const LinearLayer layer = layer_of(args, e);
+      return layer.rank == 0
+                 ? Product{}
+                 : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e], across);
+    });
+    run([&](int64_t e) {
+      const LinearLayer layer = layer_of(args, e);
+      return layer.rank == 0 ? Product{}
+                             : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
     });
   }
   if (args.dlora_x != nullptr) {

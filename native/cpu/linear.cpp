@@ -24,10 +24,9 @@ void linear_fwd(ln_context& context, const ln_linear_fwd_args& args, const Check
   void* const scratch = require_scratch(context, check, bytes);
   const LinearLayer layer = layer_of(args);
   const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(1, product)); };
-  if (args.rank > 0) {
-    run([&](int64_t) { return cpu::down_projection(layer, args.lora_x == nullptr ? args.x : args.lora_x, args.u); });
-  }
-  run([&](int64_t) { return cpu::output(layer, args.x, args.u, args.bias, args.bias_dtype, args.y); });
+  const bool apart = args.rank > 0 && args.lora_x != nullptr;
+  if (apart) run([&](int64_t) { return cpu::down_projection(layer, args.lora_x, args.u); });
+  run([&](int64_t) { return cpu::output(layer, args.x, args.u, apart, args.bias, args.bias_dtype, args.y); });
 }
 
 void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Checker& check) {
@@ -38,18 +37,19 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
   void* const scratch = require_scratch(context, check, bytes);
   const LinearLayer layer = layer_of(args);
   const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(1, product)); };
-  if (args.rank > 0) {
-    run([&](int64_t) { return cpu::low_rank_gradient(layer, args.dy, args.v); });
-    if (args.grad_a != nullptr) {
-      run([&](int64_t) { return cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b); });
-      run([&](int64_t) {
-        return cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a);
-      });
-    }
-  }
   if (args.dx != nullptr) {
-    const float* const through = args.dlora_x == nullptr ? args.v : nullptr;
-    run([&](int64_t) { return cpu::input_gradient(layer, args.dy, through, args.accumulate != 0, args.dx); });
+    run([&](int64_t) {
+      return cpu::input_gradient(layer, args.dy, args.v, args.dlora_x == nullptr, args.accumulate != 0, args.dx);
+    });
+  } else if (args.rank > 0) {
+    run([&](int64_t) { return cpu::low_rank_gradient(layer, args.dy, args.v); });
+  }
+  if (args.rank > 0 && args.grad_a != nullptr) {
+    const bool across = cpu::takes_transposed(context, args.rank);
+    run([&](int64_t) { return cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b, across); });
+    run([&](int64_t) {
+      return cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a);
+    });
   }
   if (args.dlora_x != nullptr) run([&](int64_t) { return cpu::adapter_input_gradient(layer, args.v, args.dlora_x); });
 }

@@ -34,6 +34,10 @@ inline void add(Product& product, const Matrix& a, const Matrix& b, int64_t k, f
   product.terms[product.term_count++] = {a, b, k, scale};
 }
 
+inline void add_side(Product& product, const Matrix& b, float* c, int64_t ldc, int64_t n, float scale) {
+  product.side = {b, c, ldc, n, scale};
+}
+
 /// u = x . lora_a^T
 inline Product down_projection(const LinearLayer& layer, const float* x, float* u) {
   Product product = start(layer.rows, layer.rank, u, layer.ldu, 0);
@@ -41,12 +45,15 @@ inline Product down_projection(const LinearLayer& layer, const float* x, float* 
   return product;
 }
 
-/// y = x . weight^T + bias + scale * u . lora_b^T
-inline Product output(const LinearLayer& layer, const float* x, const float* u, const void* bias, int32_t bias_dtype,
-                      float* y) {
+/// y = x . weight^T + bias + scale * u . lora_b^T; u = x . lora_a^T too if it is not known
+inline Product output(const LinearLayer& layer, const float* x, float* u, bool u_is_known, const void* bias,
+                      int32_t bias_dtype, float* y) {
   Product product = start(layer.rows, layer.out, y, layer.out, 0);
   add(product, plain(x, layer.in), {layer.weight, layer.in, layer.weight_dtype, 1}, layer.in, 1);
   if (layer.rank > 0) add(product, plain(u, layer.ldu), transposed(layer.lora_b, layer.rank), layer.rank, layer.scale);
+  if (layer.rank > 0 && !u_is_known) {
+    add_side(product, transposed(layer.lora_a, layer.in), u, layer.ldu, layer.rank, 1);
+  }
   product.bias = bias;
   product.bias_dtype = bias_dtype;
   return product;
@@ -59,8 +66,15 @@ inline Product low_rank_gradient(const LinearLayer& layer, const float* dy, floa
   return product;
 }
 
-/// grad_b += scale * dy^T . u
-inline Product gradient_of_b(const LinearLayer& layer, const float* dy, const float* u, float* grad_b) {
+/// grad_b += scale * dy^T . u, or its transpose += scale * u^T . dy, which reads dy as it lies
+inline Product gradient_of_b(const LinearLayer& layer, const float* dy, const float* u, float* grad_b,
+                             bool transposed_c) {
+  if (transposed_c) {
+    Product product = start(layer.rank, layer.out, grad_b, layer.rank, 1);
+    add(product, transposed(u, layer.ldu), plain(dy, layer.out), layer.rows, layer.scale);
+    product.transposed_c = true;
+    return product;
+  }
   Product product = start(layer.out, layer.rank, grad_b, layer.rank, 1);
   add(product, transposed(dy, layer.out), plain(u, layer.ldu), layer.rows, layer.scale);
   return product;
@@ -73,11 +87,14 @@ inline Product gradient_of_a(const LinearLayer& layer, const float* v, const flo
   return product;
 }
 
-/// dx (+)= dy . weight (+ v . lora_a if v is given)
-inline Product input_gradient(const LinearLayer& layer, const float* dy, const float* v, bool accumulate, float* dx) {
+/// v = scale * dy . lora_b;   dx (+)= dy . weight (+ v . lora_a with `through`)
+inline Product input_gradient(const LinearLayer& layer, const float* dy, float* v, bool through, bool accumulate,
+                              float* dx) {
   Product product = start(layer.rows, layer.in, dx, layer.in, accumulate ? 1.0f : 0.0f);
   add(product, plain(dy, layer.out), {layer.weight, layer.in, layer.weight_dtype, 0}, layer.out, 1);
-  if (v != nullptr && layer.rank > 0) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
+  if (layer.rank == 0) return product;
+  add_side(product, plain(layer.lora_b, layer.rank), v, layer.ldu, layer.rank, layer.scale);
+  if (through) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
   return product;
 }
 

@@ -30,15 +30,28 @@ struct Term {
   float scale;
 };
 
+/// c[m,n] = scale * a . b with the a of a product's first term, which is packed once for both; n 0: none. The second
+/// term's a may be c.
+struct Side {
+  Matrix b;
+  float* c;
+  int64_t ldc;
+  int64_t n;
+  float scale;
+};
+
 struct Product {
   Term terms[2];
+  Side side;
   int32_t term_count;
   int32_t bias_dtype;
   const void* bias;  // [n] or NULL
-  float* c;          // [m,n]
+  float* c;          // [m,n], or [n,m] with transposed_c
   int64_t ldc;
   int64_t m, n;
   float beta;  // 0: c is not read
+  // One term whose a is transposed and b is not, both float32, and beta 1: c^T += a . b, for few rows.
+  bool transposed_c;
 };
 
 struct MatmulKernels {

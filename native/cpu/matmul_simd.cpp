@@ -20,11 +20,20 @@ void pack_b(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t c
       b, [&](const auto& source) { pack_b_from(source, b.transposed, k, count, column, columns, panels, panel_step); });
 }
 
+// Registers in a line of the cache.
+constexpr int kPrefetchVectors = 16 / LN_WIDTH;
+
 /// One register tile: R rows, V vectors of columns, the last one maybe in part. Every element is a chain of fused
 /// multiply-adds in rising k that starts at the bias.
 template <int R, int V>
 void tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc,
           int64_t columns) {
+  // Where the sums go is rarely in the caches, and needed last.
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v += kPrefetchVectors) __builtin_prefetch(c + i * ldc + v * kWidth, 1);
+  }
   vf sum[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {

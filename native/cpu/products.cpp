@@ -1,125 +1,46 @@
 #include "products.hpp"
 
-#include <algorithm>
+#include <atomic>
 #include <new>
 #include <stdexcept>
+
+#include "product_blocks.hpp"
 
 namespace ln::cpu {
 
 namespace {
 
-// Every element is summed over blocks of kBlock steps of k, in rising order. Nothing else of the blocking below has a
-// say in results: it only decides who computes which elements, and when.
-constexpr int64_t kBlock = 384;
-
-// Rows of a product whose panels are packed together: each packing of b serves so many rows.
-constexpr int64_t kChunkRows = 512;
-// Packed floats of a at a time (5 MiB).
-constexpr int64_t kPackedFloats = 5 << 18;
 // Columns of b that a task packs at a time: kBlock * kTaskColumns floats stay in the second-level cache.
 constexpr int64_t kTaskColumns = 128;
+// Rows that are worth a packing of b of their own.
+constexpr int64_t kTaskRows = 128;
 constexpr int64_t kMaxBlocks = 128;
 constexpr int64_t kTransposedLines = 32;
-constexpr int64_t kPackGrain = 1 << 15;  // floats
+// Floats that are packed in a piece; panels where more of them are cheaper.
+constexpr int64_t kPackGrain = 1 << 15;
+constexpr int64_t kWidePanels = 9;
+constexpr int64_t kMaxRowTasks = 256;
 constexpr int64_t kTaskGrain = 1 << 17;  // multiply-adds that are worth a task
 constexpr int64_t kAlignment = 64;
 
-int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t aligned(int64_t bytes) { return ceiling(bytes, kAlignment) * kAlignment; }
 
-/// Rows first_panel .. first_panel + panels - 1 (in panels) of a product, its terms' k-axis from first_k to last_k.
-struct Block {
-  Product product;
-  int64_t k;  // of all terms
-  int64_t all_panels, first_panel, panels;
-  int64_t first_k, last_k;
-  int64_t packed;  // offset in floats
-  int64_t first_task, row_tasks, column_tasks;
-  bool direct;
-
-  // Rows are spread evenly over the panels: 16 rows are 8 + 8, not 14 + 2.
-  int64_t row(int64_t panel) const { return panel * product.m / all_panels; }
-  int64_t rows() const { return direct ? product.m : row(first_panel + panels) - row(first_panel); }
+/// How much of the rows that some tasks share is packed; a line of the cache each.
+struct alignas(kAlignment) Packing {
+  std::atomic<int32_t> next{0};  // piece to be taken
+  std::atomic<int32_t> done{0};
 };
 
-/// Calls body(term, k, count, offset) for the pieces of the terms' k-axis in [first, last); offset counts from first.
-template <typename Body>
-void for_pieces(const Product& product, int64_t first, int64_t last, const Body& body) {
-  int64_t start = 0;
-  for (int32_t t = 0; t < product.term_count; ++t) {
-    const int64_t from = std::max(first, start), to = std::min(last, start + product.terms[t].k);
-    if (from < to) body(product.terms[t], from - start, to - from, from - first);
-    start += product.terms[t].k;
-  }
-}
-
-/// Walks over the blocks of a list of products in order.
-class Cursor {
- public:
-  Cursor(const MatmulKernels& kernels, const ProductList& products) : kernels_(kernels), products_(products) { open(); }
-
-  bool done() const { return index_ >= products_.count(); }
-  const Block& block() const { return block_; }
-  /// Floats of packed a.
-  int64_t size() const {
-    return block_.direct ? 0 : block_.panels * kernels_.panel_stride * (block_.last_k - block_.first_k);
-  }
-
-  void advance() {
-    if (!block_.direct && block_.last_k < block_.k) {
-      set_k(block_.last_k);
-    } else if (!block_.direct && block_.first_panel + block_.panels < block_.all_panels) {
-      set_panels(block_.first_panel + block_.panels);
-    } else {
-      ++index_;
-      open();
-    }
-  }
-
- private:
-  void open() {
-    for (; index_ < products_.count(); ++index_) {
-      block_.product = products_[index_];
-      if (block_.product.m > 0 && block_.product.n > 0) break;
-    }
-    if (done()) return;
-    const Product& product = block_.product;
-    block_.k = 0;
-    for (int32_t t = 0; t < product.term_count; ++t) block_.k += product.terms[t].k;
-    block_.direct = product.m <= kernels_.direct_rows && kernels_.takes_direct(product);
-    if (block_.direct) {
-      block_.first_panel = block_.panels = block_.all_panels = 0;
-      block_.first_k = 0;
-      block_.last_k = block_.k;
-      return;
-    }
-    block_.all_panels = ceiling(product.m, kernels_.tile_rows);
-    set_panels(0);
-  }
-  void set_panels(int64_t first) {
-    block_.first_panel = first;
-    block_.panels = std::min(block_.all_panels - first, ceiling(kChunkRows, kernels_.tile_rows));
-    set_k(0);
-  }
-  void set_k(int64_t first) {
-    const int64_t most = kPackedFloats / (block_.panels * kernels_.panel_stride) / kBlock * kBlock;
-    block_.first_k = first;
-    block_.last_k = std::min(block_.k, first + most);
-  }
-
-  const MatmulKernels& kernels_;
-  const ProductList& products_;
-  int64_t index_ = 0;
-  Block block_{};
-};
-
-/// As many blocks as fit the scratch: first all their panels of a are packed, then their tiles are computed.
+/// As many blocks as fit the scratch. Whoever comes first to rows packs them, in pieces, and who needs them meanwhile
+/// helps: no thread waits for the packing of rows that it does not need.
 class Wave {
  public:
   Wave(const ln_context& context, void* scratch, int64_t scratch_bytes)
       : pool_(pool(context)), kernels_(matmul_kernels(tier(context))), panels_(static_cast<char*>(scratch)) {
     blocks_ = static_cast<Block*>(scratch);
     panels_ += aligned(kMaxBlocks * static_cast<int64_t>(sizeof(Block)));
+    packings_ = reinterpret_cast<Packing*>(panels_);
+    panels_ += kMaxRowTasks * static_cast<int64_t>(sizeof(Packing));
     worker_floats_ = kBlock * kTaskColumns;
     char* const packed = panels_ + pool_.threads() * worker_floats_ * static_cast<int64_t>(sizeof(float));
     packed_ = reinterpret_cast<float*>(packed);
@@ -144,41 +65,69 @@ class Wave {
   }
 
   void run() {
-    pack();
     share();
-    pool_.run(tasks_, [&](int64_t task, int worker) { compute(task, worker); });
+    pool_.run_apart(
+        tasks_, [&](int worker) { return first_task(worker); },
+        [&](int64_t task, int worker) { compute(task, worker); });
   }
 
  private:
-  void pack() {
-    int64_t panels = 0;
-    for (int64_t b = 0; b < count_; ++b) panels += blocks_[b].panels;
-    if (panels == 0) return;
-    pool_.ranges(panels, std::max<int64_t>(1, kPackGrain * panels / std::max<int64_t>(used_, 1)),
-                 [&](int64_t first, int64_t last, int) {
-                   for (int64_t b = 0, start = 0; b < count_ && start < last; start += blocks_[b].panels, ++b) {
-                     const int64_t from = std::max(first - start, int64_t{0}),
-                                   to = std::min(last - start, blocks_[b].panels);
-                     if (from < to) pack(blocks_[b], from, to);
-                   }
-                 });
+  /// Packs the rows of a task, or waits until others have.
+  void pack(const Block& block, int64_t row_task, int worker) {
+    const int64_t first = row_task * block.panels / block.row_tasks,
+                  last = (row_task + 1) * block.panels / block.row_tasks;
+    const int64_t pieces = ceiling(last - first, block.piece);
+    Packing& packing = packings_[block.first_packing + row_task];
+    while (packing.done.load(std::memory_order_acquire) < pieces) {
+      const int64_t piece = packing.next.load(std::memory_order_relaxed) < pieces ? packing.next.fetch_add(1) : pieces;
+      if (piece < pieces) {
+        const int64_t from = first + piece * block.piece;
+        pack(block, from, std::min(from + block.piece, last), worker);
+        packing.done.fetch_add(1, std::memory_order_release);
+      }
+    }
+  }
+
+  void pack(const Block& block, int64_t first, int64_t last, int worker) {
+    if (block.direct) return kernels_.direct(side_product(block.product), 0, block.product.side.n);
+    const int64_t middle = block.product.side.n > 0 ? block.product.terms[0].k : block.first_k;
+    pack_steps(block, first, last, block.first_k, middle);
+    if (block.product.side.n > 0) compute_side(block, first, last, panels_of(worker));
+    pack_steps(block, first, last, middle, block.last_k);
   }
 
   /// A transposed a lies along its rows, across panels: a few lines of it serve all panels before the next ones are
   /// read.
-  void pack(const Block& block, int64_t first, int64_t last) {
-    for_pieces(block.product, block.first_k, block.last_k,
-               [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
-                 const int64_t step = term.a.transposed ? kTransposedLines : count;
-                 for (int64_t p = 0; p < count; p += step) {
-                   for (int64_t panel = first; panel < last; ++panel) {
-                     const int64_t row = block.row(block.first_panel + panel),
-                                   rows = block.row(block.first_panel + panel + 1) - row;
-                     kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
-                                     panel_of(block, panel, block.first_k + offset + p));
-                   }
-                 }
-               });
+  void pack_steps(const Block& block, int64_t first, int64_t last, int64_t first_k, int64_t last_k) {
+    for_pieces(block.product, first_k, last_k, [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
+      const int64_t step = term.a.transposed ? kTransposedLines : count;
+      for (int64_t p = 0; p < count; p += step) {
+        for (int64_t panel = first; panel < last; ++panel) {
+          const int64_t row = block.row(block.first_panel + panel),
+                        rows = block.row(block.first_panel + panel + 1) - row;
+          kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
+                          panel_of(block, panel, first_k + offset + p));
+        }
+      }
+    });
+  }
+
+  /// The rows of these panels: their steps of the first term are packed, and the second term may need the result.
+  void compute_side(const Block& block, int64_t first, int64_t last, float* panels) {
+    const Side& side = block.product.side;
+    const int64_t width = kTaskColumns / kernels_.tile_columns * kernels_.tile_columns;
+    for (int64_t column = 0; column < side.n; column += width) {
+      const int64_t end = std::min(column + width, side.n);
+      for (int64_t k = 0; k == 0 || k < block.product.terms[0].k; k += kBlock) {
+        const int64_t count = std::min(kBlock, block.product.terms[0].k - k);
+        kernels_.pack_b(side.b, k, count, column, end - column, panels, kernels_.tile_columns * kBlock);
+        multiply_panels(block, first, last, k, count, panels, column, end, nullptr, k == 0 ? 0.0f : 1.0f, side.c,
+                        side.ldc);
+      }
+    }
+    for (int64_t row = block.row(block.first_panel + first); row < block.row(block.first_panel + last); ++row) {
+      for (int64_t j = 0; j < side.n && side.scale != 1; ++j) side.c[row * side.ldc + j] *= side.scale;
+    }
   }
 
   float* panel_of(const Block& block, int64_t panel, int64_t k) {
@@ -186,35 +135,66 @@ class Wave {
            (panel * (block.last_k - block.first_k) + k - block.first_k) * kernels_.panel_stride;
   }
 
-  /// Cuts the blocks into tasks: columns first, as every task packs its own b; rows too where that leaves threads idle.
+  /// Cuts the blocks into tasks. Every thread starts with rows of its own, which it has packed itself: what another
+  /// thread has written is far away. Columns next, as every task packs its own b; rows again where that leaves threads
+  /// idle.
   void share() {
-    int64_t columns = kTaskColumns, rows_at_least = kChunkRows;
+    int64_t rows = 0;
+    for (int64_t b = 0; b < count_; ++b) rows += blocks_[b].direct ? 0 : blocks_[b].rows();
+    int64_t columns = kTaskColumns, rows_at_least = std::max(kTaskRows, ceiling(rows, pool_.threads()));
     count_tasks(columns, rows_at_least);
     while (tasks_ < wanted_tasks() && columns >= 2 * kernels_.tile_columns) count_tasks(columns /= 2, rows_at_least);
     while (tasks_ < wanted_tasks() && rows_at_least > 4 * kernels_.tile_rows) count_tasks(columns, rows_at_least /= 2);
+    for (int64_t b = 0; b < count_; ++b) {
+      Block& block = blocks_[b];
+      for (int64_t i = 0; i < block.row_tasks; ++i) new (packings_ + block.first_packing + i) Packing();
+      const bool wide = block.product.side.n > 0 || block.product.terms[0].a.transposed != 0;
+      const int64_t panel = kernels_.panel_stride * std::max<int64_t>(1, block.last_k - block.first_k);
+      block.piece = std::max<int64_t>(wide ? kWidePanels : 1, kPackGrain / panel);
+    }
   }
 
   int64_t wanted_tasks() const { return pool_.threads() == 1 ? 1 : 3 * pool_.threads(); }
 
   void count_tasks(int64_t columns, int64_t rows_at_least) {
     tasks_ = 0;
+    work_ = 0;
+    int64_t packings = 0;
     for (int64_t b = 0; b < count_; ++b) {
       Block& block = blocks_[b];
       const int64_t n = block.product.n, rows = block.rows();
-      const double work =
+      block.work =
           static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(block.last_k - block.first_k);
-      const int64_t most = std::max<int64_t>(1, static_cast<int64_t>(work / kTaskGrain));
+      const int64_t most = std::max<int64_t>(1, static_cast<int64_t>(block.work / kTaskGrain));
       if (block.direct) {  // wide tasks: b is read in long runs
         block.column_tasks = std::min({ceiling(n, kernels_.tile_columns), most, wanted_tasks()});
         block.row_tasks = 1;
       } else {
         block.column_tasks = std::min(ceiling(n, columns / kernels_.tile_columns * kernels_.tile_columns), most);
-        block.row_tasks =
-            std::max<int64_t>(1, std::min({rows / rows_at_least, most / block.column_tasks, block.panels}));
+        block.row_tasks = std::max<int64_t>(
+            1, std::min({(rows + rows_at_least / 2) / rows_at_least, most / block.column_tasks, block.panels}));
       }
+      block.row_tasks = std::min(block.row_tasks, std::max<int64_t>(1, kMaxRowTasks - packings - (count_ - b - 1)));
+      block.first_packing = packings;
+      packings += block.row_tasks;
       block.first_task = tasks_;
       tasks_ += block.column_tasks * block.row_tasks;
+      work_ += block.work;
     }
+  }
+
+  /// Where a thread starts so that all have as much work before them.
+  int64_t first_task(int worker) const {
+    double left = work_ * worker / pool_.threads();
+    for (int64_t b = 0; b < count_; ++b) {
+      const Block& block = blocks_[b];
+      if (left < block.work) {
+        const double tasks = static_cast<double>(block.column_tasks * block.row_tasks);
+        return block.first_task + static_cast<int64_t>(left / block.work * tasks + 0.5);
+      }
+      left -= block.work;
+    }
+    return tasks_;
   }
 
   void compute(int64_t task, int worker) {
@@ -222,11 +202,13 @@ class Wave {
         *(std::upper_bound(blocks_, blocks_ + count_, task,
                            [](int64_t value, const Block& candidate) { return value < candidate.first_task; }) -
           1);
-    const int64_t column_task = (task - block.first_task) / block.row_tasks,
-                  row_task = (task - block.first_task) % block.row_tasks;
+    const int64_t row_task = (task - block.first_task) / block.column_tasks,
+                  column_task = (task - block.first_task) % block.column_tasks;
+    pack(block, row_task, worker);
     const int64_t n = block.product.n, tiles = ceiling(n, kernels_.tile_columns);
     const int64_t first = column_task * tiles / block.column_tasks * kernels_.tile_columns;
     const int64_t last = std::min(n, (column_task + 1) * tiles / block.column_tasks * kernels_.tile_columns);
+    if (block.product.transposed_c) return add_transposed(block.product, first, last, panels_of(worker));
     if (block.direct) {
       if (first < last) kernels_.direct(block.product, first, last);
       return;
@@ -234,7 +216,23 @@ class Wave {
     const int64_t width = kTaskColumns / kernels_.tile_columns * kernels_.tile_columns;
     for (int64_t column = first; column < last; column += width) {
       multiply(block, row_task * block.panels / block.row_tasks, (row_task + 1) * block.panels / block.row_tasks,
-               column, std::min(column + width, last), reinterpret_cast<float*>(panels_) + worker * worker_floats_);
+               column, std::min(column + width, last), panels_of(worker));
+    }
+  }
+
+  void add_transposed(const Product& product, int64_t first, int64_t last, float* part) {
+    const int64_t most =
+        std::max(worker_floats_ / product.m / kernels_.tile_columns, int64_t{1}) * kernels_.tile_columns;
+    for (int64_t column = first; column < last; column += most) {
+      Product piece = product;
+      piece.terms[0].b.data = static_cast<const float*>(product.terms[0].b.data) + column;
+      piece.n = piece.ldc = std::min(most, last - column);
+      piece.c = part;
+      piece.beta = 0;
+      kernels_.direct(piece, 0, piece.n);
+      for (int64_t j = 0; j < piece.n; ++j) {
+        for (int64_t i = 0; i < product.m; ++i) product.c[(column + j) * product.ldc + i] += part[i * piece.ldc + j];
+      }
     }
   }
 
@@ -253,22 +251,34 @@ class Wave {
       for_pieces(product, k, k + count, [&](const Term& term, int64_t at, int64_t steps, int64_t offset) {
         kernels_.pack_b(term.b, at, steps, first, last - first, panels + offset * step, step * kBlock);
       });
-      for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-        const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
-        const float* const a = panel_of(block, panel, k);
-        for (int64_t j = first; j < last; j += step) {
-          kernels_.tile(count, a, panels + (j - first) * kBlock,
-                        product.bias != nullptr && k == 0 ? bias + (j - first) : nullptr, k == 0 ? product.beta : 1.0f,
-                        product.c + row * product.ldc + j, product.ldc, rows, std::min(step, last - j));
-        }
-      }
+      multiply_panels(block, first_panel, last_panel, k, count, panels, first, last,
+                      product.bias != nullptr && k == 0 ? bias : nullptr, k == 0 ? product.beta : 1.0f, product.c,
+                      product.ldc);
       k += count;
     } while (k < block.last_k);
   }
 
+  /// Columns [first, last) of c, whose panels of b start at first; steps [k, k + count) of these panels of a.
+  void multiply_panels(const Block& block, int64_t first_panel, int64_t last_panel, int64_t k, int64_t count,
+                       const float* panels, int64_t first, int64_t last, const float* bias, float beta, float* c,
+                       int64_t ldc) {
+    const int64_t step = kernels_.tile_columns;
+    for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+      const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
+      const float* const a = panel_of(block, panel, k);
+      for (int64_t j = first; j < last; j += step) {
+        kernels_.tile(count, a, panels + (j - first) * kBlock, bias == nullptr ? nullptr : bias + (j - first), beta,
+                      c + row * ldc + j, ldc, rows, std::min(step, last - j));
+      }
+    }
+  }
+
+  float* panels_of(int worker) { return reinterpret_cast<float*>(panels_) + worker * worker_floats_; }
+
   ThreadPool& pool_;
   const MatmulKernels& kernels_;
   Block* blocks_;
+  Packing* packings_;
   char* panels_;
   int64_t worker_floats_;
   float* packed_;
@@ -276,17 +286,31 @@ class Wave {
   int64_t count_ = 0;
   int64_t used_ = 0;
   int64_t tasks_ = 0;
+  double work_ = 0;  // multiply-adds
 };
 
 }  // namespace
 
 void run_products(const ln_context& context, void* scratch, int64_t scratch_bytes, const ProductList& products) {
+  const MatmulKernels& kernels = matmul_kernels(tier(context));
   Wave wave(context, scratch, scratch_bytes);
-  Cursor cursor(matmul_kernels(tier(context)), products);
-  while (!cursor.done()) {
-    wave.fill(cursor);
-    wave.run();
-  }
+  const auto run = [&](const ProductList& list) {
+    Cursor cursor(kernels, list);
+    while (!cursor.done()) {
+      wave.fill(cursor);
+      wave.run();
+    }
+  };
+  run(ProductList(products.count(), [&](int64_t i) {
+    const Product product = products[i];
+    return product.side.n > 0 && !takes_side(kernels, product) ? side_product(product) : Product{};
+  }));
+  run(products);
+}
+
+bool takes_transposed(const ln_context& context, int64_t rows) {
+  const MatmulKernels& kernels = matmul_kernels(tier(context));
+  return kernels.tile != nullptr && rows <= 2 * kernels.direct_rows;
 }
 
 double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, int64_t k) {
@@ -297,7 +321,8 @@ double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, in
 }
 
 int64_t product_scratch_bytes(const ln_context& context, double floats) {
-  const int64_t blocks = aligned(kMaxBlocks * static_cast<int64_t>(sizeof(Block)));
+  const int64_t blocks =
+      aligned(kMaxBlocks * static_cast<int64_t>(sizeof(Block))) + kMaxRowTasks * static_cast<int64_t>(sizeof(Packing));
   if (matmul_kernels(tier(context)).tile == nullptr) return blocks;
   const int64_t packed = static_cast<int64_t>(std::min(std::max(floats, 0.0), static_cast<double>(kPackedFloats)));
   return blocks + (pool(context).threads() * kBlock * kTaskColumns + packed) * static_cast<int64_t>(sizeof(float));

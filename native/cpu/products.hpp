@@ -28,6 +28,9 @@ class ProductList {
 /// An element's value depends on its product alone, neither on the other products nor on the number of threads.
 void run_products(const ln_context& context, void* scratch, int64_t scratch_bytes, const ProductList& products);
 
+/// Whether products with `rows` rows may have transposed_c.
+bool takes_transposed(const ln_context& context, int64_t rows);
+
 /// Upper bound of the packed floats that products with `rows` rows in all and k columns need, the rows lying in
 /// `pieces` products.
 double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, int64_t k);

@@ -1,11 +1,17 @@
 #include "thread_pool.hpp"
 
+#include <chrono>
+
 namespace ln::cpu {
 
 namespace {
 
-// Rounds of polling before a thread goes to sleep: about 20 microseconds, the gap between two kernels of a step.
-constexpr int kSpins = 4000;
+using Clock = std::chrono::steady_clock;
+
+// How long a thread polls before it goes to sleep: longer than the gaps between the kernels of a step. To be woken
+// takes 50 microseconds and more.
+constexpr Clock::duration kPatience = std::chrono::microseconds(500);
+constexpr int kPollsPerLook = 64;
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -15,9 +21,22 @@ inline void pause() {
 #endif
 }
 
+/// Polls until ready() or out of patience.
+template <typename Ready>
+void poll(const Ready& ready) {
+  if (ready()) return;
+  const Clock::time_point end = Clock::now() + kPatience;
+  do {
+    for (int i = 0; i < kPollsPerLook; ++i) {
+      if (ready()) return;
+      pause();
+    }
+  } while (Clock::now() < end);
+}
+
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : parts_(new Part[static_cast<size_t>(threads < 1 ? 1 : threads)]) {
   for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
 }
 
@@ -31,38 +50,38 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::dispatch(int64_t tasks, Call call, const void* context) {
+void ThreadPool::dispatch(Call call, const void* context) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    tasks_ = tasks;
     call_ = call;
     context_ = context;
-    next_.store(0, std::memory_order_relaxed);
     busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
   drain(0);
-  for (int spin = 0; spin < kSpins; ++spin) {
-    if (busy_.load(std::memory_order_acquire) == 0) return;
-    pause();
-  }
+  const auto done = [this] { return busy_.load(std::memory_order_acquire) == 0; };
+  poll(done);
+  if (done()) return;
   std::unique_lock<std::mutex> lock(mutex_);
-  done_.wait(lock, [this] { return busy_.load(std::memory_order_acquire) == 0; });
+  done_.wait(lock, done);
 }
 
 void ThreadPool::drain(int worker) {
-  for (;;) {
-    const int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
-    call_(context_, task, worker);
+  for (int i = 0; i < threads(); ++i) {
+    Part& part = parts_[(worker + i) % threads()];
+    for (;;) {
+      const int64_t task = part.next.fetch_add(1, std::memory_order_relaxed);
+      if (task >= part.last) break;
+      call_(context_, task, worker);
+    }
   }
 }
 
 void ThreadPool::work(int worker) {
   uint64_t seen = 0;
   for (;;) {
-    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) pause();
+    poll([&] { return generation_.load(std::memory_order_acquire) != seen; });
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });

@@ -1,7 +1,7 @@
 /*
  * lora_native.h: the kernels of lora-native as a C library.
  *
- * One header, several libraries with exactly this symbol set (liblora_native_cpu now, liblora_native_cuda later).
+ * One header, several libraries with exactly this symbol set: liblora_native_cpu, liblora_native_cuda.
  * Rules:
  *
  *  - Kernels are stateless. They work on memory that the caller owns (host memory for the CPU library, device memory
@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a prototype or a struct changes. */
-#define LN_ABI_VERSION 2
+#define LN_ABI_VERSION 3
 
 enum ln_status {
   LN_OK = 0,
@@ -67,17 +67,23 @@ enum ln_simd {
 
 enum ln_activation { LN_SILU = 0, LN_GELU_TANH = 1, LN_GELU_ERF = 2 };
 
-enum ln_query_what {
-  LN_QUERY_SIMD = 0,      /* ln_simd in use */
-  LN_QUERY_THREADS = 1,   /* threads in use */
-  LN_QUERY_SIMD_BEST = 2, /* best ln_simd of this machine */
-  LN_QUERY_GEMM = 3,
-  LN_QUERY_COMPUTE_CAPABILITY = 4,
-  LN_QUERY_CUBLAS_VERSION = 5,
-  LN_QUERY_PRECISION = 6
-};
+/* What dense products and attention multiply in; sums are float32 always. The CPU library knows float32 alone; on CUDA
+ * AUTO is bfloat16, to which operands are rounded on their way into the tensor cores. */
 enum ln_precision { LN_PRECISION_AUTO = 0, LN_PRECISION_F32 = 1, LN_PRECISION_BF16 = 2 };
+
+/* Who computes dense products on CUDA: own kernels, or cuBLAS 13 or 12 where one can be loaded. AUTO: cuBLAS if there
+ * is one. The CPU library takes AUTO and OWN. */
 enum ln_gemm { LN_GEMM_AUTO = 0, LN_GEMM_OWN = 1, LN_GEMM_CUBLAS = 2 };
+
+enum ln_query_what {
+  LN_QUERY_SIMD = 0,               /* ln_simd in use (CPU) */
+  LN_QUERY_THREADS = 1,            /* threads in use (CPU) */
+  LN_QUERY_SIMD_BEST = 2,          /* best ln_simd of this machine (CPU) */
+  LN_QUERY_GEMM = 3,               /* ln_gemm in use, never AUTO */
+  LN_QUERY_COMPUTE_CAPABILITY = 4, /* 90 for 9.0 (CUDA) */
+  LN_QUERY_CUBLAS_VERSION = 5,     /* as cublasGetVersion, 0 without cuBLAS (CUDA) */
+  LN_QUERY_PRECISION = 6           /* ln_precision in use, never AUTO */
+};
 
 /* ---- context
  * ------------------------------------------------------------------------------------------------------------- */
@@ -85,11 +91,11 @@ enum ln_gemm { LN_GEMM_AUTO = 0, LN_GEMM_OWN = 1, LN_GEMM_CUBLAS = 2 };
 typedef struct ln_context ln_context;
 
 typedef struct ln_context_options {
-  int32_t device;  /* -1: CPU; otherwise the CUDA device number */
-  int32_t threads; /* CPU worker threads, 0: one per processor this process may use */
-  int32_t simd;    /* ln_simd; LN_SIMD_AUTO: the best one (environment variable LORA_NATIVE_SIMD overrides AUTO) */
-  int32_t precision;
-  int32_t gemm;
+  int32_t device;    /* -1: CPU; otherwise the CUDA device number */
+  int32_t threads;   /* CPU worker threads, 0: one per processor this process may use */
+  int32_t simd;      /* ln_simd; LN_SIMD_AUTO: the best one (environment variable LORA_NATIVE_SIMD overrides AUTO) */
+  int32_t precision; /* ln_precision */
+  int32_t gemm;      /* ln_gemm */
   int32_t reserved;
   void* stream; /* CUDA stream, NULL on the CPU */
 } ln_context_options;

@@ -73,6 +73,26 @@ TEST(AttentionGradient, BytesDoNotDependOnThreads) {
   }
 }
 
+/// One thread takes sequences whole, many threads share the tiles of a few heads: another order of products, the same
+/// sums.
+TEST(AttentionGradient, SharedTilesGiveTheBytesOfWholeSequences) {
+  std::vector<AttentionShape> shapes = {{{200}, {200}, 4, 1, 64, 0},
+                                        {{130}, {130}, 2, 1, 80, 40},
+                                        {{70, 3}, {150, 80}, 2, 1, 33, 0},
+                                        {{90}, {203}, 3, 1, 32, 65}};
+  for (const AttentionShape& shape : shapes) {
+    for (int32_t simd : tiers()) {
+      AttentionCase whole(shape), shared(shape);
+      whole.run(simd, 1);
+      shared.run(simd, 8);
+      const std::string what = " of " + shape.text() + " " + simd_name(simd);
+      expect_identical(shared.dq.data(), whole.dq.data(), whole.dq.size(), "dq" + what);
+      expect_identical(shared.dk.data(), whole.dk.data(), whole.dk.size(), "dk" + what);
+      expect_identical(shared.dv.data(), whole.dv.data(), whole.dv.size(), "dv" + what);
+    }
+  }
+}
+
 /// Keys that no query sees, be it by the window or because their sequence has no queries, get a gradient of exactly 0.
 TEST(AttentionGradient, UnseenKeysGetZero) {
   for (int32_t simd : tiers()) {

@@ -11,8 +11,9 @@ struct Creation {
   std::string error;
 };
 
-Creation create(int32_t device, int32_t threads, int32_t simd) {
-  const ln_context_options options = {device, threads, simd, LN_PRECISION_AUTO, LN_GEMM_AUTO, 0, nullptr};
+Creation create(int32_t device, int32_t threads, int32_t simd, int32_t precision = LN_PRECISION_AUTO,
+                int32_t gemm = LN_GEMM_AUTO) {
+  const ln_context_options options = {device, threads, simd, precision, gemm, 0, nullptr};
   ln_context* context = reinterpret_cast<ln_context*>(1);
   const int32_t status = ln_context_create(&options, &context);
   Creation result = {status, context, ln_last_error(nullptr)};
@@ -55,6 +56,14 @@ TEST(ContextTest, CreationRefusesBadOptions) {
   expect_refused(create(0, 1, LN_SIMD_AUTO), LN_INVALID_ARGUMENT,
                  "ln_context_create: device is 0, the CPU library takes -1");
   expect_refused(create(-1, 1, 6), LN_INVALID_ARGUMENT, "ln_context_create: simd is 6, not an ln_simd");
+  expect_refused(create(-1, 1, LN_SIMD_AUTO, 3), LN_INVALID_ARGUMENT,
+                 "ln_context_create: precision is 3, not an ln_precision");
+  expect_refused(create(-1, 1, LN_SIMD_AUTO, LN_PRECISION_BF16), LN_UNSUPPORTED,
+                 "ln_context_create: precision is LN_PRECISION_BF16, the CPU library multiplies in float32");
+  expect_refused(create(-1, 1, LN_SIMD_AUTO, LN_PRECISION_AUTO, -1), LN_INVALID_ARGUMENT,
+                 "ln_context_create: gemm is -1, not an ln_gemm");
+  expect_refused(create(-1, 1, LN_SIMD_AUTO, LN_PRECISION_AUTO, LN_GEMM_CUBLAS), LN_UNSUPPORTED,
+                 "ln_context_create: gemm is LN_GEMM_CUBLAS, the CPU library has its own");
   expect_refused(create(-1, 1, -1), LN_INVALID_ARGUMENT, "ln_context_create: simd is -1, not an ln_simd");
   ln_context* context = reinterpret_cast<ln_context*>(1);
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_context_create(nullptr, &context));
@@ -111,8 +120,8 @@ TEST(ContextTest, ThreadsAreThoseAskedForOrThoseOfTheProcess) {
 TEST(ContextTest, QueryRefusesBadArguments) {
   Context context;
   int64_t value = 17;
-  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_query(context, 3, &value));
-  EXPECT_EQ("ln_query: what is 3, not an ln_query_what", context.error());
+  EXPECT_EQ(LN_INVALID_ARGUMENT, ln_query(context, 99, &value));
+  EXPECT_EQ("ln_query: what is 99, not an ln_query_what", context.error());
   EXPECT_EQ(17, value);
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_query(context, LN_QUERY_SIMD, nullptr));
   EXPECT_EQ("ln_query: value is NULL", context.error());

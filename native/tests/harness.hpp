@@ -54,8 +54,8 @@ inline std::vector<int32_t> tiers() {
 /// Owns a context and its scratch.
 class Context {
  public:
-  explicit Context(int32_t simd = LN_SIMD_AUTO, int32_t threads = 1) {
-    const ln_context_options options = options_of(simd, threads);
+  explicit Context(int32_t simd = LN_SIMD_AUTO, int32_t threads = 1) : Context(options_of(simd, threads)) {}
+  explicit Context(const ln_context_options& options) {
     const int32_t status = ln_context_create(&options, &context_);
     if (status != LN_OK) throw std::string(ln_last_error(nullptr));
   }

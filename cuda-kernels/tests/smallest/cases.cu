@@ -336,7 +336,7 @@ int32_t elementwise(ln_context* context, Memory& memory) {
     if ((status = ln_gated_activation_bwd(context, activation, c, a, b, a, b, n)) != LN_OK) return status;
   }
   if ((status = ln_sigmoid_gate_fwd(context, a, gates, b, rows, width, 1)) != LN_OK) return status;
-  if ((status = ln_sigmoid_gate_bwd(context, b, a, gates, c, gates, rows, width)) != LN_OK) return status;
+  if ((status = ln_sigmoid_gate_bwd(context, b, a, gates, c, memory.zeros(rows), rows, width)) != LN_OK) return status;
   if ((status = ln_axpby(context, 2, a, 3, b, n)) != LN_OK) return status;
   if ((status = ln_cast(context, a, LN_F32, narrow, LN_F16, n)) != LN_OK) return status;
   if ((status = ln_clamp_fwd(context, a, n, 0.5f)) != LN_OK) return status;

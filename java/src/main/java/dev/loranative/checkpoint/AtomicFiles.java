@@ -11,8 +11,7 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
-import java.util.Comparator;
-import java.util.List;
+import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
@@ -38,9 +37,9 @@ public final class AtomicFiles {
      * @throws UserException if the disk refuses; what was there before is untouched
      */
     public static void write(Path path, Contents contents) {
-        Path hidden = hidden(path, "partial");
+        Path hidden = FileTree.hidden(path, "partial");
         try {
-            Files.createDirectories(hidden.getParent());
+            PartialFolder.createDirectories(hidden.getParent());
             try (FileChannel channel = FileChannel.open(
                     hidden,
                     StandardOpenOption.CREATE,
@@ -50,7 +49,7 @@ public final class AtomicFiles {
                 channel.force(true);
             }
             Files.move(hidden, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-            flushFolder(hidden.getParent());
+            FileTree.flushFolder(hidden.getParent());
         } catch (IOException e) {
             deleteQuietly(hidden);
             throw refused("write", path, e);
@@ -76,37 +75,41 @@ public final class AtomicFiles {
     }
 
     /**
-     * An empty hidden folder beside {@code destination}, to be filled and then given to {@link #publishDirectory}. What
-     * an interrupted run left there is removed.
+     * Refuses a place where something would be lost.
+     *
+     * @throws UserException unless nothing is there, or an empty folder
      */
-    public static Path stagingDirectory(Path destination) {
-        Path staging = hidden(destination, "partial");
-        try {
-            deleteTree(staging);
-            return Files.createDirectories(staging);
-        } catch (IOException e) {
-            throw refused("create", staging, e);
+    public static void requireFree(Path destination) {
+        if (!Files.exists(destination, LinkOption.NOFOLLOW_LINKS)) {
+            return;
         }
+        if (Files.isDirectory(destination, LinkOption.NOFOLLOW_LINKS)) {
+            try (Stream<Path> children = Files.list(destination)) {
+                if (children.findAny().isEmpty()) {
+                    return;
+                }
+            } catch (IOException e) {
+                throw UserException.badInput(
+                        "cannot read the folder '" + destination + "': " + reason(e), "check its permissions");
+            }
+        }
+        throw UserException.badInput(
+                "output '" + destination + "' exists already: nothing is overwritten",
+                "give a folder that is not there yet, or an empty one, to --output");
     }
 
     /**
-     * Makes a filled folder appear under its final name in one step, after flushing every file in it. A folder that is
-     * already there is replaced; it stays until the new one is complete.
+     * Writes a folder, replacing what is there; it appears under its name when it is complete, in one step, after every file
+     * in it was flushed. If that fails, or the process is asked to end before, nothing is left of it.
      *
-     * @param staging on the same file system as {@code destination}, best from {@link #stagingDirectory}
-     * @throws UserException if the disk refuses
+     * @param contents fills the empty folder that it is given
+     * @throws UserException if the disk refuses; what was there before is untouched
      */
-    public static void publishDirectory(Path staging, Path destination) {
-        Path replaced = hidden(destination, "replaced");
-        try {
-            flushTree(staging);
-            deleteTree(replaced);
-            if (Files.exists(destination, LinkOption.NOFOLLOW_LINKS)) {
-                Files.move(destination, replaced, StandardCopyOption.ATOMIC_MOVE);
-            }
-            Files.move(staging, destination, StandardCopyOption.ATOMIC_MOVE);
-            flushFolder(destination.toAbsolutePath().getParent());
-            deleteTree(replaced);
+    public static <T> T writeDirectory(Path destination, Function<Path, T> contents) {
+        try (PartialFolder folder = PartialFolder.create(destination)) {
+            T result = contents.apply(folder.path());
+            folder.publish();
+            return result;
         } catch (IOException e) {
             throw refused("write", destination, e);
         }
@@ -117,67 +120,15 @@ public final class AtomicFiles {
      * not there is no error.
      */
     public static void deleteDirectory(Path directory) {
-        Path deleted = hidden(directory, "deleted");
+        Path deleted = FileTree.hidden(directory, "deleted");
         try {
-            deleteTree(deleted);
+            FileTree.delete(deleted);
             if (Files.exists(directory, LinkOption.NOFOLLOW_LINKS)) {
                 Files.move(directory, deleted, StandardCopyOption.ATOMIC_MOVE);
-                deleteTree(deleted);
+                FileTree.delete(deleted);
             }
         } catch (IOException e) {
             throw refused("delete", directory, e);
-        }
-    }
-
-    /** Removes a {@link #stagingDirectory} that will not be published; what cannot be removed stays hidden. */
-    public static void discard(Path staging) {
-        try {
-            deleteTree(staging);
-        } catch (IOException e) {
-            // The failure that led here is the one to report.
-        }
-    }
-
-    private static Path hidden(Path path, String state) {
-        Path whole = path.toAbsolutePath();
-        return whole.resolveSibling("." + whole.getFileName() + "." + state);
-    }
-
-    private static void flushTree(Path root) throws IOException {
-        List<Path> paths;
-        try (Stream<Path> walk = Files.walk(root)) {
-            paths = walk.sorted(Comparator.reverseOrder()).toList();
-        }
-        for (Path path : paths) {
-            if (Files.isDirectory(path, LinkOption.NOFOLLOW_LINKS)) {
-                flushFolder(path);
-            } else if (Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS)) {
-                try (FileChannel channel = FileChannel.open(path, StandardOpenOption.WRITE)) {
-                    channel.force(true);
-                }
-            }
-        }
-    }
-
-    private static void flushFolder(Path folder) throws IOException {
-        // Windows cannot open a folder as a file; there the rename is journalled by the file system.
-        if (folder.getFileSystem().supportedFileAttributeViews().contains("posix")) {
-            try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
-                channel.force(true);
-            }
-        }
-    }
-
-    private static void deleteTree(Path root) throws IOException {
-        if (!Files.exists(root, LinkOption.NOFOLLOW_LINKS)) {
-            return;
-        }
-        List<Path> paths;
-        try (Stream<Path> walk = Files.walk(root)) {
-            paths = walk.sorted(Comparator.reverseOrder()).toList();
-        }
-        for (Path path : paths) {
-            Files.delete(path);
         }
     }
 
@@ -190,13 +141,16 @@ public final class AtomicFiles {
     }
 
     private static UserException refused(String verb, Path path, IOException e) {
-        String reason = e instanceof FileSystemException f && f.getReason() != null
-                ? f.getReason()
-                : e.getClass().getSimpleName() + (e.getMessage() == null ? "" : " " + e.getMessage());
         return new UserException(
-                "cannot " + verb + " " + path + ": " + reason,
+                "cannot " + verb + " " + path + ": " + reason(e),
                 "check the folder's permissions and the free space of the disk",
                 UserException.FAILED,
                 e);
+    }
+
+    private static String reason(IOException e) {
+        return e instanceof FileSystemException f && f.getReason() != null
+                ? f.getReason()
+                : e.getClass().getSimpleName() + (e.getMessage() == null ? "" : " " + e.getMessage());
     }
 }

@@ -43,6 +43,15 @@ public final class Checkpoint implements AutoCloseable {
      *     is missing, or two shards hold a tensor of the same name
      */
     public static Checkpoint open(Path directory) {
+        return open(directory, Map.of());
+    }
+
+    /**
+     * As {@link #open(Path)}; tensors that hold several are read as these.
+     *
+     * @param stacks by name, those that the model knows; a tensor of that name but another shape stays what it is
+     */
+    public static Checkpoint open(Path directory, Map<String, TensorStack> stacks) {
         if (!Files.isDirectory(directory)) {
             throw UserException.badInput(
                     directory + (Files.exists(directory) ? " is not a folder" : " does not exist"),
@@ -51,13 +60,13 @@ public final class Checkpoint implements AutoCloseable {
         Path single = directory.resolve(SINGLE);
         Path index = directory.resolve(INDEX);
         if (Files.exists(single)) {
-            return open(directory, List.of(single), Map.of());
+            return open(directory, List.of(single), Map.of(), stacks);
         }
         if (Files.exists(index)) {
             Map<String, Path> shards = ShardIndex.read(index);
-            return open(directory, new TreeSet<>(shards.values()).stream().toList(), shards);
+            return open(directory, new TreeSet<>(shards.values()).stream().toList(), shards, stacks);
         }
-        return open(directory, List.of(onlySafetensorsIn(directory)), Map.of());
+        return open(directory, List.of(onlySafetensorsIn(directory)), Map.of(), stacks);
     }
 
     private static Path onlySafetensorsIn(Path directory) {
@@ -94,36 +103,47 @@ public final class Checkpoint implements AutoCloseable {
                 "only safetensors is read, not pytorch_model.bin or GGUF; save the model as safetensors first");
     }
 
-    private static Checkpoint open(Path directory, List<Path> paths, Map<String, Path> expected) {
+    private static Checkpoint open(
+            Path directory, List<Path> paths, Map<String, Path> expected, Map<String, TensorStack> stacks) {
         List<SafetensorsFile> files = new ArrayList<>();
         try {
-            Map<String, SafetensorsFile> owners = new LinkedHashMap<>();
-            for (Path path : paths) {
-                SafetensorsFile file = SafetensorsFile.open(path);
-                files.add(file);
-                for (TensorEntry entry : file.entries()) {
-                    SafetensorsFile other = owners.put(entry.name(), file);
-                    if (other != null) {
-                        throw UserException.badInput(
-                                "tensor " + entry.name() + " is both in " + other.path() + " and in " + path,
-                                "the shards do not belong together; copy or download the model again");
-                    }
-                }
-            }
-            expected.forEach((name, path) -> {
-                SafetensorsFile owner = owners.get(name);
-                if (owner == null || !owner.path().equals(path)) {
-                    throw UserException.badInput(
-                            directory.resolve(INDEX) + " says that tensor " + name + " is in " + path.getFileName()
-                                    + ", but it is " + (owner == null ? "in no shard" : "in " + owner.path()),
-                            "the index does not belong to the shards; copy or download the model again");
-                }
-            });
-            return new Checkpoint(directory, List.copyOf(files), Collections.unmodifiableMap(owners));
+            paths.forEach(path -> files.add(SafetensorsFile.open(path)));
+            requireAsIndexed(directory, owners(files), expected);
+            List<SafetensorsFile> divided =
+                    files.stream().map(file -> file.divide(stacks)).toList();
+            return new Checkpoint(directory, divided, Collections.unmodifiableMap(owners(divided)));
         } catch (RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
         }
+    }
+
+    private static Map<String, SafetensorsFile> owners(List<SafetensorsFile> files) {
+        Map<String, SafetensorsFile> owners = new LinkedHashMap<>();
+        for (SafetensorsFile file : files) {
+            for (TensorEntry entry : file.entries()) {
+                SafetensorsFile other = owners.put(entry.name(), file);
+                if (other != null) {
+                    throw UserException.badInput(
+                            "tensor " + entry.name() + " is both in " + other.path() + " and in " + file.path(),
+                            "the shards do not belong together; copy or download the model again");
+                }
+            }
+        }
+        return owners;
+    }
+
+    private static void requireAsIndexed(
+            Path directory, Map<String, SafetensorsFile> owners, Map<String, Path> expected) {
+        expected.forEach((name, path) -> {
+            SafetensorsFile owner = owners.get(name);
+            if (owner == null || !owner.path().equals(path)) {
+                throw UserException.badInput(
+                        directory.resolve(INDEX) + " says that tensor " + name + " is in " + path.getFileName()
+                                + ", but it is " + (owner == null ? "in no shard" : "in " + owner.path()),
+                        "the index does not belong to the shards; copy or download the model again");
+            }
+        });
     }
 
     public Path directory() {

@@ -14,7 +14,8 @@ import java.util.TreeSet;
 
 /**
  * SHA-256 of a model: of the bytes of config.json, then of every tensor in the order of the names (code points) its name, type,
- * shape and data. How the tensors are divided among files does not matter. Every variable part has its length before it, as
+ * shape and data. How the tensors are divided among files does not matter; experts
+ * that lie in one tensor, unless it is in 4 bits, count as the tensors that they are. Every variable part has its length before it, as
  * eight bytes, big endian; so have the sizes of a shape.
  *
  * <p>Beyond {@link #WHOLE_BYTES} of tensors not all data goes in, so that saving an adapter does not wait for the disk: of a

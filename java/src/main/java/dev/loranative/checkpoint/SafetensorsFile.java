@@ -10,7 +10,10 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -90,6 +93,40 @@ public final class SafetensorsFile implements AutoCloseable {
     /** The tensor of this name, empty if the file has none. */
     public Optional<TensorEntry> find(String name) {
         return Optional.ofNullable(header.tensors().get(name));
+    }
+
+    /**
+     * The same file, to be closed once, with the members in place of every tensor that is one of these stacks.
+     *
+     * @param stacks by name; a tensor of another shape stays what it is
+     */
+    SafetensorsFile divide(Map<String, TensorStack> stacks) {
+        Map<String, TensorEntry> divided = new LinkedHashMap<>();
+        for (TensorEntry entry : entries()) {
+            for (TensorEntry part : parts(entry, stacks.get(entry.name()))) {
+                if (divided.put(part.name(), part) != null) {
+                    throw SafetensorsHeader.broken(
+                            path, "it holds " + part.name() + " twice, once of them in a tensor of several");
+                }
+            }
+        }
+        return new SafetensorsFile(path, new SafetensorsHeader(divided, metadata()), arena, mapping);
+    }
+
+    private static List<TensorEntry> parts(TensorEntry entry, TensorStack stack) {
+        if (stack == null || !entry.shape().equals(stack.shape())) {
+            return List.of(entry);
+        }
+        long bytes = stack.memberElements() * entry.type().bytes();
+        if (bytes * stack.members().size() != entry.bytes()) {
+            throw new IllegalArgumentException("the members of " + stack + " do not fill it");
+        }
+        List<TensorEntry> parts = new ArrayList<>();
+        for (String name : stack.members()) {
+            long offset = entry.offset() + parts.size() * bytes;
+            parts.add(new TensorEntry(name, entry.type(), stack.memberShape(), entry.file(), offset, bytes));
+        }
+        return parts;
     }
 
     /** The strings under {@code __metadata__}; empty if the file has none. */

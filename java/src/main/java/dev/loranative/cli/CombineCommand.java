@@ -5,13 +5,11 @@ import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.config.TrainKeys;
-import dev.loranative.errors.UserException;
 import dev.loranative.lora.Adapter;
 import dev.loranative.lora.AdapterFiles;
 import dev.loranative.lora.ModelCard;
 import dev.loranative.model.ModelConfigReader;
 import dev.loranative.model.ModuleTree;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -56,10 +54,7 @@ final class CombineCommand extends EngineCommand {
         TrainConfig.require(values, CommandKeys.OUTPUT, "--output DIR");
         AdapterOptions options = AdapterOptions.from(values, false);
         Path output = values.get(CommandKeys.OUTPUT);
-        if (Files.exists(output)) {
-            throw UserException.badInput(
-                    "output '" + output + "' exists already: nothing is overwritten", "choose another --output");
-        }
+        AtomicFiles.requireFree(output);
         ModuleTree tree = ModuleTree.of(ModelConfigReader.read(values.get(TrainKeys.MODEL)));
         Adapter adapter = options.read(tree, console).get(AdapterOptions.COMBINED);
         write(output, options, adapter, tree).forEach(console::warning);
@@ -89,15 +84,9 @@ final class CombineCommand extends EngineCommand {
                     entry.getValue() + ", weight " + options.weights().get(number++));
         }
         ModelCard card = new ModelCard("other adapters, of which it is a combination", settings, Map.of());
-        Path staging = AtomicFiles.stagingDirectory(output);
-        try {
-            List<String> warnings = AdapterFiles.write(
-                    staging, adapter.config().lora(), adapter.config().baseModel(), tree, adapter.tensors(), card);
-            AtomicFiles.publishDirectory(staging, output);
-            return warnings;
-        } catch (RuntimeException e) {
-            AtomicFiles.discard(staging);
-            throw e;
-        }
+        return AtomicFiles.writeDirectory(
+                output,
+                staging -> AdapterFiles.write(
+                        staging, adapter.config().lora(), adapter.config().baseModel(), tree, adapter.tensors(), card));
     }
 }

@@ -40,7 +40,7 @@ final class CommandKeys {
             "name of the adapter to use, or several, one after the other; base = none");
 
     static final Key<Path> OUTPUT = required(
-                    MODEL_GROUP, "output_dir", Scalars.path(), "folder to write; must not exist yet")
+                    MODEL_GROUP, "output_dir", Scalars.path(), "folder to write; not there yet, or empty")
             .alias("output");
 
     static final Key<String> MERGED_DTYPE = required(

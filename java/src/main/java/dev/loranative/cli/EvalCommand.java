@@ -41,7 +41,7 @@ final class EvalCommand extends EngineCommand {
                 TrainKeys.EVAL_BATCH_SIZE,
                 CommandKeys.PER_EXAMPLE));
         keys.addAll(QuantizationKeys.ALL);
-        keys.addAll(List.of(TrainKeys.DEVICE, TrainKeys.THREADS, TrainKeys.MAX_MEMORY));
+        keys.addAll(TrainKeys.MACHINE);
         return keys;
     }
 
@@ -85,7 +85,10 @@ final class EvalCommand extends EngineCommand {
         Map<String, Long> memory = opened.memory(ops);
         memory.put("activations", activations);
         new MemoryPlan(memory)
-                .requireFits(opened.machine().maxMemoryBytes(), "lower per_device_eval_batch_size or max_length");
+                .requireFits(
+                        model.device(),
+                        opened.machine().maxMemoryBytes(),
+                        "lower per_device_eval_batch_size or max_length");
         ops.seal();
         Slab slab = Slab.allocate(model.device(), activations);
         StatusLine status = new StatusLine(console, System::nanoTime);

@@ -4,13 +4,13 @@ import com.sun.management.OperatingSystemMXBean;
 import dev.loranative.data.Tokenizer;
 import dev.loranative.device.CpuDevice;
 import dev.loranative.device.Devices;
+import dev.loranative.device.HostMemory;
 import dev.loranative.device.SimdTier;
 import dev.loranative.errors.UserException;
 import dev.loranative.ffi.NativeLibrary;
 import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Tensor;
-import dev.loranative.train.MemoryPlan;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -62,7 +62,7 @@ final class Examination {
     private static Finding memory() {
         long total =
                 ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
-        OptionalLong available = MemoryPlan.availableBytes();
+        OptionalLong available = HostMemory.availableBytes();
         String detail = Quantities.bytes(total) + " in all"
                 + (available.isPresent() ? ", " + Quantities.bytes(available.getAsLong()) + " free" : "")
                 + "; Java heap up to " + Quantities.bytes(Runtime.getRuntime().maxMemory());

@@ -46,7 +46,7 @@ final class GenerateCommand extends EngineCommand {
                 CommandKeys.TOP_K,
                 CommandKeys.SEED));
         keys.addAll(QuantizationKeys.ALL);
-        keys.addAll(List.of(TrainKeys.DEVICE, TrainKeys.THREADS, TrainKeys.MAX_MEMORY));
+        keys.addAll(TrainKeys.MACHINE);
         return keys;
     }
 
@@ -140,7 +140,7 @@ final class GenerateCommand extends EngineCommand {
         Ops ops = new Ops(model.device());
         Map<String, Long> memory = opened.memory(ops);
         memory.put("keys and values", cacheBytes);
-        new MemoryPlan(memory).requireFits(opened.machine().maxMemoryBytes(), "lower max_new_tokens");
+        new MemoryPlan(memory).requireFits(model.device(), opened.machine().maxMemoryBytes(), "lower max_new_tokens");
         return Generator.create(ops, model, capacity);
     }
 

@@ -4,6 +4,7 @@ import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.LoraKeys;
+import dev.loranative.config.QuantizationOptions;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.config.TrainKeys;
 import dev.loranative.errors.UserException;
@@ -67,7 +68,7 @@ final class InspectCommand extends EngineCommand {
     @Override
     int run(ConfigValues values, Console console) {
         TrainConfig.require(values, TrainKeys.MODEL, "--model DIR");
-        ModelConfig config = read(values.get(TrainKeys.MODEL), console);
+        ModelConfig config = read(values.get(TrainKeys.MODEL), QuantizationOptions.from(values), console);
         ModuleTree tree = ModuleTree.of(config);
         String list = values.get(CommandKeys.LIST);
         if (list != null && !console.json()) {
@@ -90,10 +91,10 @@ final class InspectCommand extends EngineCommand {
     }
 
     /** Where there are weights, they must fit config.json. */
-    private static ModelConfig read(Path folder, Console console) {
+    private static ModelConfig read(Path folder, QuantizationOptions options, Console console) {
         ModelConfig config = ModelConfigReader.read(folder);
         if (hasWeights(folder)) {
-            ModelFiles.open(folder).close();
+            ModelFiles.open(folder, options).close();
         } else {
             console.warning(folder + " has no weights: names and shapes are those that config.json asks for");
         }

@@ -44,10 +44,8 @@ final class MergeCommand extends EngineCommand {
                 CommandKeys.MAX_SHARD_SIZE,
                 CommandKeys.VERIFY_PROMPT,
                 CommandKeys.VERIFY_IDS,
-                CommandKeys.VERIFY_DATA,
-                TrainKeys.DEVICE,
-                TrainKeys.THREADS,
-                TrainKeys.MAX_MEMORY));
+                CommandKeys.VERIFY_DATA));
+        keys.addAll(TrainKeys.MACHINE);
         keys.addAll(QuantizationKeys.ALL);
         return keys;
     }

@@ -87,11 +87,12 @@ final class ModelInUse implements AutoCloseable {
 
     /** Puts the weights and all adapters on the device; the first turn's adapter is active. */
     LoadedModel load() {
-        device = Devices.open(machine.device(), machine.threads());
+        device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm());
         if (files.quantizes()) {
             // It takes minutes for a large model: that there is no room for it is said before.
             new MemoryPlan(Map.of("weights", files.weightBytes()))
-                    .requireFits(machine.maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
+                    .requireFits(
+                            device, machine.maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
         }
         StatusLine status = new StatusLine(console, System::nanoTime);
         try {

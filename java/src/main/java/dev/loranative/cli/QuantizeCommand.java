@@ -1,5 +1,6 @@
 package dev.loranative.cli;
 
+import dev.loranative.checkpoint.AtomicFiles;
 import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
 import dev.loranative.config.QuantizationKeys;
@@ -11,15 +12,11 @@ import dev.loranative.device.Devices;
 import dev.loranative.errors.UserException;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.tensor.Ops;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalLong;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 
 /** {@code quantize}: a model in 4 bits, in the format that transformers and bitsandbytes read. */
@@ -52,7 +49,7 @@ final class QuantizeCommand extends EngineCommand {
         TrainConfig.require(values, TrainKeys.MODEL, "--model DIR");
         TrainConfig.require(values, CommandKeys.OUTPUT, "--output DIR");
         Path output = values.get(CommandKeys.OUTPUT);
-        requireFree(output);
+        AtomicFiles.requireFree(output);
         QuantizationOptions options = QuantizationOptions.from(values).enable();
         try (ModelFiles files = ModelFiles.open(values.get(TrainKeys.MODEL), options)) {
             if (!files.quantizes()) {
@@ -67,24 +64,6 @@ final class QuantizeCommand extends EngineCommand {
             show(new Result(output, files, bytes, (System.nanoTime() - start) / 1e9), console);
         }
         return 0;
-    }
-
-    /** Nothing of the user's is ever replaced. */
-    private static void requireFree(Path output) {
-        if (!Files.exists(output, LinkOption.NOFOLLOW_LINKS)) {
-            return;
-        }
-        if (Files.isDirectory(output, LinkOption.NOFOLLOW_LINKS)) {
-            try (Stream<Path> children = Files.list(output)) {
-                if (children.findAny().isEmpty()) {
-                    return;
-                }
-            } catch (IOException e) {
-                throw UserException.badInput(
-                        "cannot read the folder " + output + ": " + e.getMessage(), "check its permissions");
-            }
-        }
-        throw UserException.badInput(output + " exists already", "give a folder that is not there yet to --output");
     }
 
     private static long write(ConfigValues values, ModelFiles files, Path output, Console console) {

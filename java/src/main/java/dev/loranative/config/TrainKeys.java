@@ -189,6 +189,22 @@ public final class TrainKeys {
     public static final Key<Long> MAX_MEMORY =
             Key.of(MACHINE_GROUP, "max_memory", Scalars.bytes(), null, "most memory that may be used, for example 8GB");
 
+    public static final Key<String> PRECISION = Key.of(
+            MACHINE_GROUP,
+            "precision",
+            Scalars.choice("auto", "float32", "bfloat16"),
+            "auto",
+            "what products multiply in on a GPU; auto: bfloat16 there, float32 on the CPU");
+    public static final Key<String> GEMM = Key.of(
+            MACHINE_GROUP,
+            "gemm",
+            Scalars.choice("auto", "own", "cublas", "jcublas"),
+            "auto",
+            "who computes dense products on a GPU; auto: cuBLAS where it can be loaded");
+
+    /** Where to compute, and with how much: for every command that computes. */
+    public static final List<Key<?>> MACHINE = List.of(DEVICE, THREADS, MAX_MEMORY, PRECISION, GEMM);
+
     /** Model, data, LoRA, quantisation, training, machine: all that {@code train} knows, in the order of its help. */
     public static final List<Key<?>> ALL = all();
 
@@ -235,7 +251,7 @@ public final class TrainKeys {
                 REPORT_TO,
                 SAMPLE_PROMPT,
                 SAMPLE_MAX_NEW_TOKENS));
-        keys.addAll(List.of(DEVICE, THREADS, MAX_MEMORY));
+        keys.addAll(MACHINE);
         return List.copyOf(keys);
     }
 

@@ -1,5 +1,6 @@
 package dev.loranative.device;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -12,6 +13,11 @@ public final class Buffer {
 
     Buffer(MemorySegment segment) {
         this.segment = segment;
+    }
+
+    /** Memory of a GPU, which lives until {@code life} ends; its segment must never be read or written. */
+    public static Buffer at(long address, long bytes, Arena life) {
+        return new Buffer(MemorySegment.ofAddress(address).reinterpret(bytes, life, null));
     }
 
     /** Stands for memory that is only planned: it has a size and no address that may be used. */

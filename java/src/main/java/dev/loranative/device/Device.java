@@ -2,6 +2,8 @@ package dev.loranative.device;
 
 import dev.loranative.ffi.NativeLibrary;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
+import java.util.OptionalLong;
 
 /**
  * Where tensors live and kernels run. Memory is taken from the device until it is closed as a whole; a device and its
@@ -14,6 +16,9 @@ public interface Device extends AutoCloseable {
 
     /** Bytes taken by {@link #allocate} so far; mapped files do not count. */
     long allocatedBytes();
+
+    /** Takes memory for the calls of {@link #allocate} to come at once, where taking it is dear; not counted. */
+    default void reserve(long bytes) {}
 
     /** Zeroed memory, aligned to 64 bytes, that lives until the device is closed. */
     Buffer allocate(long bytes);
@@ -41,6 +46,14 @@ public interface Device extends AutoCloseable {
 
     /** Memory that the system holds for this process now, for people: resident set on the CPU, device memory on a GPU. */
     long memoryInUse();
+
+    /** Who computes float32 products instead of the kernel library; empty: it does so itself. */
+    default Optional<DenseProducts> denseProducts() {
+        return Optional.empty();
+    }
+
+    /** Memory that new work can take, without swapping on the CPU; empty where the system does not tell. */
+    OptionalLong availableBytes();
 
     NativeLibrary library();
 

@@ -1,29 +1,100 @@
 package dev.loranative.device;
 
+import dev.loranative.device.cuda.CudaDevice;
+import dev.loranative.device.cuda.CudaDeviceInfo;
+import dev.loranative.device.cuda.CudaDriver;
 import dev.loranative.errors.UserException;
+import dev.loranative.ffi.NativeLibrary;
+import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
-/** Finds the device that a user names: {@code auto}, {@code cpu} or {@code cuda:N}. */
+/** Finds the device that a user names: {@code auto}, {@code cpu}, {@code cuda} or {@code cuda:N}. */
 public final class Devices {
+
+    private static final String CUDA = "cuda(:\\d{1,4})?";
 
     private Devices() {}
 
-    /** @param threads CPU worker threads; 0 for one per processor that this process may use */
+    /** With products as {@link Precision#AUTO} and {@link GemmChoice#AUTO} choose. */
     public static Device open(String name, int threads) {
-        if (name.equals("cpu") || name.equals("auto")) {
-            return CpuDevice.open(threads);
+        return open(name, threads, "auto", "auto");
+    }
+
+    /**
+     * @param threads CPU worker threads; 0 for one per processor that this process may use
+     * @param precisionName of products on CUDA: {@code auto}, {@code float32} or {@code bfloat16}
+     * @param gemmName who computes dense products on CUDA, as {@link GemmChoice} in small letters
+     */
+    public static Device open(String name, int threads, String precisionName, String gemmName) {
+        Precision precision = Precision.named(precisionName);
+        GemmChoice gemm = GemmChoice.valueOf(gemmName.toUpperCase(Locale.ROOT));
+        if (!name.equals("cpu") && !name.equals("auto") && !name.matches(CUDA)) {
+            throw UserException.badInput("device '" + name + "' is unknown", "use auto, cpu or cuda:N");
         }
-        if (name.matches("cuda(:\\d+)?")) {
+        if (name.equals("cpu")) {
+            return cpu(threads, precision, gemm);
+        }
+        Optional<String> cause = unavailabilityCause();
+        if (name.equals("auto")) {
+            return cause.isPresent() ? cpu(threads, precision, gemm) : cuda(firstUsable(), precision, gemm);
+        }
+        // An old device is there, and opening it says what is wrong with it.
+        if (cause.isPresent() && devices().isEmpty()) {
+            throw UserException.badInput("device '" + name + "' is not available: " + cause.get(), "use --device cpu");
+        }
+        return cuda(name.contains(":") ? Integer.parseInt(name.substring(name.indexOf(':') + 1)) : 0, precision, gemm);
+    }
+
+    private static int firstUsable() {
+        return CudaDriver.devices().stream()
+                .filter(CudaDeviceInfo::isUsable)
+                .findFirst()
+                .orElseThrow()
+                .number();
+    }
+
+    private static Device cpu(int threads, Precision precision, GemmChoice gemm) {
+        if (precision == Precision.BF16) {
             throw UserException.badInput(
-                    "device '" + name + "' is not available: "
-                            + unavailabilityCause().orElseThrow(),
-                    "use --device cpu");
+                    "precision is bfloat16, which the CPU's kernels do not compute in",
+                    "leave precision out, or use a GPU");
         }
-        throw UserException.badInput("device '" + name + "' is unknown", "use auto, cpu or cuda:N");
+        if (gemm == GemmChoice.CUBLAS || gemm == GemmChoice.JCUBLAS) {
+            throw UserException.badInput("gemm is for GPUs, and the device is the CPU", "leave gemm out");
+        }
+        return CpuDevice.open(threads);
+    }
+
+    private static Device cuda(int number, Precision precision, GemmChoice gemm) {
+        return CudaDevice.open(number, NativeLibrary.openCuda().orElseThrow(), precision, gemm);
     }
 
     /** Why no GPU can be used, one sentence; empty when one can. */
     public static Optional<String> unavailabilityCause() {
-        return Optional.of("this build of lora-native has no CUDA library");
+        Optional<String> library = NativeLibrary.cudaUnavailabilityCause();
+        if (library.isPresent()) {
+            return library;
+        }
+        Optional<String> driver = CudaDriver.unavailabilityCause();
+        if (driver.isPresent()) {
+            return driver;
+        }
+        List<CudaDeviceInfo> devices = CudaDriver.devices();
+        if (devices.stream().anyMatch(CudaDeviceInfo::isUsable)) {
+            return Optional.empty();
+        }
+        return Optional.of(
+                devices.isEmpty()
+                        ? "the NVIDIA driver finds no device"
+                        : devices.getFirst() + " is too old: compute capability 8.0 is the least");
+    }
+
+    /** What the driver lists, usable or not; empty without a driver or CUDA kernels. */
+    public static List<CudaDeviceInfo> devices() {
+        return NativeLibrary.openCuda().isPresent()
+                        && CudaDriver.unavailabilityCause().isEmpty()
+                ? CudaDriver.devices()
+                : List.of();
     }
 }

@@ -3,6 +3,7 @@ package dev.loranative.ffi;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.NotDirectoryException;
@@ -12,6 +13,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.Optional;
 
 /**
  * Finds the file of a native library: the one named by {@code LORA_NATIVE_LIBRARY} (or the system property
@@ -21,6 +23,7 @@ final class LibraryFile {
 
     static final String PROPERTY = "lora.native.library";
     static final String VARIABLE = "LORA_NATIVE_LIBRARY";
+    static final String CUDA_PROPERTY = "lora.native.cuda.library";
     static final String CACHE_VARIABLE = "LORA_NATIVE_CACHE";
 
     private LibraryFile() {}
@@ -35,6 +38,17 @@ final class LibraryFile {
             return named(variable, VARIABLE);
         }
         return extract(insideJar(library), Platform.libraryFile(library), cacheFolder());
+    }
+
+    /** The CUDA library, which not every build has: the one that is named, or the one inside the jar, extracted. */
+    static Optional<Path> findCuda() {
+        String library = "lora_native_cuda";
+        String property = System.getProperty(CUDA_PROPERTY);
+        if (property != null && !property.isBlank()) {
+            return Optional.of(named(property, CUDA_PROPERTY));
+        }
+        String fileName = Platform.libraryFile(library);
+        return resourceIfPresent(fileName).map(content -> extract(content, fileName, cacheFolder()));
     }
 
     /** @param source the variable or property that says so */
@@ -55,14 +69,27 @@ final class LibraryFile {
 
     /** Content of a file that the native build made. */
     static byte[] resource(String fileName) {
-        String resource = "/native/" + Platform.name() + "/" + fileName;
+        return resourceIfPresent(fileName)
+                .orElseThrow(() -> UserException.badInput(
+                        "this jar has no native library for " + Platform.name() + " (" + resourceName(fileName) + ")",
+                        "build on this machine with ./lora-native, or name a library with " + VARIABLE));
+    }
+
+    /** A line that the native build left; empty where it is empty or missing. */
+    static Optional<String> text(String fileName) {
+        return resourceIfPresent(fileName)
+                .map(bytes -> new String(bytes, StandardCharsets.UTF_8).strip())
+                .filter(line -> !line.isEmpty());
+    }
+
+    private static String resourceName(String fileName) {
+        return "/native/" + Platform.name() + "/" + fileName;
+    }
+
+    private static Optional<byte[]> resourceIfPresent(String fileName) {
+        String resource = resourceName(fileName);
         try (InputStream stream = LibraryFile.class.getResourceAsStream(resource)) {
-            if (stream == null) {
-                throw UserException.badInput(
-                        "this jar has no native library for " + Platform.name() + " (" + resource + ")",
-                        "build on this machine with ./lora-native, or name a library with " + VARIABLE);
-            }
-            return stream.readAllBytes();
+            return stream == null ? Optional.empty() : Optional.of(stream.readAllBytes());
         } catch (IOException e) {
             throw UserException.failed("cannot read " + resource + " of the jar: " + e.getMessage(), "build it again");
         }

@@ -12,12 +12,13 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Optional;
 
 /** An opened native library whose ABI version is the one this code was written for. */
 public final class NativeLibrary {
 
     /** {@code LN_ABI_VERSION} of {@code lora_native.h}; a test compares the two. */
-    public static final int ABI_VERSION = 2;
+    public static final int ABI_VERSION = 3;
 
     private static final long LONGEST_ERROR_TEXT = 4096;
 
@@ -37,7 +38,39 @@ public final class NativeLibrary {
         return open(LibraryFile.find("lora_native_cpu"));
     }
 
-    static NativeLibrary open(Path file) {
+    /** The CUDA library, where this build has one; it stays open until the JVM ends. It loads without a driver too. */
+    public static Optional<NativeLibrary> openCuda() {
+        return Cuda.FOUND.library();
+    }
+
+    /** Why there is no CUDA library, a sentence without its full stop; empty where there is one. */
+    public static Optional<String> cudaUnavailabilityCause() {
+        return Cuda.FOUND.cause();
+    }
+
+    /** Looked for once: it is asked for again and again. */
+    private record Cuda(Optional<NativeLibrary> library, Optional<String> cause) {
+
+        static final Cuda FOUND = find();
+
+        private static Cuda find() {
+            try {
+                Optional<NativeLibrary> library = LibraryFile.findCuda().map(NativeLibrary::open);
+                return new Cuda(
+                        library,
+                        library.isPresent()
+                                ? Optional.empty()
+                                : Optional.of("this build of lora-native has no CUDA kernels: "
+                                        + LibraryFile.text("cuda-unavailable.txt")
+                                                .orElse("they were not built")));
+            } catch (UserException e) {
+                return new Cuda(Optional.empty(), Optional.of(e.getMessage()));
+            }
+        }
+    }
+
+    /** A library that is not the build's own. */
+    public static NativeLibrary open(Path file) {
         try {
             requireElf(file);
             SymbolLookup symbols = SymbolLookup.libraryLookup(file, Arena.global());

@@ -6,7 +6,8 @@ import java.util.List;
 public final class Structs {
 
     public static final NativeStruct CONTEXT_OPTIONS = NativeStruct.of(
-            "ln_context_options", "int32 device, int32 threads, int32 simd, int32 reserved, pointer stream");
+            "ln_context_options",
+            "int32 device, int32 threads, int32 simd, int32 precision, int32 gemm, int32 reserved, pointer stream");
 
     public static final NativeStruct QUANTIZED = NativeStruct.of("ln_quantized", """
             pointer codes, pointer absmax, pointer nested_absmax, pointer nested_code, int64 elements, int64 block,

@@ -2,6 +2,7 @@ package dev.loranative.lora;
 
 import dev.loranative.config.ConfigParser;
 import dev.loranative.config.InitLoraWeights;
+import dev.loranative.config.Key;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.LoraKeys;
 import dev.loranative.errors.ParserMessage;
@@ -96,6 +97,7 @@ public record AdapterConfig(
                 warnings.add(file + ": unknown key '" + name + "' is ignored");
             }
         });
+        requireBooleans(lora, file);
         // A missing map means no patterns; PEFT writes {} but reads null too.
         lora.entrySet()
                 .removeIf(entry -> entry.getValue() == null && entry.getKey().endsWith("_pattern"));
@@ -115,6 +117,17 @@ public record AdapterConfig(
                     e.getMessage(),
                     "correct that file if it was changed by hand, or give another adapter: LoRA is read, in the forms that"
                             + " PEFT writes for causal language models");
+        }
+    }
+
+    /** A text in place of true or false means true to Python, whatever it says. */
+    private static void requireBooleans(Map<String, Object> lora, Path file) {
+        for (Key<?> key : LoraKeys.ALL) {
+            if (key.defaultValue() instanceof Boolean && lora.get(key.name()) instanceof String text) {
+                throw UserException.badInput(
+                        file + ": " + key.name() + " is the text \"" + text + "\", expected true or false",
+                        "write true or false without quotes, or give another adapter");
+            }
         }
     }
 

@@ -49,8 +49,7 @@ final class CheckpointQuantizer {
      * @return bytes of all tensors written
      */
     long write(ModelConfig config, Path output, OptionalLong maxShardBytes) {
-        Path staging = AtomicFiles.stagingDirectory(output);
-        try {
+        return AtomicFiles.writeDirectory(output, staging -> {
             List<Shard> shards = Shard.of(checkpoint, plan, maxShardBytes);
             ShardWriter written = new ShardWriter(staging);
             for (Shard shard : shards) {
@@ -59,12 +58,8 @@ final class CheckpointQuantizer {
             written.writeIndex();
             QuantizedConfig.write(checkpoint.directory(), staging, plan, config);
             ModelFolder.copyOtherFiles(checkpoint.directory(), staging);
-            AtomicFiles.publishDirectory(staging, output);
             return written.totalBytes();
-        } catch (RuntimeException e) {
-            AtomicFiles.discard(staging);
-            throw e;
-        }
+        });
     }
 
     private void write(Shard shard, Path staging, ShardWriter written) {

@@ -29,6 +29,8 @@ import java.util.Optional;
  * @param moe empty for a dense model
  * @param dtype type the model was saved in, for example {@code bfloat16}, if config.json says so; what each tensor
  *     really is stands in the checkpoint
+ * @param saysFourBits whether config.json says that bitsandbytes holds the linear layers in 4 bits; which it does stands in
+ *     the checkpoint
  */
 public record ModelConfig(
         Family family,
@@ -50,7 +52,8 @@ public record ModelConfig(
         List<Integer> slidingWindows,
         double clipQkv,
         Optional<MoeConfig> moe,
-        Optional<String> dtype) {
+        Optional<String> dtype,
+        boolean saysFourBits) {
 
     /** What is normalised in queries and keys before the rotation. */
     public enum QkNorm {

@@ -133,7 +133,9 @@ public final class ModelConfigReader {
                 new WindowReader(config, family, layers).read(),
                 clipQkv(),
                 family.moe().flatMap(moe -> moe(moe, intermediateSize)),
-                config.text("dtype").or(() -> config.text("torch_dtype")));
+                config.text("dtype").or(() -> config.text("torch_dtype")),
+                // Other formats were refused above.
+                config.object("quantization_config").isPresent());
     }
 
     private void rejectWhatIsMissingHere() {

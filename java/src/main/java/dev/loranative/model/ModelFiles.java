@@ -3,6 +3,8 @@ package dev.loranative.model;
 import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.config.QuantizationOptions;
 import dev.loranative.device.Device;
+import dev.loranative.errors.UserException;
+import dev.loranative.quant.StoredWeight;
 import dev.loranative.quant.StoredWeights;
 import dev.loranative.tensor.Ops;
 import java.nio.file.Path;
@@ -55,15 +57,28 @@ public final class ModelFiles implements AutoCloseable {
 
     private static ModelFiles open(Path folder, QuantizationOptions options, boolean extras) {
         ModelConfig config = ModelConfigReader.read(folder);
-        Checkpoint checkpoint = Checkpoint.open(folder);
+        WeightLayout layout = WeightLayout.of(config);
+        Checkpoint checkpoint = Checkpoint.open(folder, layout.stacks());
         try {
-            WeightLayout layout = WeightLayout.of(config);
-            StoredWeights stored = StoredWeights.of(checkpoint);
+            StoredWeights stored = StoredWeights.of(checkpoint, layout.stacks());
             layout.check(checkpoint, stored, extras);
+            requireFourBits(folder, config, stored, options);
             return new ModelFiles(config, layout, checkpoint, QuantizationPlan.of(config, stored, options));
         } catch (RuntimeException e) {
             checkpoint.close();
             throw e;
+        }
+    }
+
+    /** Computing in 16 bits what was meant for 4 would take four times the memory without a word; transformers fails too. */
+    private static void requireFourBits(
+            Path folder, ModelConfig config, StoredWeights stored, QuantizationOptions options) {
+        if (config.saysFourBits() && stored.isEmpty() && !options.enabled()) {
+            throw UserException.badInput(
+                    folder.resolve("config.json")
+                            + " has a quantization_config of 4 bits, but no weight in the folder is in 4 bits",
+                    "give --load-in-4bit to quantise them on loading, or remove quantization_config to use them as they"
+                            + " are");
         }
     }
 
@@ -85,9 +100,23 @@ public final class ModelFiles implements AutoCloseable {
         return quantizes() || !plan.stored().isEmpty();
     }
 
-    /** Whether a tensor of the files only describes a 4-bit weight beside it. */
-    public boolean isQuantizationPart(String name) {
-        return plan.stored().isPart(name);
+    /** Whether a weight comes from 4 bits: from the file, or because loading quantises it. */
+    public boolean isQuantized(String weight) {
+        return plan.quantizesTensor(weight) || plan.stored().find(weight).isPresent();
+    }
+
+    /**
+     * What a tensor of the files holds of the model: itself; the weights of several experts; nothing if it only describes
+     * the 4-bit weight beside it.
+     */
+    public List<String> contents(String tensor) {
+        if (plan.stored().isPart(tensor)) {
+            return List.of();
+        }
+        List<StoredWeight> weights = plan.stored().in(tensor);
+        return weights.isEmpty()
+                ? List.of(tensor)
+                : weights.stream().map(StoredWeight::name).toList();
     }
 
     /** Parameters of the model, whatever they are held in; a tied head counts once. */

@@ -118,10 +118,11 @@ final class QuantizationPlan {
         return entries(checkpoint).mapToLong(this::writtenBytes).sum();
     }
 
-    /** Memory of all weights once loaded: those that stay as they are in the files, and the quantised. */
+    /** Memory of all weights once loaded: those that stay as they are in the files, the quantised, and what is copied. */
     long weightBytes(Checkpoint checkpoint) {
         long replaced = entries(checkpoint).mapToLong(TensorEntry::bytes).sum();
-        return checkpoint.totalBytes() - replaced + quantizedBytes(checkpoint);
+        long copied = stored.all().stream().mapToLong(StoredWeight::copiedBytes).sum();
+        return checkpoint.totalBytes() - replaced + quantizedBytes(checkpoint) + copied;
     }
 
     /** All weights in 4 bits once loaded; empty if there are none. */
@@ -129,13 +130,17 @@ final class QuantizationPlan {
         if (!isQuantized()) {
             return Optional.empty();
         }
+        int weights = quantized.size();
         long elements = elements(checkpoint);
         long bytes = quantizedBytes(checkpoint);
         for (StoredWeight weight : stored.all()) {
-            elements += weight.state().elements();
-            bytes += weight.bytes();
+            if (weight.isFourBits()) {
+                weights++;
+                elements += weight.elements();
+                bytes += weight.bytes();
+            }
         }
-        return Optional.of(new FourBits(quantized.size() + stored.all().size(), 8.0 * bytes / elements));
+        return weights == 0 ? Optional.empty() : Optional.of(new FourBits(weights, 8.0 * bytes / elements));
     }
 
     /** What deserves to be said about the options before the model is used. */
@@ -147,6 +152,14 @@ final class QuantizationPlan {
         String compute = options.computeDtype().orElse(FLOAT32);
         if (isQuantized() && !compute.equals(FLOAT32)) {
             notes.add("bnb_4bit_compute_dtype is " + compute + "; arithmetic here is float32 all the same");
+        }
+        List<StoredWeight> widened =
+                stored.all().stream().filter(weight -> !weight.isFourBits()).toList();
+        if (!widened.isEmpty()) {
+            notes.add(widened.size() + " experts' weights, such as "
+                    + widened.getFirst().name()
+                    + ", begin inside 32 elements that share a scale: they are held in float32, with the values of the"
+                    + " file");
         }
         List<LinearModule> left = tree.modules().stream()
                 .filter(module -> module.kind() == Kind.ATTENTION || module.kind() == Kind.MLP)

@@ -77,7 +77,7 @@ record Shard(String file, List<String> tensors) {
     /** A weight that is in 4 bits already goes with what stands beside it. */
     private static List<String> withParts(String name, QuantizationPlan plan) {
         List<String> tensors = new ArrayList<>(List.of(name));
-        plan.stored().find(name).ifPresent(weight -> tensors.addAll(weight.partNames()));
+        tensors.addAll(plan.stored().partsOf(name));
         return tensors;
     }
 }

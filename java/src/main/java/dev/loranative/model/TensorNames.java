@@ -104,8 +104,13 @@ public record TensorNames(MoeNames moe) {
         return block(layer) + "shared_expert_gate";
     }
 
+    /** What the names of all experts of a layer begin with. */
+    String experts(int layer) {
+        return block(layer) + "experts.";
+    }
+
     private String expert(int layer, int expert) {
-        return block(layer) + "experts." + expert + ".";
+        return experts(layer) + expert + ".";
     }
 
     private String block(int layer) {

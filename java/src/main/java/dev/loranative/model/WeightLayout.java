@@ -3,6 +3,7 @@ package dev.loranative.model;
 import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.checkpoint.ElementType;
 import dev.loranative.checkpoint.TensorEntry;
+import dev.loranative.checkpoint.TensorStack;
 import dev.loranative.errors.UserException;
 import dev.loranative.quant.StoredWeight;
 import dev.loranative.quant.StoredWeights;
@@ -18,10 +19,12 @@ import java.util.Set;
  * The tensors that a model's checkpoint must hold, and their shapes.
  *
  * @param shapes by name as in the checkpoint; a tied head has no tensor
+ * @param stacks by name, tensors that may hold several of these
  * @param tiedHead the tensor that a checkpoint may hold as a second copy of {@code embedding}; null if the head is not
  *     tied
  */
-public record WeightLayout(Map<String, List<Long>> shapes, String embedding, String tiedHead) {
+public record WeightLayout(
+        Map<String, List<Long>> shapes, Map<String, TensorStack> stacks, String embedding, String tiedHead) {
 
     private static final Set<ElementType> FLOATS = Set.of(ElementType.F32, ElementType.F16, ElementType.BF16);
 
@@ -40,7 +43,8 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
         if (config.tieWordEmbeddings()) {
             shapes.remove(head);
         }
-        return new WeightLayout(shapes, weight(names.embedding()), config.tieWordEmbeddings() ? head : null);
+        return new WeightLayout(
+                shapes, StackedExperts.of(config), weight(names.embedding()), config.tieWordEmbeddings() ? head : null);
     }
 
     private static String weight(String module) {
@@ -68,11 +72,15 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
 
     /** @param extras whether the checkpoint may hold tensors besides these */
     void check(Checkpoint checkpoint, StoredWeights stored, boolean extras) {
+        checkStacks(checkpoint, stored);
         List<String> missing = shapes.keySet().stream()
-                .filter(name -> !checkpoint.contains(name))
+                .filter(name -> !checkpoint.contains(name) && stored.find(name).isEmpty())
                 .toList();
         List<String> unexpected = checkpoint.names().stream()
-                .filter(name -> !shapes.containsKey(name) && !isTolerated(name) && !stored.isPart(name))
+                .filter(name -> !shapes.containsKey(name)
+                        && !isTolerated(name)
+                        && !stored.isPart(name)
+                        && !holdsExpected(stored.in(name)))
                 .toList();
         if (!unexpected.isEmpty() && unexpected.stream().anyMatch(WeightLayout::isQuantizationState)) {
             throw UserException.badInput(
@@ -96,20 +104,42 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
         checkTiedHead(checkpoint);
     }
 
+    private boolean holdsExpected(List<StoredWeight> weights) {
+        return !weights.isEmpty() && weights.stream().allMatch(weight -> shapes.containsKey(weight.name()));
+    }
+
+    /** Tensors of several that have the right shape are not found here under their own names. */
+    private void checkStacks(Checkpoint checkpoint, StoredWeights stored) {
+        List<String> wrong = checkpoint.names().stream()
+                .filter(name -> stacks.containsKey(name) && stored.in(name).isEmpty())
+                .map(name -> name + " is " + checkpoint.entry(name).shape() + " instead of "
+                        + stacks.get(name).shape())
+                .toList();
+        requireNone(wrong, checkpoint);
+    }
+
+    private static void requireNone(List<String> wrongShapes, Checkpoint checkpoint) {
+        if (!wrongShapes.isEmpty()) {
+            throw UserException.badInput(
+                    checkpoint.directory() + " does not fit its config.json: " + some(wrongShapes),
+                    "check that config.json belongs to these weights");
+        }
+    }
+
     private void checkEntries(Checkpoint checkpoint, StoredWeights stored) {
         List<String> wrongShapes = new ArrayList<>();
         List<String> wrongTypes = new ArrayList<>();
         shapes.forEach((name, shape) -> {
-            TensorEntry entry = checkpoint.entry(name);
             Optional<StoredWeight> quantized = stored.find(name);
             if (quantized.isPresent()) {
-                List<Long> found = quantized.get().state().shape();
+                List<Long> found = quantized.get().shape();
                 if (!found.equals(shape)) {
                     wrongShapes.add(
                             name + " is " + found + " in " + quantized.get().stateName() + " instead of " + shape);
                 }
                 return;
             }
+            TensorEntry entry = checkpoint.entry(name);
             if (!entry.shape().equals(shape)) {
                 wrongShapes.add(name + " is " + entry.shape() + " instead of " + shape);
             }
@@ -122,11 +152,7 @@ public record WeightLayout(Map<String, List<Long>> shapes, String embedding, Str
                     checkpoint.directory() + " has tensors of a type that cannot be trained on: " + some(wrongTypes),
                     "use the model in bfloat16, float16 or float32 (BF16, F16, F32), or in bitsandbytes' 4-bit format");
         }
-        if (!wrongShapes.isEmpty()) {
-            throw UserException.badInput(
-                    checkpoint.directory() + " does not fit its config.json: " + some(wrongShapes),
-                    "check that config.json belongs to these weights");
-        }
+        requireNone(wrongShapes, checkpoint);
     }
 
     private void checkTiedHead(Checkpoint checkpoint) {

@@ -28,7 +28,7 @@ final class WeightLoader {
         this.checkpoint = checkpoint;
         this.device = ops.device();
         this.plan = plan;
-        this.upload = new WeightUpload(device);
+        this.upload = new WeightUpload(ops);
         this.quantizer = plan.count() == 0
                 ? null
                 : new Quantizer(

@@ -8,7 +8,7 @@ import java.util.Optional;
  *
  * @param blockSize elements that share a scale: a power of two from 32 to 4096
  * @param dtype what the weight was before: {@code float32}, {@code bfloat16} or {@code float16}
- * @param shape of the weight, [out, in]
+ * @param shape of the weight, [out, in]; [experts, out, in] where one tensor holds those of all experts
  * @param nested empty where every block's scale is a float32
  */
 public record QuantState(QuantType type, int blockSize, String dtype, List<Long> shape, Optional<Nested> nested) {

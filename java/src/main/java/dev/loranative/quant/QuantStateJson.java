@@ -27,8 +27,13 @@ final class QuantStateJson {
 
     private static final Set<String> DTYPES = Set.of("float32", "bfloat16", "float16");
 
-    /** Sizes of a weight that holds all experts of a layer. */
+    /** Sizes of one weight, and of one that holds all experts of a layer. */
+    private static final int PLAIN = 2;
+
     private static final int STACKED = 3;
+
+    /** Far above any weight, far below what overflows. */
+    private static final long MOST_ELEMENTS = 1L << 60;
 
     private final JsonNode root;
     private final String tensor;
@@ -75,27 +80,27 @@ final class QuantStateJson {
 
     private List<Long> shape() {
         JsonNode shape = node("shape");
-        if (shape.isArray() && shape.size() == STACKED) {
-            throw UserException.badInput(
-                    tensor + " has the shape " + shape + ": experts that are stacked in one 4-bit weight are not read",
-                    "use a checkpoint in which every expert has weights of its own, as transformers 4 wrote them");
-        }
         List<Long> sizes = new ArrayList<>();
+        long elements = 1;
         for (JsonNode size : shape) {
-            // Far above any weight; the product of two stays far below what overflows.
-            if (!size.isIntegralNumber()
-                    || !size.canConvertToLong()
-                    || size.longValue() < 1
-                    || size.longValue() > 1L << 30
-                    || sizes.size() > 1) {
-                throw broken(tensor, "has the shape " + shape + ", expected [out, in]");
+            boolean possible = size.isIntegralNumber()
+                    && size.canConvertToLong()
+                    && size.longValue() >= 1
+                    && size.longValue() <= MOST_ELEMENTS / elements;
+            if (!possible) {
+                throw impossible(shape);
             }
+            elements *= size.longValue();
             sizes.add(size.longValue());
         }
-        if (sizes.size() != 2) {
-            throw broken(tensor, "has the shape " + shape + ", expected [out, in]");
+        if (sizes.size() != PLAIN && sizes.size() != STACKED) {
+            throw impossible(shape);
         }
         return sizes;
+    }
+
+    private UserException impossible(JsonNode shape) {
+        return broken(tensor, "has the shape " + shape + ", expected [out, in] or [experts, out, in]");
     }
 
     private Optional<QuantState.Nested> nested() {

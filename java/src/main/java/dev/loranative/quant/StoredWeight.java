@@ -1,139 +1,80 @@
 package dev.loranative.quant;
 
-import dev.loranative.checkpoint.Checkpoint;
-import dev.loranative.checkpoint.ElementType;
-import dev.loranative.checkpoint.TensorEntry;
-import dev.loranative.errors.UserException;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Set;
+import java.util.Optional;
 
 /**
- * A 4-bit weight of a checkpoint in the format of bitsandbytes, its parts found and checked but not yet read.
+ * A 4-bit weight of a checkpoint: a tensor of its own, or one expert's part of a tensor in which all experts of a layer lie
+ * one after the other.
  *
- * @param name of the weight's tensor, which holds the codes
- * @param stateName of the tensor with the quantisation state
+ * @param name of the weight, which is no tensor's where experts share one
+ * @param tensor that holds it
+ * @param first its first element there
+ * @param shape [out, in]
  */
-public record StoredWeight(Checkpoint checkpoint, String name, String stateName, QuantState state) {
+public record StoredWeight(String name, StoredTensor tensor, long first, List<Long> shape) {
 
-    private static final ValueLayout.OfFloat FLOATS =
-            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    public StoredWeight {
+        shape = List.copyOf(shape);
+    }
+
+    /** What the file says about the tensor that holds the weight. */
+    public QuantState state() {
+        return tensor.state();
+    }
+
+    /** Name of the tensor with the quantisation state. */
+    public String stateName() {
+        return tensor.stateName();
+    }
+
+    public long elements() {
+        return shape.stream().reduce(1L, Math::multiplyExact);
+    }
+
+    boolean isWhole() {
+        return elements() == state().elements();
+    }
+
+    /** How its scales are grouped on a device; empty where it cannot be in 4 bits there. */
+    Optional<BlockSizes> blocks() {
+        return isWhole()
+                ? Optional.of(new BlockSizes(state().blockSize(), QuantState.NESTED_BLOCK))
+                : BlockSizes.dividing(state(), elements());
+    }
 
     /**
-     * Reads the state and compares the parts with it.
-     *
-     * @throws UserException for a part that is missing, of another size or type, or holds what cannot be
+     * Whether a device holds it in 4 bits. Not where experts share a tensor and are so small or odd that their edges do not
+     * even fall on multiples of 32 elements: these are held as float32, with the same values.
      */
-    static StoredWeight read(Checkpoint checkpoint, String name, String stateName) {
-        TensorEntry entry = checkpoint.entry(stateName);
-        if (entry.type() != ElementType.U8) {
-            throw wrong(stateName + " is " + entry.type() + ", expected U8");
-        }
-        byte[] text = checkpoint.data(stateName).toArray(ValueLayout.JAVA_BYTE);
-        StoredWeight weight = new StoredWeight(checkpoint, name, stateName, QuantStateJson.parse(text, stateName));
-        weight.check();
-        return weight;
+    public boolean isFourBits() {
+        return blocks().isPresent();
     }
 
-    private void check() {
-        String word = stateName.substring((name + Part.STATE + Part.WRITER).length());
-        if (!word.equals(state.type().word())) {
-            throw wrong(stateName + " says quant_type '" + state.type().word() + "' inside");
-        }
-        // The codes may be stored as elements of a wider type, whose bytes they then are.
-        long bytes = checkpoint.entry(name).bytes();
-        if (bytes != state.codeBytes()) {
-            throw wrong(name + " has " + bytes + " bytes of 4-bit codes, the shape " + state.shape() + " in "
-                    + stateName + " needs " + state.codeBytes());
-        }
-        requireValues(Part.QUANT_MAP, state.type().table());
-        boolean nested = state.nested().isPresent();
-        for (Part part : List.of(Part.NESTED_ABSMAX, Part.NESTED_QUANT_MAP)) {
-            if (checkpoint.contains(part.of(name)) != nested) {
-                throw wrong(
-                        nested
-                                ? stateName + " says that the scales are quantised, but there is no " + part.of(name)
-                                : stateName + " says nothing about double quantisation, but there is a "
-                                        + part.of(name));
-            }
-        }
-        if (nested) {
-            require(Part.ABSMAX, ElementType.U8, state.blocks());
-            requireFinite(Part.NESTED_ABSMAX, state.nestedBlocks());
-            requireFinite(Part.NESTED_QUANT_MAP, DynamicMap.SIZE);
-        } else {
-            requireFinite(Part.ABSMAX, state.blocks());
-        }
-    }
-
-    private void require(Part part, ElementType type, long count) {
-        String tensor = part.of(name);
-        if (!checkpoint.contains(tensor)) {
-            throw wrong(checkpoint.directory() + " lacks " + tensor + ", without which " + name + " cannot be read");
-        }
-        TensorEntry entry = checkpoint.entry(tensor);
-        if (entry.type() != type) {
-            throw wrong(tensor + " is " + entry.type() + ", expected " + type);
-        }
-        if (entry.elements() != count) {
-            throw wrong(tensor + " has " + entry.elements() + " elements, the shape " + state.shape()
-                    + " and the blocksize " + state.blockSize() + " in " + stateName + " need " + count);
-        }
-    }
-
-    private void requireFinite(Part part, long count) {
-        require(part, ElementType.F32, count);
-        MemorySegment data = checkpoint.data(part.of(name));
-        for (long i = 0; i < count; i++) {
-            float value = data.getAtIndex(FLOATS, i);
-            if (!Float.isFinite(value)) {
-                throw wrong(part.of(name) + " holds " + value + " at element " + i);
-            }
-        }
-    }
-
-    /** The kernels have the values of a type built in: another table would be another type. */
-    private void requireValues(Part part, float[] expected) {
-        require(part, ElementType.F32, expected.length);
-        MemorySegment data = checkpoint.data(part.of(name));
-        for (int i = 0; i < expected.length; i++) {
-            float value = data.getAtIndex(FLOATS, i);
-            // Zeros of both signs are found in files.
-            if (value != expected[i]) {
-                throw wrong(part.of(name) + " holds " + value + " at element " + i + ", "
-                        + state.type().word() + " has " + expected[i]);
-            }
-        }
-    }
-
-    /** Names of the tensors beside the weight's own. */
-    public Set<String> partNames() {
-        Set<String> names = new LinkedHashSet<>();
-        names.add(stateName);
-        for (Part part : Part.values()) {
-            if (checkpoint.contains(part.of(name))) {
-                names.add(part.of(name));
-            }
-        }
-        return names;
-    }
-
-    /** Codes and scales. */
+    /** Memory on a device: codes and scales, or floats. */
     public long bytes() {
-        long nested = state.nested().isPresent()
-                ? checkpoint.entry(Part.NESTED_ABSMAX.of(name)).bytes()
-                : 0;
-        return state.codeBytes() + checkpoint.entry(Part.ABSMAX.of(name)).bytes() + nested;
+        return blocks().map(sizes -> QuantState.codeBytes(elements()) + sizes.scaleBytes(elements(), isNested()))
+                .orElse(Float.BYTES * elements());
     }
 
-    MemorySegment data(Part part) {
-        return checkpoint.data(part.of(name));
+    /** Bytes of {@link #bytes} that cannot be used as they lie in the file. */
+    public long copiedBytes() {
+        if (isWhole()) {
+            return 0;
+        }
+        Optional<BlockSizes> sizes = blocks();
+        if (sizes.isEmpty()) {
+            return bytes();
+        }
+        long scales = sizes.get().scaleBytes(elements(), isNested());
+        if (sizes.get().block() < state().blockSize()) {
+            return scales;
+        }
+        boolean sameNested = !isNested() || sizes.get().nestedBlock() == QuantState.NESTED_BLOCK;
+        return sameNested ? 0 : scales - elements() / sizes.get().block();
     }
 
-    private static UserException wrong(String what) {
-        return UserException.badInput(what, "copy or download the checkpoint again");
+    boolean isNested() {
+        return state().nested().isPresent();
     }
 }

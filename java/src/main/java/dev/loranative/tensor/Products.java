@@ -1,7 +1,9 @@
 package dev.loranative.tensor;
 
+import dev.loranative.device.DenseProducts;
 import dev.loranative.ffi.Frame;
 import dev.loranative.ffi.Structs;
+import java.util.Optional;
 
 /** Matrix products: {@code ln_matmul}, {@code ln_linear_*}, {@code ln_grouped_linear_*}. */
 public final class Products {
@@ -56,6 +58,23 @@ public final class Products {
         Shapes.expectWeight("a", a, transposeA ? k : m, transposeA ? m : k);
         Shapes.expectWeight("b", b, transposeB ? n : k, transposeB ? k : n);
         Shapes.expectFloats("c", c, m, n);
+        Optional<DenseProducts> elsewhere = launcher.device().denseProducts();
+        if (elsewhere.isPresent() && a.dtype() == DType.F32 && b.dtype() == DType.F32) {
+            if (!launcher.isPlanning() && m > 0 && n > 0) {
+                elsewhere
+                        .get()
+                        .multiply(
+                                new DenseProducts.Operand(a.address(), a.dimension(1), transposeA),
+                                new DenseProducts.Operand(b.address(), b.dimension(1), transposeB),
+                                c.address(),
+                                m,
+                                n,
+                                k,
+                                alpha,
+                                beta);
+            }
+            return;
+        }
         Frame frame = launcher.frame(Structs.MATMUL)
                 .pointer("a", a.address())
                 .pointer("b", b.address())

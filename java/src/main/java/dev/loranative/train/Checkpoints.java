@@ -94,14 +94,10 @@ final class Checkpoints {
      */
     Path save(RunState state, Consumer<Path> adapter, float[] firstMoments, float[] secondMoments, OptionalInt limit) {
         Path folder = outputDir.resolve("checkpoint-" + state.step());
-        Path staging = AtomicFiles.stagingDirectory(folder);
-        try {
+        AtomicFiles.writeDirectory(folder, staging -> {
             fill(staging, state, adapter, firstMoments, secondMoments);
-            AtomicFiles.publishDirectory(staging, folder);
-        } catch (RuntimeException e) {
-            AtomicFiles.discard(staging);
-            throw e;
-        }
+            return folder;
+        });
         if (limit.isPresent()) {
             List<Path> all = all();
             all.subList(0, Math.max(0, all.size() - limit.getAsInt())).forEach(AtomicFiles::deleteDirectory);

@@ -1,9 +1,7 @@
 package dev.loranative.train;
 
+import dev.loranative.device.Device;
 import dev.loranative.errors.UserException;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -26,17 +24,22 @@ public record MemoryPlan(Map<String, Long> parts) {
     }
 
     /**
-     * @param limitBytes empty: what the machine has free
+     * @param device where the run will be; may hold a part of it
+     * @param limitBytes empty: what the device has free
      * @param hint what would make it smaller
      * @throws UserException with exit code 3 when the total is above the limit or the memory that is free
      */
-    public void requireFits(OptionalLong limitBytes, String hint) {
+    public void requireFits(Device device, OptionalLong limitBytes, String hint) {
         if (limitBytes.isPresent() && totalBytes() > limitBytes.getAsLong()) {
             throw doesNotFit("max_memory is " + gib(limitBytes.getAsLong()), hint);
         }
-        OptionalLong available = availableBytes();
-        if (available.isPresent() && totalBytes() > available.getAsLong()) {
-            throw doesNotFit("this machine has " + gib(available.getAsLong()) + " free", hint);
+        OptionalLong available = device.availableBytes();
+        // What the device holds already is part of the plan and no longer free.
+        long toCome = totalBytes() - device.allocatedBytes();
+        if (available.isPresent() && toCome > available.getAsLong()) {
+            throw doesNotFit(
+                    device.description() + " has " + gib(available.getAsLong() + device.allocatedBytes()) + " for it",
+                    hint);
         }
     }
 
@@ -45,20 +48,6 @@ public record MemoryPlan(Map<String, Long> parts) {
                 "the run needs " + gib(totalBytes()) + ", " + limit + " (" + this + ")",
                 hint,
                 UserException.DOES_NOT_FIT);
-    }
-
-    /** Memory that new work can take without swapping; empty where the system does not tell. */
-    public static OptionalLong availableBytes() {
-        try {
-            for (String line : Files.readAllLines(Path.of("/proc/meminfo"))) {
-                if (line.startsWith("MemAvailable:")) {
-                    return OptionalLong.of(Long.parseLong(line.replaceAll("\\D+", "")) * 1024);
-                }
-            }
-        } catch (IOException e) {
-            // Not Linux: nothing is known, so nothing is refused.
-        }
-        return OptionalLong.empty();
     }
 
     private static String gib(long bytes) {

@@ -1,6 +1,7 @@
 package dev.loranative.train;
 
 import dev.loranative.config.Key;
+import dev.loranative.config.MachineOptions;
 import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.RunOptions;
 import dev.loranative.config.TrainConfig;
@@ -85,7 +86,8 @@ final class TrainPreparation {
         Device device = opened.open(config);
         Ops ops = new Ops(device);
         files.notes().forEach(note -> listener.prepared("note     " + note));
-        requireRoomForWeights(files);
+        requireRoomForWeights(device, files);
+        device.reserve(files.weightBytes());
         LoadedModel model = files.load(ops, listener::quantizing);
         AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
         Adapters adapters = attached.adapters();
@@ -95,9 +97,13 @@ final class TrainPreparation {
                 prompt.map(given -> SampleText.create(given, ops, model, opened.tokenizer.get(), run.seed()));
         MemoryPlan plan = plan(files, adapters, ops, activations, sample);
         plan.requireFits(
+                device,
                 config.machine().maxMemoryBytes(),
                 "lower per_device_train_batch_size or max_length, set gradient_checkpointing, or train fewer modules");
 
+        device.reserve(activations
+                + ops.scratchBytes()
+                + 2 * Float.BYTES * adapters.arena().size());
         AdamW optimizer = new AdamW(device, adapters.arena(), optimizer(config.optimizer()));
         resumed.ifPresent(folder -> {
             float[][] moments = Checkpoints.readMoments(folder, adapters.arena().size());
@@ -131,11 +137,13 @@ final class TrainPreparation {
     }
 
     /** Quantising a large model takes minutes: that there is no room for it is said before. */
-    private void requireRoomForWeights(ModelFiles files) {
+    private void requireRoomForWeights(Device device, ModelFiles files) {
         if (files.quantizes()) {
             new MemoryPlan(Map.of("weights", files.weightBytes()))
                     .requireFits(
-                            config.machine().maxMemoryBytes(), "set bnb_4bit_use_double_quant, or use a smaller model");
+                            device,
+                            config.machine().maxMemoryBytes(),
+                            "set bnb_4bit_use_double_quant, or use a smaller model");
         }
     }
 
@@ -280,7 +288,8 @@ final class TrainPreparation {
         }
 
         Device open(TrainConfig config) {
-            device = Devices.open(config.machine().device(), config.machine().threads());
+            MachineOptions machine = config.machine();
+            device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm());
             return device;
         }
 

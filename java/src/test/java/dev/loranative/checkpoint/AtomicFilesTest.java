@@ -8,8 +8,13 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class AtomicFilesTest {
 
@@ -55,13 +60,13 @@ class AtomicFilesTest {
         Path leftOver = Files.createDirectories(folder.resolve(".checkpoint-1.partial/sub"));
         Files.writeString(leftOver.resolve("half"), "half");
 
-        Path staging = AtomicFiles.stagingDirectory(destination);
-        assertThat(staging).isEmptyDirectory();
-        Files.createDirectory(staging.resolve("sub"));
-        Files.writeString(staging.resolve("sub/a.txt"), "new");
-        assertThat(destination).doesNotExist();
-
-        AtomicFiles.publishDirectory(staging, destination);
+        String result = AtomicFiles.writeDirectory(destination, staging -> {
+            assertThat(staging).isEmptyDirectory();
+            AtomicFiles.writeString(staging.resolve("sub/a.txt"), "new");
+            assertThat(destination).doesNotExist();
+            return "done";
+        });
+        assertThat(result).isEqualTo("done");
         assertThat(destination.resolve("sub/a.txt")).hasContent("new");
         assertThat(Files.list(folder)).containsExactly(destination);
     }
@@ -70,29 +75,86 @@ class AtomicFilesTest {
     void aPublishedFolderReplacesTheOldOneAsAWhole() throws IOException {
         Path destination = Files.createDirectory(folder.resolve("checkpoint-1"));
         Files.writeString(destination.resolve("old"), "old");
-        Path staging = AtomicFiles.stagingDirectory(destination);
-        Files.writeString(staging.resolve("new"), "new");
-        AtomicFiles.publishDirectory(staging, destination);
+        AtomicFiles.writeDirectory(destination, staging -> {
+            AtomicFiles.writeString(staging.resolve("new"), "new");
+            return null;
+        });
         assertThat(Files.list(destination)).containsExactly(destination.resolve("new"));
         assertThat(Files.list(folder)).containsExactly(destination);
     }
 
     @Test
-    void publishingWhatIsNotThereFailsAndKeepsTheOldFolder() throws IOException {
+    void whatFailsLeavesNothingAndKeepsTheOldFolder() throws IOException {
         Path destination = Files.createDirectory(folder.resolve("checkpoint-1"));
-        assertThatThrownBy(() -> AtomicFiles.publishDirectory(folder.resolve("absent"), destination))
+        Files.writeString(destination.resolve("old"), "old");
+        assertThatThrownBy(() -> AtomicFiles.writeDirectory(destination, staging -> {
+                    AtomicFiles.writeString(staging.resolve("half"), "h");
+                    throw UserException.failed("no", "way");
+                }))
                 .isInstanceOf(UserException.class)
-                .hasMessageContaining(destination.toString());
-        assertThat(destination).isDirectory();
+                .hasMessage("no");
+        assertThat(destination.resolve("old")).hasContent("old");
+        assertThat(Files.list(folder)).containsExactly(destination);
     }
 
     @Test
-    void aFolderThatIsNotPublishedLeavesNothing() throws IOException {
-        Path staging = AtomicFiles.stagingDirectory(folder.resolve("checkpoint-1"));
-        Files.writeString(staging.resolve("half"), "h");
-        AtomicFiles.discard(staging);
-        AtomicFiles.discard(staging);
-        assertThat(folder).isEmptyDirectory();
+    void onlyAPlaceWhereNothingIsLostIsFree() throws IOException {
+        Path empty = Files.createDirectory(folder.resolve("empty"));
+        Path file = Files.writeString(folder.resolve("file"), "");
+        Path full = Files.createDirectories(folder.resolve("full/sub")).getParent();
+        Path link = Files.createSymbolicLink(folder.resolve("link"), folder.resolve("nowhere"));
+        AtomicFiles.requireFree(folder.resolve("absent"));
+        AtomicFiles.requireFree(empty);
+        for (Path taken : new Path[] {file, full, link}) {
+            assertThatThrownBy(() -> AtomicFiles.requireFree(taken)).isInstanceOfSatisfying(UserException.class, e -> {
+                assertThat(e.getMessage()).isEqualTo("output '" + taken + "' exists already: nothing is overwritten");
+                assertThat(e.exitCode()).isEqualTo(UserException.BAD_INPUT);
+            });
+        }
+    }
+
+    /** What {@link #aProcessThatIsAskedToEndTakesItsFoldersAlong} runs: it never stops by itself, and never fails. */
+    static final class Writing {
+        public static void main(String[] args) {
+            AtomicFiles.writeDirectory(Path.of(args[0]), staging -> {
+                for (int i = 0; ; i++) {
+                    AtomicFiles.writeString(staging.resolve(i % 50 + "/file-" + i % 500), "half");
+                }
+            });
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"INT", "TERM"})
+    @DisabledOnOs(OS.WINDOWS)
+    void aProcessThatIsAskedToEndTakesItsFoldersAlong(String signal) throws Exception {
+        Path log = folder.resolve("log");
+        Path output = folder.resolve("output");
+        Process process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Writing.class.getName(),
+                        output.toString())
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
+        Path late = folder.resolve(".output.partial/20/file-420");
+        long deadline = System.nanoTime() + TimeUnit.MINUTES.toNanos(1);
+        while (!Files.exists(late)) {
+            assertThat(process.isAlive() && System.nanoTime() < deadline)
+                    .as(() -> "waiting for " + late)
+                    .isTrue();
+            Thread.sleep(5);
+        }
+        new ProcessBuilder("kill", "-" + signal, String.valueOf(process.pid()))
+                .start()
+                .waitFor();
+
+        assertThat(process.waitFor(1, TimeUnit.MINUTES)).isTrue();
+        assertThat(process.exitValue()).isEqualTo(signal.equals("INT") ? 130 : 143);
+        assertThat(log).isEmptyFile();
+        assertThat(Files.list(folder)).containsExactly(log);
     }
 
     @Test

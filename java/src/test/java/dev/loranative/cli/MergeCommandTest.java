@@ -266,6 +266,10 @@ class MergeCommandTest {
 
         assertThat(merge("llama-qv").error(2)).contains("exists already");
         assertThat(Files.readString(output().resolve("precious"))).isEqualTo("x");
+
+        Files.delete(output().resolve("precious"));
+        merge("llama-qv").result();
+        assertThat(output().resolve("model.safetensors")).exists();
     }
 
     @Test

@@ -307,15 +307,18 @@ class QuantizeCommandTest {
     void nothingIsReplacedAndNothingHalfIsLeft() throws IOException {
         Path output = Files.createDirectory(temporary.resolve("there"));
         Files.writeString(output.resolve("mine.txt"), "mine");
-        assertThat(quantize(FourBitFixture.ODD_SOURCE, output).error(2)).contains(output + " exists already");
+        assertThat(quantize(FourBitFixture.ODD_SOURCE, output).error(2)).contains("'" + output + "' exists already");
         assertThat(files(output)).containsExactly("mine.txt");
+        Path empty = Files.createDirectory(temporary.resolve("empty"));
+        quantize(FourBitFixture.ODD_SOURCE, empty).result();
+        assertThat(files(empty)).contains("model.safetensors");
 
         Path broken = FourBitFixture.copyOf(FourBitFixture.ODD_SOURCE)
                 .setFloat("model.layers.1.mlp.up_proj.weight", 5, Float.NaN)
                 .writeTo(temporary.resolve("broken"));
         assertThat(quantize(broken, temporary.resolve("new")).error(2))
                 .contains("model.layers.1.mlp.up_proj.weight", "NaN at [0, 5]");
-        assertThat(files(temporary)).containsExactlyInAnyOrder("there", "broken");
+        assertThat(files(temporary)).containsExactlyInAnyOrder("there", "broken", "empty");
     }
 
     @Test

@@ -189,6 +189,23 @@ class QuantizedInputTest {
         return CommandRun.of(args);
     }
 
+    /** transformers ends with an assertion when it computes with such a model. */
+    @Test
+    void fourBitsThatAreOnlyClaimedAreNotSilentlySixteen() throws IOException {
+        Path model = claiming("{\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true}");
+        CommandRun plain = CommandRun.of("inspect", "--model", model);
+        assertThat(plain.error(2)).contains(model + "/config.json has a quantization_config of 4 bits, but no weight");
+        assertThat(plain.hint()).contains("--load-in-4bit");
+
+        Path data = Files.writeString(temporary.resolve("data.jsonl"), "{\"input_ids\": [1, 5, 9, 2, 6]}\n");
+        CommandRun quantised = CommandRun.of("eval", "--model", model, "--data", data, "--load-in-4bit", "--json");
+        CommandRun expected =
+                CommandRun.of("eval", "--model", FourBitFixture.ODD_SOURCE, "--data", data, "--load-in-4bit", "--json");
+        assertThat(quantised.json()).isEqualTo(expected.json());
+        CommandRun.of("quantize", "--model", model, "--output", temporary.resolve("nf4"))
+                .result();
+    }
+
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
             {"quant_method": "gptq", "bits": 4}                         | gptq
@@ -199,15 +216,18 @@ class QuantizedInputTest {
             {"bits": 4}                                                 | an unknown method
             """)
     void otherFormatsAreNamed(String quantization, String message) throws IOException {
+        CommandRun run = CommandRun.of("inspect", "--model", claiming(quantization));
+
+        assertThat(run.error(2)).contains("quantised by " + message);
+        assertThat(run.hint()).contains("nf4");
+    }
+
+    private Path claiming(String quantization) throws IOException {
         Path model = FourBitFixture.copyOf(FourBitFixture.ODD_SOURCE).writeTo(temporary.resolve("model"));
         Path config = model.resolve("config.json");
         String text = Files.readString(config).stripTrailing();
         Files.writeString(
                 config, text.substring(0, text.length() - 1) + ", \"quantization_config\": " + quantization + "}");
-
-        CommandRun run = CommandRun.of("inspect", "--model", model);
-
-        assertThat(run.error(2)).contains("quantised by " + message);
-        assertThat(run.hint()).contains("nf4");
+        return model;
     }
 }

@@ -2,6 +2,7 @@ package dev.loranative.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -56,27 +57,30 @@ class SeveralAdaptersTest {
     }
 
     @Test
-    void combineWritesWhatGenerateCombines() {
-        Path output = temporary.resolve("both");
-        CommandRun run = CommandRun.of(
-                "combine",
-                "--model",
-                CommandRun.MOE_MODEL,
-                "--adapter",
-                "a=" + A,
-                "--adapter",
-                "b=" + B,
-                "--adapter-weights",
-                "0.5,0.8",
-                "--output",
-                output,
-                "--json");
+    void combineWritesWhatGenerateCombines() throws IOException {
+        Path output = Files.createDirectory(temporary.resolve("both"));
+        Object[] combine = {
+            "combine",
+            "--model",
+            CommandRun.MOE_MODEL,
+            "--adapter",
+            "a=" + A,
+            "--adapter",
+            "b=" + B,
+            "--adapter-weights",
+            "0.5,0.8",
+            "--output",
+            output,
+            "--json"
+        };
+        CommandRun run = CommandRun.of(combine);
 
         assertThat(run.json().get("modules").intValue()).isPositive();
         assertThat(ids(generate("--adapter", output).json()))
                 .isEqualTo(ids(generate("--adapter", "a=" + A, "--adapter", "b=" + B, "--adapter-weights", "0.5,0.8")
                         .json()));
         assertThat(Files.exists(output.resolve("README.md"))).isTrue();
+        assertThat(CommandRun.of(combine).error(2)).contains("'" + output + "' exists already");
     }
 
     @Test

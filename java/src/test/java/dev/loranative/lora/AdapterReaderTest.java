@@ -88,6 +88,9 @@ class AdapterReaderTest {
             {"r":2}                                                     | no peft_type
             {"peft_type":"LOHA","r":2}                                  | LOHA
             {"peft_type":"LORA","r":2,"use_dora":true}                  | use_dora
+            {"peft_type":"LORA","r":2,"use_dora":"yes"}                 | use_dora is the text "yes", expected true or false
+            {"peft_type":"LORA","r":2,"use_rslora":"false"}             | use_rslora is the text "false"
+            {"peft_type":"LORA","r":2,"lora_bias":1}                    | lora_bias
             {"peft_type":"LORA","r":2,"lora_bias":true}                 | lora_bias
             {"peft_type":"LORA","r":2,"modules_to_save":["lm_head"]}    | modules_to_save
             {"peft_type":"LORA","r":2,"trainable_token_indices":[3]}    | trainable_tokens_delta

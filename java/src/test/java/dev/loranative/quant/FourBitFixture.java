@@ -59,6 +59,10 @@ public final class FourBitFixture {
         return tensors;
     }
 
+    public Tensor tensor(String name) {
+        return tensors.get(name);
+    }
+
     public FourBitFixture without(String name) {
         if (tensors.remove(name) == null) {
             throw new IllegalArgumentException(name);

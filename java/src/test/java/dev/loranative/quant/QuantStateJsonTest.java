@@ -79,7 +79,7 @@ class QuantStateJsonTest {
             "bfloat16"           | "int8"            | dtype 'int8'
             [256, 128]           | [256]             | shape [256]
             [256, 128]           | [256, 0]          | shape [256,0]
-            [256, 128]           | [4, 8, 2]         | shape [4,8,2]: experts that are stacked
+            [256, 128]           | [2147483648, 2147483648, 4] | shape [2147483648,2147483648,4]
             [256, 128]           | [4, 8, 2, 1]      | shape [4,8,2,1]
             [256, 128]           | "all"             | shape "all"
             "nested_blocksize": 256, | ''            | lacks nested_blocksize

@@ -35,7 +35,7 @@ final class LogitProbe {
      * @return [tokens of all sequences][vocabulary]
      */
     float[][] logits(ModelFiles files, Optional<Adapter> adapter) {
-        try (Device device = Devices.open(machine.device(), machine.threads())) {
+        try (Device device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm())) {
             // On the CPU the weights are the mapped files: unmapped after the device is gone.
             LoadedModel model = files.load(device);
             adapter.ifPresent(read -> Adapters.load(model, read, 0, false));

@@ -50,7 +50,7 @@ public record Merge(
      *     the disk; afterwards, with nothing left behind, if the merged model is not equal to base + adapter
      */
     public MergeReport run(Listener listener) {
-        requireFree();
+        AtomicFiles.requireFree(output);
         try (ModelFiles files = ModelFiles.openWithExtras(model, quantization)) {
             if (!files.isQuantized()) {
                 return run(files, new CheckpointSource(files.checkpoint()), type, listener);
@@ -67,18 +67,11 @@ public record Merge(
                 ? ShardLayout.split(whole, maxShardBytes.getAsLong())
                 : ShardLayout.asBase(whole);
         requireSpace(plan.bytes());
-        Path staging = AtomicFiles.stagingDirectory(output);
-        try {
+        return AtomicFiles.writeDirectory(output, staging -> {
             new MergedFolder(model, staging, base)
                     .write(plan, asked, (tensor, done) -> listener.writing(tensor, done, plan.bytes()));
-            MergeReport report =
-                    verify(plan, base, staging, files.config().moe().isPresent(), listener);
-            AtomicFiles.publishDirectory(staging, output);
-            return report;
-        } catch (RuntimeException e) {
-            AtomicFiles.discard(staging);
-            throw e;
-        }
+            return verify(plan, base, staging, files.config().moe().isPresent(), listener);
+        });
     }
 
     private MergeReport verify(MergePlan plan, WeightSource base, Path staging, boolean experts, Listener listener) {
@@ -118,22 +111,6 @@ public record Merge(
                 weights.worstDifference(),
                 weights.bound(),
                 difference);
-    }
-
-    private void requireFree() {
-        boolean empty = true;
-        if (Files.isDirectory(output)) {
-            try (var children = Files.list(output)) {
-                empty = children.findAny().isEmpty();
-            } catch (IOException e) {
-                empty = false;
-            }
-        }
-        if (Files.exists(output) && !(Files.isDirectory(output) && empty)) {
-            throw UserException.badInput(
-                    "output '" + output + "' exists already: nothing is overwritten",
-                    "choose another --output, or remove it");
-        }
     }
 
     /** The folder above the output, or the nearest one above it that exists. */

@@ -33,15 +33,15 @@ final class QuantizedSource implements WeightSource, AutoCloseable {
     QuantizedSource(Path folder, QuantizationOptions options, MachineOptions machine) {
         this.files = ModelFiles.openWithExtras(folder, options);
         this.stored = new CheckpointSource(files.checkpoint());
-        this.device = Devices.open(machine.device(), machine.threads());
+        this.device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm());
         this.ops = new Ops(device);
         this.model = files.load(device);
         for (LinearModule module : model.tree().modules()) {
             boolean tiedHead = module.kind() == Kind.HEAD && files.config().tieWordEmbeddings();
             if (module.kind() != Kind.EMBEDDING && !tiedHead) {
-                WeightRows rows = model.weight(module);
-                if (rows.weight().dtype().isQuantized()) {
-                    quantized.put(module.name() + ".weight", rows);
+                String name = module.name() + ".weight";
+                if (files.isQuantized(name)) {
+                    quantized.put(name, model.weight(module));
                 }
             }
         }
@@ -53,7 +53,7 @@ final class QuantizedSource implements WeightSource, AutoCloseable {
                 .map(shard -> new Shard(
                         shard.file(),
                         shard.tensors().stream()
-                                .filter(name -> !files.isQuantizationPart(name))
+                                .flatMap(name -> files.contents(name).stream())
                                 .toList(),
                         shard.metadata()))
                 .filter(shard -> !shard.tensors().isEmpty())

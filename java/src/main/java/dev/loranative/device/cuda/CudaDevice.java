@@ -1,0 +1,303 @@
+package dev.loranative.device.cuda;
+
+import static dev.loranative.device.cuda.CudaDriver.require;
+
+import dev.loranative.device.Buffer;
+import dev.loranative.device.ContextOptions;
+import dev.loranative.device.DenseProducts;
+import dev.loranative.device.Device;
+import dev.loranative.device.GemmChoice;
+import dev.loranative.device.KernelContext;
+import dev.loranative.device.KernelContext.Query;
+import dev.loranative.device.Loan;
+import dev.loranative.device.Precision;
+import dev.loranative.errors.UserException;
+import dev.loranative.ffi.NativeLibrary;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalLong;
+import jcuda.driver.CUcontext;
+import jcuda.driver.CUdevice;
+import jcuda.driver.CUstream;
+import jcuda.driver.JCudaDriver;
+
+/**
+ * A GPU: memory, copies and one stream by the driver, kernels of {@code liblora_native_cuda}, whose runtime shares the
+ * device's primary context. Kernels and copies run in the order of the stream; only {@link #copyToHost} waits.
+ */
+public final class CudaDevice implements Device {
+
+    private static final long ALIGNMENT = 256;
+
+    /** What is taken from the driver at once where nothing was reserved. */
+    private static final long PIECE = 64L << 20;
+
+    /** Each part of what was reserved may waste up to {@link #ALIGNMENT}. */
+    private static final long RESERVED_PARTS = 4096;
+
+    /** JCuda hides the handle from all but subclasses. */
+    private static final class Stream extends CUstream {
+        long handle() {
+            return getNativePointer();
+        }
+    }
+
+    private final CudaDeviceInfo info;
+    private final CUdevice device = new CUdevice();
+    private final Stream stream = new Stream();
+    private final List<DeviceMemory> pieces = new ArrayList<>();
+    private final Arena life = Arena.ofShared();
+    private final Staging staging;
+    private final KernelContext context;
+    private final Optional<JcublasProducts> jcublas;
+    private long allocatedBytes;
+
+    private CudaDevice(CudaDeviceInfo info, NativeLibrary library, Precision precision, GemmChoice gemm) {
+        this.info = info;
+        require(JCudaDriver.cuDeviceGet(device, info.number()), "cuDeviceGet");
+        CUcontext primary = new CUcontext();
+        require(JCudaDriver.cuDevicePrimaryCtxRetain(primary, device), "cuDevicePrimaryCtxRetain");
+        require(JCudaDriver.cuCtxSetCurrent(primary), "cuCtxSetCurrent");
+        require(JCudaDriver.cuStreamCreate(stream, 0), "cuStreamCreate");
+        this.staging = new Staging(stream);
+        try {
+            this.context =
+                    KernelContext.create(library, ContextOptions.cuda(info.number(), precision, gemm, stream.handle()));
+        } catch (KernelContext.Refused refused) {
+            releaseDriver();
+            throw UserException.badInput(
+                    info + " cannot be used: " + refused.getMessage(),
+                    gemm == GemmChoice.CUBLAS
+                            ? "use --gemm auto, or install cuBLAS 13 or 12"
+                            : "update the NVIDIA driver, or use --device cpu");
+        }
+        this.jcublas = jcublas(gemm);
+    }
+
+    private Optional<JcublasProducts> jcublas(GemmChoice gemm) {
+        Optional<String> cause = switch (gemm) {
+            case AUTO, JCUBLAS -> JcublasProducts.unavailabilityCause();
+            case OWN, CUBLAS -> Optional.of("not asked for");
+        };
+        if (gemm == GemmChoice.JCUBLAS && cause.isPresent()) {
+            close();
+            throw UserException.badInput("gemm is jcublas, but " + cause.get(), "use --gemm auto");
+        }
+        return cause.isPresent()
+                ? Optional.empty()
+                : Optional.of(new JcublasProducts(
+                        stream, address -> piece(address).at(address), precision() == Precision.BF16));
+    }
+
+    private Precision precision() {
+        return Precision.values()[(int) context.query(Query.PRECISION)];
+    }
+
+    /**
+     * @param number of the device
+     * @throws UserException where there is no such device, or it or its driver is too old
+     */
+    public static CudaDevice open(int number, NativeLibrary library, Precision precision, GemmChoice gemm) {
+        List<CudaDeviceInfo> devices = CudaDriver.devices();
+        if (number >= devices.size()) {
+            throw UserException.badInput(
+                    "device 'cuda:" + number + "' does not exist",
+                    devices.isEmpty()
+                            ? "the driver has no device; use --device cpu"
+                            : "use one of "
+                                    + String.join(
+                                            ", ",
+                                            devices.stream()
+                                                    .map(CudaDeviceInfo::toString)
+                                                    .toList()));
+        }
+        CudaDeviceInfo info = devices.get(number);
+        if (!info.isUsable()) {
+            throw UserException.badInput(
+                    info + " is too old: compute capability 8.0 is the least",
+                    "use --device cpu, or a GPU of the Ampere generation or newer");
+        }
+        return new CudaDevice(info, library, precision, gemm);
+    }
+
+    @Override
+    public String description() {
+        return String.format(
+                Locale.ROOT,
+                "%s, %s, products by %s",
+                info,
+                precision() == Precision.F32 ? "float32" : "bfloat16",
+                jcublas.isPresent()
+                        ? "JCublas"
+                        : context.query(Query.GEMM) == GemmChoice.CUBLAS.ordinal()
+                                ? "cuBLAS " + context.query(Query.CUBLAS_VERSION)
+                                : "own kernels");
+    }
+
+    @Override
+    public long allocatedBytes() {
+        return allocatedBytes;
+    }
+
+    @Override
+    public void reserve(long bytes) {
+        if (bytes > 0) {
+            pieces.add(take(bytes + ALIGNMENT * RESERVED_PARTS));
+        }
+    }
+
+    @Override
+    public Buffer allocate(long bytes) {
+        long rounded = (Math.max(bytes, 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        DeviceMemory piece = pieces.stream()
+                .filter(candidate -> candidate.unused() >= rounded)
+                .findFirst()
+                .orElseGet(() -> {
+                    DeviceMemory taken = take(Math.max(rounded, PIECE));
+                    pieces.add(taken);
+                    return taken;
+                });
+        Buffer buffer = Buffer.at(piece.cut(rounded), bytes, life);
+        allocatedBytes += bytes;
+        clear(buffer, 0, bytes);
+        return buffer;
+    }
+
+    private DeviceMemory take(long bytes) {
+        return DeviceMemory.take(bytes)
+                .orElseThrow(() -> new UserException(
+                        "out of memory on " + info + ": " + bytes + " bytes asked for, " + allocatedBytes
+                                + " taken before, " + freeBytes() + " free",
+                        "lower per_device_train_batch_size or max_length, use gradient_checkpointing, or end other"
+                                + " programs on the GPU",
+                        UserException.DOES_NOT_FIT));
+    }
+
+    @Override
+    public Buffer upload(MemorySegment host, long elementBytes) {
+        Buffer copy = allocate(host.byteSize());
+        copyFromHost(host, copy, 0);
+        return copy;
+    }
+
+    @Override
+    public Loan borrow(long bytes) {
+        DeviceMemory memory = take(Math.max(bytes, 1));
+        pieces.add(memory);
+        Arena loan = Arena.ofShared();
+        Buffer buffer = Buffer.at(memory.cut(memory.bytes()), bytes, loan);
+        return new Loan() {
+            private boolean closed;
+
+            @Override
+            public Buffer buffer() {
+                return buffer;
+            }
+
+            @Override
+            public void close() {
+                if (!closed) {
+                    closed = true;
+                    loan.close();
+                    // The driver waits for kernels that still use it.
+                    pieces.remove(memory);
+                    memory.release();
+                }
+            }
+        };
+    }
+
+    @Override
+    public Loan lend(MemorySegment host, long elementBytes) {
+        Loan copy = borrow(host.byteSize());
+        copyFromHost(host, copy.buffer(), 0);
+        return copy;
+    }
+
+    @Override
+    public void copyFromHost(MemorySegment source, Buffer buffer, long offset) {
+        if (source.byteSize() > 0) {
+            long address = buffer.address(offset, source.byteSize());
+            staging.upload(source, piece(address).at(address));
+        }
+    }
+
+    @Override
+    public void copyToHost(Buffer buffer, long offset, MemorySegment target) {
+        if (target.byteSize() > 0) {
+            long address = buffer.address(offset, target.byteSize());
+            staging.download(piece(address).at(address), target);
+        }
+    }
+
+    @Override
+    public void clear(Buffer buffer, long offset, long bytes) {
+        if (bytes > 0) {
+            long address = buffer.address(offset, bytes);
+            require(
+                    JCudaDriver.cuMemsetD8Async(piece(address).at(address), (byte) 0, bytes, stream),
+                    "cuMemsetD8Async");
+        }
+    }
+
+    private DeviceMemory piece(long address) {
+        return pieces.stream()
+                .filter(piece -> piece.holds(address))
+                .findFirst()
+                .orElseThrow(() -> new IllegalStateException("buffer is not of this device"));
+    }
+
+    @Override
+    public long memoryInUse() {
+        return pieces.stream().mapToLong(DeviceMemory::bytes).sum();
+    }
+
+    @Override
+    public Optional<DenseProducts> denseProducts() {
+        return jcublas.map(products -> products);
+    }
+
+    @Override
+    public OptionalLong availableBytes() {
+        return OptionalLong.of(freeBytes());
+    }
+
+    private static long freeBytes() {
+        long[] free = new long[1];
+        require(JCudaDriver.cuMemGetInfo(free, new long[1]), "cuMemGetInfo");
+        return free[0];
+    }
+
+    @Override
+    public NativeLibrary library() {
+        return context.library();
+    }
+
+    @Override
+    public MemorySegment context() {
+        return context.handle();
+    }
+
+    @Override
+    public void close() {
+        if (life.scope().isAlive()) {
+            if (jcublas != null) { // null while opening fails
+                jcublas.ifPresent(JcublasProducts::close);
+            }
+            context.close();
+            life.close();
+            pieces.forEach(DeviceMemory::release);
+            releaseDriver();
+        }
+    }
+
+    private void releaseDriver() {
+        staging.close();
+        JCudaDriver.cuStreamDestroy(stream);
+        JCudaDriver.cuDevicePrimaryCtxRelease(device);
+    }
+}

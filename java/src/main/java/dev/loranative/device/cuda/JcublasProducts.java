@@ -1,0 +1,105 @@
+package dev.loranative.device.cuda;
+
+import dev.loranative.device.DenseProducts;
+import dev.loranative.errors.UserException;
+import java.io.IOException;
+import java.util.Optional;
+import java.util.function.LongFunction;
+import jcuda.Pointer;
+import jcuda.cudaDataType;
+import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUstream;
+import jcuda.jcublas.JCublas2;
+import jcuda.jcublas.cublasComputeType;
+import jcuda.jcublas.cublasGemmAlgo;
+import jcuda.jcublas.cublasHandle;
+import jcuda.jcublas.cublasOperation;
+import jcuda.jcublas.cublasStatus;
+import jcuda.runtime.cudaStream_t;
+
+/** Dense products by JCublas, where cuBLAS 12 is installed. One stream, so the same bytes in every run. */
+final class JcublasProducts implements DenseProducts, AutoCloseable {
+
+    private static final class Probe {
+        static final Optional<String> CAUSE = probe();
+    }
+
+    private final cublasHandle handle = new cublasHandle();
+    private final LongFunction<CUdeviceptr> pointers;
+    private final int compute;
+
+    /**
+     * @param pointers what JCuda takes for an address
+     * @param inBfloat16 whether operands are rounded to bfloat16 on their way into the tensor cores
+     */
+    JcublasProducts(CUstream stream, LongFunction<CUdeviceptr> pointers, boolean inBfloat16) {
+        this.pointers = pointers;
+        this.compute =
+                inBfloat16 ? cublasComputeType.CUBLAS_COMPUTE_32F_FAST_16BF : cublasComputeType.CUBLAS_COMPUTE_32F;
+        require(JCublas2.cublasCreate(handle), "cublasCreate");
+        require(JCublas2.cublasSetStream(handle, new cudaStream_t(stream)), "cublasSetStream");
+    }
+
+    /** Why JCublas cannot be used, a part of a sentence; asked only where there is a driver. */
+    static Optional<String> unavailabilityCause() {
+        return Probe.CAUSE;
+    }
+
+    private static Optional<String> probe() {
+        try {
+            CudaDriver.extractedPrivately(() -> {
+                JCublas2.setExceptionsEnabled(false);
+                return null;
+            });
+            return Optional.empty();
+        } catch (LinkageError e) {
+            return Optional.of("JCublas needs cuBLAS 12 (" + CudaDriver.firstLine(e) + ")");
+        } catch (IOException e) {
+            return Optional.of("JCublas has nowhere to unpack its library (" + e + ")");
+        }
+    }
+
+    /** cuBLAS counts columns first: c^T = b^T . a^T, where a row-major matrix already is its own transpose. */
+    @Override
+    public void multiply(Operand a, Operand b, long c, long m, long n, long k, float alpha, float beta) {
+        require(
+                JCublas2.cublasGemmEx_64_new(
+                        handle,
+                        operation(b),
+                        operation(a),
+                        n,
+                        m,
+                        k,
+                        Pointer.to(new float[] {alpha}),
+                        pointers.apply(b.address()),
+                        cudaDataType.CUDA_R_32F,
+                        b.columns(),
+                        pointers.apply(a.address()),
+                        cudaDataType.CUDA_R_32F,
+                        a.columns(),
+                        Pointer.to(new float[] {beta}),
+                        pointers.apply(c),
+                        cudaDataType.CUDA_R_32F,
+                        n,
+                        compute,
+                        cublasGemmAlgo.CUBLAS_GEMM_DEFAULT),
+                "cublasGemmEx");
+    }
+
+    private static int operation(Operand operand) {
+        return operand.transposed() ? cublasOperation.CUBLAS_OP_T : cublasOperation.CUBLAS_OP_N;
+    }
+
+    private static void require(int status, String function) {
+        if (status != cublasStatus.CUBLAS_STATUS_SUCCESS) {
+            throw UserException.failed(
+                    "cuBLAS failed: " + function + " reports " + cublasStatus.stringFor(status),
+                    "use --gemm own to compute without cuBLAS");
+        }
+    }
+
+    @Override
+    public void close() {
+        JCublas2.cublasDestroy(handle);
+    }
+}
