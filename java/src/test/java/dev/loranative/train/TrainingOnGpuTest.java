@@ -20,7 +20,7 @@ import tools.jackson.databind.JsonNode;
  * In float32 the bounds are those of the CPU with room for other orders of sums; in bfloat16 the promise for a GPU.
  */
 @EnabledIfSystemProperty(named = "lora.native.cuda.library", matches = ".+")
-class TrainingOnFakeGpuTest {
+class TrainingOnGpuTest {
 
     @TempDir
     Path temporary;

@@ -1,0 +1,291 @@
+// Times the kernels of liblora_native_cuda on a GPU, at the shapes of Qwen3-30B-A3B, against ceilings measured in the
+// same run: copying in device memory, and cuBLAS on the same products where it can be loaded. One line per case.
+//   lora_native_cuda_speeds [--quick]     --quick: one repetition of each, to see that everything runs
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <string>
+
+#include "../tests/smallest/device_memory.hpp"
+#include "../tests/smallest/scratch.hpp"
+#include "lora_native.h"
+
+namespace ln::speeds {
+
+namespace {
+
+using smallest::Memory;
+using smallest::Scratch;
+
+int repetitions = 30;
+
+void require(int32_t status, ln_context* context) {
+  if (status != LN_OK) smallest::fail(ln_last_error(context));
+}
+
+struct Context {
+  ln_context* handle = nullptr;
+  bool exists = false;
+
+  explicit Context(int32_t gemm) {
+    ln_context_options options = {};
+    options.gemm = gemm;
+    exists = ln_context_create(&options, &handle) == LN_OK;
+  }
+  ~Context() {
+    if (exists) ln_context_destroy(handle);
+  }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+};
+
+#if defined(LN_EMULATED)
+double seconds_of(const std::function<void()>& run) {
+  run();
+  return 1;
+}
+#else
+/// The median of single runs: events on the default stream, the first runs not counted.
+double seconds_of(const std::function<void()>& run) {
+  cudaEvent_t start, end;
+  smallest::require(cudaEventCreate(&start));
+  smallest::require(cudaEventCreate(&end));
+  std::vector<float> times;
+  for (int i = 0; i < repetitions + repetitions / 5; ++i) {
+    smallest::require(cudaEventRecord(start));
+    run();
+    smallest::require(cudaEventRecord(end));
+    smallest::require(cudaEventSynchronize(end));
+    float milliseconds = 0;
+    smallest::require(cudaEventElapsedTime(&milliseconds, start, end));
+    if (i >= repetitions / 5) times.push_back(milliseconds);
+  }
+  cudaEventDestroy(start);
+  cudaEventDestroy(end);
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2] * 1e-3;
+}
+#endif
+
+double copy_ceiling = 0;  // bytes/s, read and written
+
+void report(const std::string& name, double seconds, double flops, double bytes) {
+  std::printf("%-52s %10.1f us", name.c_str(), seconds * 1e6);
+  if (flops > 0) std::printf("  %8.1f TFLOP/s", flops / seconds * 1e-12);
+  if (bytes > 0) std::printf("  %8.0f GB/s", bytes / seconds * 1e-9);
+  if (bytes > 0 && copy_ceiling > 0) std::printf("  %5.1f %% of copying", 100 * bytes / seconds / copy_ceiling);
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+/// Random codes without double quantisation; `elements` a multiple of 64.
+const ln_quantized* nf4(Memory& memory, int64_t elements) {
+  ln_quantized weight = {};
+  weight.codes = memory.of(std::vector<uint8_t>(static_cast<size_t>(elements / 2), 0x5a));
+  weight.absmax = memory.of(std::vector<float>(static_cast<size_t>(elements / 64), 0.02f));
+  weight.elements = elements;
+  weight.block = 64;
+  return memory.table(std::vector<ln_quantized>{weight});
+}
+
+const uint16_t* bf16(Memory& memory, int64_t elements) {
+  return memory.of(std::vector<uint16_t>(static_cast<size_t>(elements), 0x3c24));  // 0.01
+}
+
+void copying(int64_t bytes) {
+#if !defined(LN_EMULATED)
+  Memory memory;
+  char* from = memory.of(std::vector<char>(static_cast<size_t>(bytes)));
+  char* to = memory.of(std::vector<char>(static_cast<size_t>(bytes)));
+  const double seconds = seconds_of(
+      [&] { smallest::require(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice)); });
+  copy_ceiling = 2.0 * static_cast<double>(bytes) / seconds;
+  report("copy in device memory", seconds, 0, 2.0 * static_cast<double>(bytes));
+#else
+  static_cast<void>(bytes);
+#endif
+}
+
+void dequantise(ln_context* context, int64_t elements) {
+  Memory memory;
+  const ln_quantized* weight = nf4(memory, elements);
+  void* target = memory.of(std::vector<uint16_t>(static_cast<size_t>(elements)));
+  const double seconds =
+      seconds_of([&] { require(ln_dequantize(context, weight, LN_NF4, 0, elements, target, LN_BF16), context); });
+  report("dequantise NF4 to bfloat16", seconds, 0, static_cast<double>(elements) * (0.5 + 4.0 / 64 + 2));
+}
+
+void product(const char* who, ln_context* context, int64_t m, int64_t n, int64_t k) {
+  Memory memory;
+  ln_matmul_args args = {};
+  args.a = bf16(memory, m * k);
+  args.b = bf16(memory, n * k);
+  args.c = memory.zeros(m * n);
+  args.a_dtype = args.b_dtype = LN_BF16;
+  args.m = m;
+  args.n = n;
+  args.k = k;
+  args.lda = args.ldb = k;
+  args.ldc = n;
+  args.transpose_b = 1;
+  args.alpha = 1;
+  const Scratch scratch(context, LN_OP_MATMUL, args);
+  const double seconds = seconds_of([&] { require(ln_matmul(context, &args), context); });
+  report(
+      std::string("bf16 product ") + who + " " + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k),
+      seconds, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k), 0);
+}
+
+void linear(ln_context* context, int64_t rows, int64_t out, int64_t in) {
+  constexpr int64_t rank = 16;
+  Memory memory;
+  ln_linear_fwd_args args = {};
+  args.x = memory.random(rows * in);
+  args.weight = nf4(memory, out * in);
+  args.weight_dtype = LN_NF4;
+  args.lora_a = memory.random(rank * in);
+  args.lora_b = memory.random(out * rank);
+  args.u = memory.zeros(rows * rank);
+  args.y = memory.zeros(rows * out);
+  args.rows = rows;
+  args.in = in;
+  args.out = out;
+  args.rank = rank;
+  args.lora_scale = 2;
+  const std::string shape = std::to_string(rows) + " rows, " + std::to_string(out) + "x" + std::to_string(in);
+  const double flops = 2.0 * static_cast<double>(rows) * static_cast<double>(out) * static_cast<double>(in);
+  {
+    const Scratch scratch(context, LN_OP_LINEAR_FWD, args);
+    report("NF4 linear + LoRA forward, " + shape, seconds_of([&] { require(ln_linear_fwd(context, &args), context); }),
+           flops, 0);
+  }
+  ln_linear_bwd_args backward = {};
+  backward.dy = args.y;
+  backward.x = args.x;
+  backward.weight = args.weight;
+  backward.weight_dtype = LN_NF4;
+  backward.lora_a = args.lora_a;
+  backward.lora_b = args.lora_b;
+  backward.u = args.u;
+  backward.v = memory.zeros(rows * rank);
+  backward.grad_a = memory.zeros(rank * in);
+  backward.grad_b = memory.zeros(out * rank);
+  backward.dx = memory.zeros(rows * in);
+  backward.rows = rows;
+  backward.in = in;
+  backward.out = out;
+  backward.rank = rank;
+  backward.lora_scale = 2;
+  const Scratch scratch(context, LN_OP_LINEAR_BWD, backward);
+  report("NF4 linear + LoRA backward, " + shape,
+         seconds_of([&] { require(ln_linear_bwd(context, &backward), context); }), flops, 0);
+}
+
+/// One projection of all experts, rows spread evenly.
+void grouped(ln_context* context, int64_t rows, int64_t experts, int64_t out, int64_t in) {
+  Memory memory;
+  ln_grouped_linear_fwd_args args = {};
+  std::vector<const void*> weights;
+  std::vector<int32_t> offsets;
+  for (int64_t e = 0; e <= experts; ++e) offsets.push_back(static_cast<int32_t>(rows * e / experts));
+  for (int64_t e = 0; e < experts; ++e) weights.push_back(nf4(memory, out * in));
+  args.x = memory.random(rows * in);
+  args.offsets = memory.of(offsets);
+  args.weights = memory.table(weights);
+  args.weight_dtype = LN_NF4;
+  args.y = memory.zeros(rows * out);
+  args.rows = rows;
+  args.in = in;
+  args.out = out;
+  args.experts = experts;
+  const Scratch scratch(context, LN_OP_GROUPED_LINEAR_FWD, args);
+  report("NF4 experts forward, " + std::to_string(rows) + " rows of " + std::to_string(experts) + " experts",
+         seconds_of([&] { require(ln_grouped_linear_fwd(context, &args), context); }),
+         2.0 * static_cast<double>(rows) * static_cast<double>(out) * static_cast<double>(in), 0);
+}
+
+void attention(ln_context* context, int64_t tokens, int64_t length) {
+  constexpr int64_t heads = 32, key_heads = 4, head_dim = 128;
+  Memory memory;
+  ln_attention_args args = {};
+  std::vector<int32_t> offsets;
+  for (int64_t t = 0; t <= tokens; t += length) offsets.push_back(static_cast<int32_t>(t));
+  args.q = memory.random(tokens * heads * head_dim);
+  args.k = memory.random(tokens * key_heads * head_dim);
+  args.v = memory.random(tokens * key_heads * head_dim);
+  args.o = memory.zeros(tokens * heads * head_dim);
+  args.lse = memory.zeros(tokens * heads);
+  args.dout = memory.random(tokens * heads * head_dim);
+  args.dq = memory.zeros(tokens * heads * head_dim);
+  args.dk = memory.zeros(tokens * key_heads * head_dim);
+  args.dv = memory.zeros(tokens * key_heads * head_dim);
+  args.delta = memory.zeros(tokens * heads);
+  args.query_offsets = args.key_offsets = memory.of(offsets);
+  args.sequences = static_cast<int64_t>(offsets.size()) - 1;
+  args.query_tokens = args.key_tokens = tokens;
+  args.heads = heads;
+  args.key_heads = key_heads;
+  args.head_dim = head_dim;
+  args.scale = 1 / std::sqrt(static_cast<float>(head_dim));
+  const double flops =
+      2.0 * static_cast<double>(heads * head_dim) * static_cast<double>(tokens) * static_cast<double>(length);
+  const std::string shape = std::to_string(tokens) + " tokens in sequences of " + std::to_string(length);
+  {
+    const Scratch scratch(context, LN_OP_ATTENTION_FWD, args);
+    report("attention forward, " + shape, seconds_of([&] { require(ln_attention_fwd(context, &args), context); }),
+           flops, 0);
+  }
+  const Scratch scratch(context, LN_OP_ATTENTION_BWD, args);
+  report("attention backward, " + shape, seconds_of([&] { require(ln_attention_bwd(context, &args), context); }),
+         2.5 * flops, 0);
+}
+
+void streaming(ln_context* context, int64_t rows, int64_t width) {
+  Memory memory;
+  float *x = memory.random(rows * width), *y = memory.zeros(rows * width), *z = memory.random(rows * width);
+  ln_rmsnorm_fwd_args norm = {};
+  norm.x = x;
+  norm.weight = memory.random(width);
+  norm.y = y;
+  norm.rstd = memory.zeros(rows);
+  norm.rows = rows;
+  norm.width = width;
+  norm.epsilon = 1e-6f;
+  const double bytes = 4.0 * static_cast<double>(rows * width);
+  report("RMSNorm forward", seconds_of([&] { require(ln_rmsnorm_fwd(context, &norm), context); }), 0, 2 * bytes);
+  report("SwiGLU forward",
+         seconds_of([&] { require(ln_gated_activation_fwd(context, LN_SILU, x, z, y, rows * width), context); }), 0,
+         3 * bytes);
+  ln_adamw_args adamw = {x, y, z, memory.zeros(rows * width), rows * width, 1, 1e-4, 0.9, 0.999, 1e-8, 0, 1};
+  report("AdamW", seconds_of([&] { require(ln_adamw(context, &adamw), context); }), 0, 7 * bytes);
+}
+
+}  // namespace
+
+}  // namespace ln::speeds
+
+int main(int count, char** arguments) {
+  using namespace ln::speeds;
+  const bool quick = count > 1 && std::string(arguments[1]) == "--quick";
+  if (quick) repetitions = 1;
+  const Context own(LN_GEMM_OWN), cublas(LN_GEMM_CUBLAS);
+  if (!own.exists) ln::smallest::fail(ln_last_error(nullptr));
+#if defined(LN_EMULATED)
+  const int64_t smaller = 64;  // the emulator is a million times slower
+#else
+  const int64_t smaller = 1;
+#endif
+  copying((int64_t{1} << 30) / smaller);
+  dequantise(own.handle, (int64_t{1} << 28) / smaller / smaller);
+  for (int64_t m : {16, 512, 4096}) {
+    product("own", own.handle, m / (smaller > 1 ? 8 : 1), 4096 / smaller, 2048 / smaller);
+    if (cublas.exists) product("cuBLAS", cublas.handle, m, 4096, 2048);
+  }
+  for (int64_t rows : {1, 16, 512, 4096})
+    linear(own.handle, rows / (rows > 8 && smaller > 1 ? 8 : 1), 4096 / smaller, 2048 / smaller);
+  grouped(own.handle, 8 * 8192 / smaller / smaller, 128 / (smaller > 1 ? 32 : 1), 768 / (smaller > 1 ? 12 : 1),
+          2048 / smaller);
+  attention(own.handle, 8192 / smaller, 4096 / smaller);
+  streaming(own.handle, 8192 / smaller, 2048 / (smaller > 1 ? 8 : 1));
+  return 0;
+}
