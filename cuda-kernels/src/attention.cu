@@ -16,7 +16,6 @@ namespace ln::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kAligned = 16;  // of copies
 
 bool by_rows(const ln_attention_args& args) { return args.head_dim > kLargestTiledHead; }
 
@@ -24,14 +23,14 @@ bool by_rows(const ln_attention_args& args) { return args.head_dim > kLargestTil
 /// rows are right all the same.
 bool single_queries(const ln_attention_args& args) { return args.query_tokens <= args.sequences; }
 
-/// Parts of scratch, each a whole number of kAligned bytes.
+/// Parts of scratch, which is aligned to 64 bytes; so is every row of a copy.
 struct CopyLayout {
   int64_t q, k, total;  // elements of a copy of q or dout, of k or v; bytes of all
 
   CopyLayout(const ln_attention_args& args, bool backward)
       : q(args.query_tokens * args.heads * padded_head(args.head_dim)),
         k(args.key_tokens * args.key_heads * padded_head(args.head_dim)),
-        total(2 * (k + (backward ? q : 0)) * static_cast<int64_t>(sizeof(uint16_t)) + kAligned) {}
+        total(2 * (k + (backward ? q : 0)) * static_cast<int64_t>(sizeof(uint16_t))) {}
 };
 
 /// Rows of [tokens, heads, head_dim] into [heads, tokens, D] in bfloat16. With `o`, delta of the rows besides: of the
@@ -97,9 +96,8 @@ void round_into(const ln_context& context, const ln_attention_args& args, const 
 
 AttentionCopies copies_in(const ln_context& context, const ln_attention_args& args, const CopyLayout& layout,
                           void* scratch, bool backward) {
-  const uintptr_t start = (reinterpret_cast<uintptr_t>(scratch) + kAligned - 1) / kAligned * kAligned;
   AttentionCopies copies = {};
-  copies.k = reinterpret_cast<uint16_t*>(start);
+  copies.k = static_cast<uint16_t*>(scratch);
   copies.v = copies.k + layout.k;
   copies.q = copies.v + layout.k;
   copies.dout = copies.q + layout.q;

@@ -58,8 +58,10 @@ TEST(AttentionGradient, BytesDoNotDependOnThreads) {
     if (shape.queries.size() < 3) continue;
     for (int32_t simd : tiers()) {
       AttentionCase one(shape);
-      one.run(simd, 1);
-      for (int threads : {2, 3}) {
+      one.run(kCpu ? simd : 0, 1);
+      // Of emulated kernels the schedules must give the same bytes.
+      for (int threads : kCpu ? std::vector<int>{2, 3} : std::vector<int>{1}) {
+        if (!kCpu && simd == 0) continue;
         AttentionCase other(shape);
         other.run(simd, threads);
         const std::string what = " of " + shape.text() + " " + simd_name(simd) + " threads " + std::to_string(threads);

