@@ -135,6 +135,7 @@ __global__ void __launch_bounds__(kThreads) step_blocks(ln_adamw_8bit_args args,
       store_codes<kWidth>(args.first_moments, i, m_codes);
       store_codes<kWidth>(args.second_moments, i, v_codes);
     }
+    __syncwarp();  // every lane has read the scales
     if (lane == 0) {
       args.first_absmax[b] = largest_m;
       args.second_absmax[b] = largest_v;

@@ -4,7 +4,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 /**
  * Every key of {@code train} besides {@link LoraKeys} and {@link QuantizationKeys}. Names and defaults are those of transformers' TrainingArguments 5.18
@@ -102,8 +101,10 @@ public final class TrainKeys {
     public static final Key<Double> LORAPLUS_LR_EMBEDDING =
             training("loraplus_lr_embedding", notNegative(), 1e-6, "LoRA+: learning rate of LoRA on embeddings");
     /** TrainingArguments' default is adamw_torch_fused; the arithmetic is the same. */
-    public static final Key<String> OPTIM = training("optim", Scalars.text(), "adamw_torch", "the optimizer")
-            .supportedIf(Set.of("adamw", "adamw_torch", "adamw_torch_fused", "adamw_hf")::contains);
+    public static final Key<String> OPTIM = training(
+                    "optim", Scalars.text(), "adamw_torch", "the optimizer; adamw_8bit = AdamW with moments in 8 bits")
+            .supportedIf(name ->
+                    OptimizerOptions.FLOAT_MOMENTS.contains(name) || OptimizerOptions.EIGHT_BIT_MOMENTS.contains(name));
 
     public static final Key<Long> SEED =
             training("seed", Scalars.integer(0, Long.MAX_VALUE), 42L, "of the order of the data, A, and dropout");

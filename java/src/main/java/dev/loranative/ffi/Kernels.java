@@ -273,7 +273,12 @@ public record Kernels(
         @Symbol(
                 value = "ln_adamw",
                 takes = {POINTER, POINTER})
-        MethodHandle adamW) {
+        MethodHandle adamW,
+
+        @Symbol(
+                value = "ln_adamw_8bit",
+                takes = {POINTER, POINTER})
+        MethodHandle adamW8Bit) {
 
     /** Binds every component; a symbol that the library lacks is named. */
     static Kernels bind(SymbolLookup library) {

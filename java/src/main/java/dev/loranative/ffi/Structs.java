@@ -84,6 +84,11 @@ public final class Structs {
             double learning_rate, double beta1, double beta2, double epsilon, double weight_decay,
             double gradient_scale""");
 
+    public static final NativeStruct ADAMW_8BIT = NativeStruct.of("ln_adamw_8bit_args", """
+            pointer parameters, pointer gradients, pointer first_moments, pointer second_moments, pointer first_absmax,
+            pointer second_absmax, int64 n, int64 step, double learning_rate, double beta1, double beta2,
+            double epsilon, double weight_decay, double gradient_scale""");
+
     static final List<NativeStruct> ALL = List.of(
             CONTEXT_OPTIONS,
             QUANTIZED,
@@ -101,7 +106,8 @@ public final class Structs {
             ROUTER_FORWARD,
             ROUTER_BACKWARD,
             MOE_PLAN,
-            ADAMW);
+            ADAMW,
+            ADAMW_8BIT);
 
     private Structs() {}
 }

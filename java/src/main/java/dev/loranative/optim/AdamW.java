@@ -55,16 +55,15 @@ public final class AdamW {
 
     private final Settings settings;
     private final ParameterArena arena;
-    private final Tensor firstMoments;
-    private final Tensor secondMoments;
+    private final Moments moments;
     private final Tensor norm;
     private long step;
 
-    public AdamW(Device device, ParameterArena arena, Settings settings) {
+    /** @param moments of the arena */
+    public AdamW(Device device, ParameterArena arena, Moments moments, Settings settings) {
         this.settings = settings;
         this.arena = arena;
-        this.firstMoments = Tensor.allocate(device, DType.F32, arena.size());
-        this.secondMoments = Tensor.allocate(device, DType.F32, arena.size());
+        this.moments = moments;
         this.norm = Tensor.allocate(device, DType.F64, 1);
     }
 
@@ -93,13 +92,7 @@ public final class AdamW {
                     settings.epsilon(),
                     group.decays() ? settings.weightDecay() : 0,
                     scale);
-            ops.losses()
-                    .adamW(
-                            arena.values().range(first, count),
-                            arena.gradients().range(first, count),
-                            firstMoments.range(first, count),
-                            secondMoments.range(first, count),
-                            arguments);
+            moments.step(ops, arena, first, count, arguments);
         });
         ops.clear(arena.gradients());
     }
@@ -109,14 +102,8 @@ public final class AdamW {
         return step;
     }
 
-    /** F32, as many elements as the arena. */
-    public Tensor firstMoments() {
-        return firstMoments;
-    }
-
-    /** F32, as many elements as the arena. */
-    public Tensor secondMoments() {
-        return secondMoments;
+    public Moments moments() {
+        return moments;
     }
 
     /** Continues after that many steps; the moments are to be filled by the caller. */

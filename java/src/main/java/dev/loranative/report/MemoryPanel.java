@@ -12,7 +12,7 @@ final class MemoryPanel {
             "weights", "frozen weights, mapped from the checkpoint's files",
             "adapters", "trained parameters",
             "gradients", "of the trained parameters",
-            "optimizer", "AdamW's two moments of each trained parameter",
+            "optimizer", "AdamW's two moments of each trained parameter, in float32 or 8 bits",
             "activations", "the largest micro-batch, forward and backward",
             "logits", "a chunk of the vocabulary's scores",
             "scratch", "working memory of kernels",

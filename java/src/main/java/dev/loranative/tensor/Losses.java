@@ -88,8 +88,45 @@ public final class Losses {
                 .pointer("parameters", parameters.address())
                 .pointer("gradients", gradients.address())
                 .pointer("first_moments", firstMoments.address())
-                .pointer("second_moments", secondMoments.address())
-                .int64("n", n)
+                .pointer("second_moments", secondMoments.address());
+        launcher.call(launcher.kernels().adamW(), settings(frame, n, step));
+    }
+
+    /** Elements of 8-bit moments that share a scale. */
+    public static final int MOMENT_BLOCK = 256;
+
+    /**
+     * Moments in 8 bits, states that {@code ln_adamw_8bit} describes.
+     *
+     * @param first U8 [n], of the first moments
+     * @param firstScales F32 [ceil(n / {@link #MOMENT_BLOCK})]
+     * @param second U8 [n]
+     * @param secondScales F32 [ceil(n / {@link #MOMENT_BLOCK})]
+     */
+    public record EightBits(Tensor first, Tensor firstScales, Tensor second, Tensor secondScales) {}
+
+    /** As {@link #adamW(Tensor, Tensor, Tensor, Tensor, AdamW)}, with moments in 8 bits. */
+    public void adamW(Tensor parameters, Tensor gradients, EightBits moments, AdamW step) {
+        long n = parameters.size();
+        long blocks = Math.ceilDiv(n, MOMENT_BLOCK);
+        Shapes.expectElements("parameters", parameters, n);
+        Shapes.expectElements("gradients", gradients, n);
+        Shapes.expect("first", moments.first(), DType.U8, n);
+        Shapes.expectElements("firstScales", moments.firstScales(), blocks);
+        Shapes.expect("second", moments.second(), DType.U8, n);
+        Shapes.expectElements("secondScales", moments.secondScales(), blocks);
+        Frame frame = launcher.frame(Structs.ADAMW_8BIT)
+                .pointer("parameters", parameters.address())
+                .pointer("gradients", gradients.address())
+                .pointer("first_moments", moments.first().address())
+                .pointer("second_moments", moments.second().address())
+                .pointer("first_absmax", moments.firstScales().address())
+                .pointer("second_absmax", moments.secondScales().address());
+        launcher.call(launcher.kernels().adamW8Bit(), settings(frame, n, step));
+    }
+
+    private static Frame settings(Frame frame, long n, AdamW step) {
+        return frame.int64("n", n)
                 .int64("step", step.step())
                 .float64("learning_rate", step.learningRate())
                 .float64("beta1", step.beta1())
@@ -97,6 +134,5 @@ public final class Losses {
                 .float64("epsilon", step.epsilon())
                 .float64("weight_decay", step.weightDecay())
                 .float64("gradient_scale", step.gradientScale());
-        launcher.call(launcher.kernels().adamW(), frame);
     }
 }

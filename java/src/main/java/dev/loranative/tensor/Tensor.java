@@ -115,6 +115,11 @@ public final class Tensor {
         copyFrom(device, MemorySegment.ofArray(values));
     }
 
+    public void copyFrom(Device device, byte[] values) {
+        requireHost(DType.U8, values.length);
+        copyFrom(device, MemorySegment.ofArray(values));
+    }
+
     /** Raw bytes, exactly {@link #bytes()} of them. */
     public void copyFrom(Device device, MemorySegment host) {
         if (host.byteSize() != bytes()) {
@@ -134,6 +139,13 @@ public final class Tensor {
     public float[] toFloats(Device device) {
         float[] values = new float[Math.toIntExact(size())];
         requireHost(DType.F32, values.length);
+        device.copyToHost(buffer, offset, MemorySegment.ofArray(values));
+        return values;
+    }
+
+    public byte[] toBytes(Device device) {
+        byte[] values = new byte[Math.toIntExact(size())];
+        requireHost(DType.U8, values.length);
         device.copyToHost(buffer, offset, MemorySegment.ofArray(values));
         return values;
     }

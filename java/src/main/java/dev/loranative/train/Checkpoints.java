@@ -1,10 +1,6 @@
 package dev.loranative.train;
 
 import dev.loranative.checkpoint.AtomicFiles;
-import dev.loranative.checkpoint.FloatTensors;
-import dev.loranative.checkpoint.SafetensorsFile;
-import dev.loranative.checkpoint.SafetensorsWriter;
-import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.config.Resume;
 import dev.loranative.errors.ParserMessage;
 import dev.loranative.errors.UserException;
@@ -92,10 +88,10 @@ final class Checkpoints {
      *
      * @param adapter writes the adapter's files into a folder
      */
-    Path save(RunState state, Consumer<Path> adapter, float[] firstMoments, float[] secondMoments, OptionalInt limit) {
+    Path save(RunState state, Consumer<Path> adapter, OptimizerFile optimizer, OptionalInt limit) {
         Path folder = outputDir.resolve("checkpoint-" + state.step());
         AtomicFiles.writeDirectory(folder, staging -> {
-            fill(staging, state, adapter, firstMoments, secondMoments);
+            fill(staging, state, adapter, optimizer);
             return folder;
         });
         if (limit.isPresent()) {
@@ -105,15 +101,9 @@ final class Checkpoints {
         return folder;
     }
 
-    private static void fill(
-            Path staging, RunState state, Consumer<Path> adapter, float[] firstMoments, float[] secondMoments) {
+    private static void fill(Path staging, RunState state, Consumer<Path> adapter, OptimizerFile optimizer) {
         adapter.accept(staging);
-        SafetensorsWriter.write(
-                staging.resolve(OPTIMIZER),
-                List.of(
-                        FloatTensors.of("first_moments", List.of((long) firstMoments.length), firstMoments),
-                        FloatTensors.of("second_moments", List.of((long) secondMoments.length), secondMoments)),
-                Map.of("format", "lora-native"));
+        optimizer.write(staging);
         AtomicFiles.writeString(
                 staging.resolve(STATE), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(state) + "\n");
     }
@@ -157,35 +147,8 @@ final class Checkpoints {
         return value.isMissingNode() ? "missing" : value.toString();
     }
 
-    private static UserException broken(Path file, String what) {
+    static UserException broken(Path file, String what) {
         return UserException.badInput(
                 "checkpoint file " + file + " is broken: " + what, "resume from another checkpoint");
-    }
-
-    /** The optimizer's moments: first, second. */
-    static float[][] readMoments(Path checkpoint, long size) {
-        Path path = checkpoint.resolve(OPTIMIZER);
-        try (SafetensorsFile file = SafetensorsFile.open(path)) {
-            return new float[][] {moments(file, "first_moments", size), moments(file, "second_moments", size)};
-        }
-    }
-
-    private static float[] moments(SafetensorsFile file, String name, long size) {
-        TensorEntry entry = file.find(name)
-                .orElseThrow(() -> UserException.badInput(
-                        "checkpoint file " + file.path() + " has no tensor " + name, "resume from another checkpoint"));
-        if (entry.elements() != size) {
-            throw UserException.badInput(
-                    "tensor " + name + " in " + file.path() + " has " + entry.elements() + " elements, the adapter has "
-                            + size,
-                    "resume with the target modules and rank of that run");
-        }
-        float[] moments = FloatTensors.read(file, entry);
-        for (int i = 0; i < moments.length; i++) {
-            if (!Float.isFinite(moments[i])) {
-                throw broken(file.path(), name + " holds " + moments[i] + " at element " + i);
-            }
-        }
-        return moments;
     }
 }

@@ -98,7 +98,7 @@ final class RunCard {
                 settings.put(key.name(), value instanceof String text ? text : JSON.writeValueAsString(value));
             }
         }
-        settings.put("optimizer", "AdamW");
+        settings.put("optimizer", setup.config().optimizer().eightBit() ? "AdamW, moments in 8 bits" : "AdamW");
         settings.put("arithmetic", "float32");
         return settings;
     }

@@ -63,11 +63,11 @@ final class RunOutput {
 
     Path saveCheckpoint(int step, long microBatches, StepMetrics last) {
         RunState state = new RunState(step, microBatches, setup.settings());
-        float[] firstMoments = floats(setup.optimizer().firstMoments());
-        float[] secondMoments = floats(setup.optimizer().secondMoments());
+        OptimizerFile optimizer = new OptimizerFile(setup.optimizer().moments(), setup.device());
         requireFinite(step, "the adapter", floats(setup.adapters().arena().values()));
-        requireFinite(step, "the optimizer's state", firstMoments);
-        requireFinite(step, "the optimizer's state", secondMoments);
+        optimizer.notFinite().ifPresent(value -> {
+            throw unstable(step, "the update made the optimizer's state hold " + value);
+        });
         return checkpoints.save(
                 state,
                 staging -> AdapterFiles.writeExactly(
@@ -77,8 +77,7 @@ final class RunOutput {
                         setup.model().tree(),
                         setup.adapters().values(),
                         card.of(last)),
-                firstMoments,
-                secondMoments,
+                optimizer,
                 setup.config().run().saveTotalLimit());
     }
 

@@ -20,6 +20,7 @@ import dev.loranative.lora.Adapters;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.optim.AdamW;
+import dev.loranative.optim.Moments;
 import dev.loranative.optim.Schedule;
 import dev.loranative.optim.Schedules;
 import dev.loranative.tensor.Ops;
@@ -101,14 +102,12 @@ final class TrainPreparation {
                 config.machine().maxMemoryBytes(),
                 "lower per_device_train_batch_size or max_length, set gradient_checkpointing, or train fewer modules");
 
-        device.reserve(activations
-                + ops.scratchBytes()
-                + 2 * Float.BYTES * adapters.arena().size());
-        AdamW optimizer = new AdamW(device, adapters.arena(), optimizer(config.optimizer()));
+        boolean eightBit = config.optimizer().eightBit();
+        device.reserve(activations + ops.scratchBytes() + Moments.bytes(adapters.arena(), eightBit));
+        Moments moments = Moments.allocate(device, adapters.arena(), eightBit);
+        AdamW optimizer = new AdamW(device, adapters.arena(), moments, optimizer(config.optimizer()));
         resumed.ifPresent(folder -> {
-            float[][] moments = Checkpoints.readMoments(folder, adapters.arena().size());
-            optimizer.firstMoments().copyFrom(device, moments[0]);
-            optimizer.secondMoments().copyFrom(device, moments[1]);
+            OptimizerFile.read(folder, moments, device);
             optimizer.resume(start.step());
         });
         Slab slab = Slab.allocate(device, activations);
@@ -204,14 +203,15 @@ final class TrainPreparation {
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }
 
-    private static MemoryPlan plan(
+    private MemoryPlan plan(
             ModelFiles files, Adapters adapters, Ops ops, long activations, Optional<SampleText> sample) {
         long adapterBytes = adapters.arena().size() * Float.BYTES;
         Map<String, Long> parts = new LinkedHashMap<>();
         parts.put("weights", files.weightBytes());
         parts.put("adapters", adapterBytes + adapters.bytesBesideArena());
         parts.put("gradients", adapterBytes);
-        parts.put("optimizer", 2 * adapterBytes);
+        parts.put(
+                "optimizer", Moments.bytes(adapters.arena(), config.optimizer().eightBit()));
         parts.put("activations", activations);
         parts.put("scratch", ops.scratchBytes());
         sample.ifPresent(taken -> parts.put("sample", taken.bytes()));

@@ -68,7 +68,7 @@ class TrainConfigTest {
         assertThat(config.run().evalSteps()).isEmpty();
         assertThat(config.run().resume()).isEqualTo(Resume.NO);
         assertThat(config.optimizer())
-                .isEqualTo(new OptimizerOptions(2e-5, 0, 0.9, 0.999, 1e-8, 1, OptionalDouble.empty(), 1e-6));
+                .isEqualTo(new OptimizerOptions(2e-5, 0, 0.9, 0.999, 1e-8, 1, OptionalDouble.empty(), 1e-6, false));
         assertThat(config.schedule().type()).isEqualTo(ScheduleType.LINEAR);
         assertThat(config.schedule().warmupSteps(100)).isZero();
         assertThat(config.data().maxLength()).hasValue(1024);
@@ -214,6 +214,18 @@ class TrainConfigTest {
                     .hasMessageContaining(line.substring(0, line.indexOf(':')))
                     .hasMessageContaining("not supported yet");
         });
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "adamw, false",
+        "adamw_torch_fused, false",
+        "adamw_8bit, true",
+        "adamw_bnb_8bit, true",
+        "paged_adamw_8bit, true"
+    })
+    void transformersNamesOfAdamWSayWhatItsMomentsAreKeptIn(String name, boolean eightBit) {
+        assertThat(parse("--optim", name).optimizer().eightBit()).isEqualTo(eightBit);
     }
 
     @Test

@@ -2,7 +2,11 @@ package dev.loranative.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
+import dev.loranative.checkpoint.ElementType;
+import dev.loranative.checkpoint.SafetensorsFile;
+import dev.loranative.checkpoint.TensorEntry;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.errors.UserException;
 import dev.loranative.lora.AdapterFiles;
@@ -199,6 +203,40 @@ class TrainingTest {
         assertThatThrownBy(() -> train("run", "--save-steps", "4", "--resume-from-checkpoint", "true"))
                 .isInstanceOf(UserException.class)
                 .hasMessageContaining("second_moments holds NaN");
+    }
+
+    @Test
+    void moments_in_8_bits_go_on_with_the_same_bytes() throws IOException {
+        String[] kept = {"--optim", "adamw_8bit", "--save-steps", "3", "--loraplus-lr-ratio", "4"};
+        byte[] whole = train("whole", kept);
+        assertThat(whole).isNotEqualTo(train("float32", "--loraplus-lr-ratio", "4"));
+        assertThat(losses("whole").getLast()).isCloseTo(losses("float32").getLast(), within(0.05));
+
+        Path checkpoint = temporary.resolve("whole").resolve("checkpoint-3");
+        try (SafetensorsFile file = SafetensorsFile.open(checkpoint.resolve("optimizer.safetensors"))) {
+            TensorEntry codes = file.find("first_moments").orElseThrow();
+            assertThat(codes.type()).isEqualTo(ElementType.U8);
+            assertThat(file.find("first_absmax").orElseThrow().elements()).isEqualTo(codes.elements() / 256);
+        }
+        List<String> resumed = new ArrayList<>(List.of(kept));
+        resumed.addAll(List.of("--resume-from-checkpoint", checkpoint.toString()));
+        assertThat(train("parts", resumed.toArray(String[]::new))).isEqualTo(whole);
+        assertThatThrownBy(() ->
+                        train("other", "--loraplus-lr-ratio", "4", "--resume-from-checkpoint", checkpoint.toString()))
+                .isInstanceOf(UserException.class)
+                .hasMessageContaining("optim was adamw_8bit, is adamw_torch");
+    }
+
+    @Test
+    void moments_in_8_bits_take_a_quarter_of_the_plan() {
+        long floats = plannedOptimizer("floats", "adamw_torch");
+        assertThat(plannedOptimizer("bytes", "paged_adamw_8bit")).isBetween(floats / 4, floats / 4 + floats / 32);
+    }
+
+    private long plannedOptimizer(String output, String optim) {
+        try (TrainSetup setup = new TrainPreparation(config(output, "--optim", optim), new QuietListener()).prepare()) {
+            return setup.memory().parts().get("optimizer");
+        }
     }
 
     @Test

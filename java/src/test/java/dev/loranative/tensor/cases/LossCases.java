@@ -29,12 +29,14 @@ final class LossCases {
         for (int n : new int[] {1, 33, 2003}) {
             cases.add(adamW(Use.CHECK, n, 1));
             cases.add(adamW(Use.CHECK, n, 4));
+            cases.add(adamWFromBytes(Use.CHECK, n));
         }
         cases.add(crossEntropy(Use.TIME, 512, 4096, true));
         cases.add(crossEntropy(Use.TIME, 128, 16384, true));
         cases.add(crossEntropy(Use.TIME, 16, 151936, true));
         cases.add(sum(Use.TIME, 1 << 20, true));
         cases.add(adamW(Use.TIME, 1 << 20, 4));
+        cases.add(adamWFromBytes(Use.TIME, 1 << 20));
         return cases;
     }
 
@@ -119,6 +121,43 @@ final class LossCases {
         return new OpCase(Family.LOSSES, "adamw", n + " step " + step, DType.F32, use, work, bench -> {
             Optimizer optimizer = new Optimizer(bench, n, step);
             return OpRun.of(() -> optimizer.step(step), optimizer::outputs);
+        });
+    }
+
+    /** The first step with moments in 8 bits: from 0, which they hold exactly. */
+    private static OpCase adamWFromBytes(Use use, int n) {
+        Work work = new Work(20.0 * n, 16.0 * n + 16.0 * Math.ceilDiv(n, Losses.MOMENT_BLOCK));
+        return new OpCase(Family.LOSSES, "adamw_8bit", n + " step 1", DType.F32, use, work, bench -> {
+            float[] initial = bench.normal(n);
+            float[] gradients = bench.normal(n);
+            Tensor parameters = bench.floats(initial, n);
+            Tensor tensor = bench.floats(gradients, n);
+            int blocks = Math.ceilDiv(n, Losses.MOMENT_BLOCK);
+            Losses.EightBits moments = new Losses.EightBits(
+                    Tensor.allocate(bench.ops().device(), DType.U8, n),
+                    bench.floats(new float[blocks], blocks),
+                    Tensor.allocate(bench.ops().device(), DType.U8, n),
+                    bench.floats(new float[blocks], blocks));
+            Losses losses = bench.ops().losses();
+            return OpRun.of(
+                    () -> losses.adamW(
+                            parameters, tensor, moments, new Losses.AdamW(1, 0.01, 0.9, 0.99, 1e-8, 0.1, 0.5)),
+                    () -> {
+                        double[] expected = new double[n];
+                        double[] first = new double[blocks];
+                        double[] second = new double[blocks];
+                        for (int i = 0; i < n; i++) {
+                            double g = 0.5 * gradients[i];
+                            expected[i] = initial[i] * (1 - 0.01 * 0.1) - 0.01 * g / (Math.abs(g) + 1e-8);
+                            int block = i / Losses.MOMENT_BLOCK;
+                            first[block] = Math.max(first[block], 0.1 * Math.abs(g));
+                            second[block] = Math.max(second[block], 0.01 * g * g);
+                        }
+                        return List.of(
+                                Output.close("parameters", parameters, expected, 2e-6),
+                                Output.close("scales of first moments", moments.firstScales(), first, 1e-6),
+                                Output.close("scales of second moments", moments.secondScales(), second, 1e-6));
+                    });
         });
     }
 

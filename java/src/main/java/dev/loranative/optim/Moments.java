@@ -1,0 +1,28 @@
+package dev.loranative.optim;
+
+import dev.loranative.device.Device;
+import dev.loranative.nn.ParameterArena;
+import dev.loranative.tensor.Losses;
+import dev.loranative.tensor.Ops;
+import dev.loranative.tensor.Tensor;
+import java.util.SequencedMap;
+
+/** What AdamW remembers of the gradients, for every parameter of an arena. */
+public sealed interface Moments permits FloatMoments, EightBitMoments {
+
+    /** Moments of 0. */
+    static Moments allocate(Device device, ParameterArena arena, boolean eightBit) {
+        return eightBit ? new EightBitMoments(device, arena) : new FloatMoments(device, arena);
+    }
+
+    /** What {@link #allocate} takes. */
+    static long bytes(ParameterArena arena, boolean eightBit) {
+        return eightBit ? EightBitMoments.bytes(arena) : FloatMoments.bytes(arena);
+    }
+
+    /** One step for the group of the arena that starts at element {@code first} and has {@code count}. */
+    void step(Ops ops, ParameterArena arena, long first, long count, Losses.AdamW arguments);
+
+    /** The state by its names in a checkpoint: F32 and U8. */
+    SequencedMap<String, Tensor> tensors();
+}
