@@ -1,5 +1,5 @@
 #include "router.hpp"
-#include "simd/simd.hpp"
+#include "simd/math.hpp"
 
 namespace ln::cpu::LN_TIER {
 
@@ -61,7 +61,7 @@ LN_INLINE float softmax(const float* x, float* y, int64_t n) {
   const vf shift = broadcast(max_lane(largest));
   vf total = {};
   for (int64_t i = 0; i < n; i += kWidth) {
-    const vf e = exp(load_row(x, i, n) - shift);
+    const vf e = exp_of_negative(load_row(x, i, n) - shift);
     store_row(y, i, n, e);
     total += select(lanes() < (int32_t)(n - i), e, (vf){});
   }

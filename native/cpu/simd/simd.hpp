@@ -170,31 +170,4 @@ LN_INLINE vf load_part_as(const void* base, int64_t offset, int64_t count) {
   }
 }
 
-// ---- exponential
-// -----------------------------------------------------------------------------------------------------------
-
-/// e^x with a relative error below 2e-7 for -87 < x < 88; 0 below that range, infinity above; NaN stays NaN.
-/// x = n ln 2 + r, |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7.
-LN_INLINE vf exp(vf x) {
-  const vf high = broadcast(88.3762588f), low = broadcast(-87.3365448f);
-  const vf clamped = max(min(x, high), low);
-  const vf magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const vf n = (clamped * 1.44269504f + magic) - magic;
-  vf r = fma(n, broadcast(-0.693359375f), clamped);
-  r = fma(n, broadcast(2.12194440e-4f), r);
-  vf p = broadcast(1.0f / 5040);
-  p = fma(p, r, broadcast(1.0f / 720));
-  p = fma(p, r, broadcast(1.0f / 120));
-  p = fma(p, r, broadcast(1.0f / 24));
-  p = fma(p, r, broadcast(1.0f / 6));
-  p = fma(p, r, broadcast(0.5f));
-  p = fma(p, r, broadcast(1.0f));
-  p = fma(p, r, broadcast(1.0f));
-  const vi exponent = (__builtin_convertvector(n, vi) + 127) << 23;
-  vf y = p * (vf)exponent;
-  y = select(x < low, (vf){}, y);
-  y = select(x > high, broadcast(__builtin_inff()), y);
-  return select(x == x, y, x);
-}
-
 }  // namespace ln::cpu::LN_TIER
