@@ -114,8 +114,10 @@ int64_t linear_fwd_scratch(const ln_context& context, const ln_linear_fwd_args& 
   return most_scratch(context, {down_projection(args), output(args)});
 }
 
-/// As if everything were wanted: which pointers are NULL is not to be read.
-int64_t linear_bwd_scratch(const ln_context& context, const ln_linear_bwd_args& args) {
+/// As if everything were wanted in the way that needs most: which pointers are NULL is not to be read.
+int64_t linear_bwd_scratch(const ln_context& context, const ln_linear_bwd_args& args_in) {
+  ln_linear_bwd_args args = args_in;
+  args.dlora_x = nullptr;
   return most_scratch(context, {low_rank_gradient(args), gradient_of_b(args), gradient_of_a(args), input_gradient(args),
                                 adapter_input_gradient(args)});
 }

@@ -132,16 +132,16 @@ int32_t grouped_backward(ln_context* context, Memory& memory) {
   return ln_grouped_linear_bwd(context, &args);
 }
 
-int32_t matmul(ln_context* context, Memory& memory) {
+int32_t matmul(ln_context* context, Memory& memory, int64_t m, int64_t n, int64_t k) {
   ln_matmul_args args = {};
-  args.a = memory.random(kRows * kIn);
-  args.b = memory.random(kOut * kIn);
-  args.c = memory.random(kRows * kOut);
-  args.m = kRows;
-  args.n = kOut;
-  args.k = kIn;
-  args.lda = args.ldb = kIn;
-  args.ldc = kOut;
+  args.a = memory.random(m * k);
+  args.b = memory.random(n * k);
+  args.c = memory.random(m * n);
+  args.m = m;
+  args.n = n;
+  args.k = k;
+  args.lda = args.ldb = k;
+  args.ldc = n;
   args.transpose_b = 1;
   args.alpha = 0.5f;
   args.beta = 1;
@@ -401,7 +401,9 @@ int32_t dora(ln_context* context, Memory& memory) {
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
-      {"matmul", true, matmul},
+      {"matmul", true, [](ln_context* c, Memory& m) { return matmul(c, m, kRows, kOut, kIn); }},
+      {"matmul in slices", true, [](ln_context* c, Memory& m) { return matmul(c, m, 20, 24, 1000); }},
+      {"matmul through scratch", true, [](ln_context* c, Memory& m) { return matmul(c, m, 260, 132, 136); }},
       {"linear forward bf16", true,
        [](ln_context* c, Memory& m) { return linear_forward(c, m, kRows, bfloat16(m, kOut * kIn)); }},
       {"linear forward nf4", true,

@@ -1,11 +1,11 @@
 // cuBLAS through dlopen. Looked for as $LORA_NATIVE_CUBLAS (a path, for installations at odd places), libcublas.so.13,
 // libcublas.so.12. Declarations are those of cublas_api.h, which is not needed to build. One stream and fixed working
 // memory per handle: that is what cuBLAS asks for results that are the same in every run.
-#include "cublas.hpp"
-
 #include <dlfcn.h>
 
 #include <cstdlib>
+
+#include "cublas.hpp"
 
 namespace ln::cuda {
 
