@@ -2,8 +2,8 @@
 // rows of the left side: scores = rows . rows^T over the head, and sums += weights . rows over the streamed side, where
 // the weights come straight from the registers that scores left them in.
 //
-// Registers of a warp's 16 rows and 8 columns: lane l holds row l / 4, columns l % 4 * 2 and the next, in elements 0 and
-// 1, the same of row l / 4 + 8 in elements 2 and 3.
+// Registers of a warp's 16 rows and 8 columns: lane l holds row l / 4, columns l % 4 * 2 and the next, in elements 0
+// and 1, the same of row l / 4 + 8 in elements 2 and 3.
 #pragma once
 
 #include "../simt/simt.hpp"
@@ -38,7 +38,8 @@ __device__ __forceinline__ void copy_tile(uint16_t* tile, const uint16_t* source
 /// Eight floats from column `first` of a row of `width`, zeros beyond; `quads`: the row may be read 16 bytes at a time.
 __device__ __forceinline__ void load_eight(float (&x)[8], const float* row, int first, int width, bool quads) {
   if (quads && first + 8 <= width) {
-    const float4 a = *reinterpret_cast<const float4*>(row + first), b = *reinterpret_cast<const float4*>(row + first + 4);
+    const float4 a = *reinterpret_cast<const float4*>(row + first),
+                 b = *reinterpret_cast<const float4*>(row + first + 4);
     x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w, x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
   } else {
     for (int e = 0; e < 8; ++e) x[e] = first + e < width ? row[first + e] : 0.0f;
@@ -50,11 +51,11 @@ __device__ __forceinline__ uint4 pack_eight(const float (&x)[8]) {
                     simt::pack_bf16(x[6], x[7]));
 }
 
-/// scores[row, column] = left[first + row,:] . right[column,:] for kTiles times 16 rows of the warp, which share what is
-/// read of `right`, and kColumns rows of `right`.
+/// scores[row, column] = left[first + row,:] . right[column,:] for kTiles times 16 rows of the warp, which share what
+/// is read of `right`, and kColumns rows of `right`.
 template <int D, int kTiles, int kColumns>
 __device__ __forceinline__ void score_tile(float (&scores)[kTiles][kColumns / 8][4], uint16_t* left, int first,
-                                            uint16_t* right) {
+                                           uint16_t* right) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
   for (int m = 0; m < kTiles; ++m) {

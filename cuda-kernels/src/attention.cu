@@ -37,9 +37,8 @@ struct CopyLayout {
 /// Rows of [tokens, heads, head_dim] into [heads, tokens, D] in bfloat16. With `o`, delta of the rows besides: of the
 /// rounded rows, as the gradient of a probability is, so that the gradients of a row of scores add up to 0.
 template <int D, bool kDelta>
-__global__ void __launch_bounds__(kThreads)
-    round_rows(const float* rows, uint16_t* copy, int64_t tokens, int heads, int head_dim, bool quads, const float* o,
-               float* delta) {
+__global__ void __launch_bounds__(kThreads) round_rows(const float* rows, uint16_t* copy, int64_t tokens, int heads,
+                                                       int head_dim, bool quads, const float* o, float* delta) {
   constexpr int kLanes = D <= 32 ? 4 : D <= 64 ? 8 : D <= 128 ? 16 : 32;  // of a row
   const int piece = static_cast<int>(threadIdx.x) % kLanes, place = static_cast<int>(threadIdx.x) / kLanes;
   const int64_t count = tokens * heads, step = int64_t{gridDim.x} * (kThreads / kLanes);

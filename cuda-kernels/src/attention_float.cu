@@ -1,6 +1,6 @@
 // Attention in float32 on ordinary units, for comparison with the CPU library: the kernels of attention_forward.cu and
-// attention_gradient.cu with tiles of 32 rows (16 of heads above 128) and products by fused multiply-add. Bound by reads
-// of shared memory: 6 words of 16 bytes for 32 multiply-adds per thread.
+// attention_gradient.cu with tiles of 32 rows (16 of heads above 128) and products by fused multiply-add. Bound by
+// reads of shared memory: 6 words of 16 bytes for 32 multiply-adds per thread.
 //
 // Offsets that the CPU library refuses: as attention_forward.cu says.
 #include "attention_float.cuh"
@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(kFloatThreads, 2) attention_forward_float(ln_a
   const int64_t head = blockIdx.x % args.heads, key_head = head / (args.heads / args.key_heads);
   AttentionTile tile;
   if (!find_tile(args, true, Tiles::kRows, tiles - 1 - blockIdx.x / args.heads, tile)) return;
-  const AttentionSequence& sequence = tile.sequence;
+  const AttentionSequence &sequence = tile.sequence;
   if (sequence.queries == 1) return;  // attention_rows.cu
   const int head_dim = static_cast<int>(args.head_dim);
   const int64_t query_stride = args.heads * head_dim, key_stride = args.key_heads * head_dim;
@@ -85,7 +85,8 @@ __global__ void __launch_bounds__(kFloatThreads, 2) attention_forward_float(ln_a
 }
 
 template <int D>
-__global__ void __launch_bounds__(kFloatThreads, 2) attention_query_gradient_float(ln_attention_args args, int64_t tiles) {
+__global__ void __launch_bounds__(kFloatThreads, 2)
+    attention_query_gradient_float(ln_attention_args args, int64_t tiles) {
   using Tiles = FloatTiles<D>;
   SIMT_DYN_SMEM(float, shared);
   float *const queries = shared, *const douts = queries + Tiles::kTile, *const keys = douts + Tiles::kTile,
@@ -93,7 +94,7 @@ __global__ void __launch_bounds__(kFloatThreads, 2) attention_query_gradient_flo
   const int64_t head = blockIdx.x % args.heads, key_head = head / (args.heads / args.key_heads);
   AttentionTile tile;
   if (!find_tile(args, true, Tiles::kRows, tiles - 1 - blockIdx.x / args.heads, tile)) return;
-  const AttentionSequence& sequence = tile.sequence;
+  const AttentionSequence &sequence = tile.sequence;
   const int head_dim = static_cast<int>(args.head_dim);
   const int64_t query_stride = args.heads * head_dim, key_stride = args.key_heads * head_dim;
   const int64_t first_query = (int64_t{sequence.first_query} + tile.first) * args.heads + head;
@@ -148,7 +149,7 @@ __global__ void __launch_bounds__(kFloatThreads, 2) attention_key_gradient_float
   const int64_t key_head = blockIdx.x % args.key_heads, group = args.heads / args.key_heads;
   AttentionTile tile;
   if (!find_tile(args, false, Tiles::kRows, blockIdx.x / args.key_heads, tile)) return;
-  const AttentionSequence& sequence = tile.sequence;
+  const AttentionSequence &sequence = tile.sequence;
   const int head_dim = static_cast<int>(args.head_dim);
   const int64_t query_stride = args.heads * head_dim, key_stride = args.key_heads * head_dim;
   const int64_t first_key = (int64_t{sequence.first_key} + tile.first) * args.key_heads + key_head;
@@ -202,7 +203,7 @@ constexpr size_t shared_bytes(int tiles) {
 
 /// Calls body(integral constant) with the columns of tiles, which are whole quads of 16 threads.
 template <typename Body>
-void with_columns(int64_t head_dim, const Body& body) {
+void with_columns(int64_t head_dim, const Body &body) {
   if (head_dim <= 64) return body(std::integral_constant<int, 64>());
   if (head_dim <= 128) return body(std::integral_constant<int, 128>());
   body(std::integral_constant<int, 256>());
@@ -210,7 +211,7 @@ void with_columns(int64_t head_dim, const Body& body) {
 
 }  // namespace
 
-void attention_fwd_float(const ln_context& context, const ln_attention_args& args) {
+void attention_fwd_float(const ln_context &context, const ln_attention_args &args) {
   with_columns(args.head_dim, [&](auto columns) {
     constexpr int D = columns();
     const int64_t tiles = attention_tiles(args.query_tokens, args.sequences, FloatTiles<D>::kRows);
@@ -219,7 +220,7 @@ void attention_fwd_float(const ln_context& context, const ln_attention_args& arg
   });
 }
 
-void attention_bwd_float(const ln_context& context, const ln_attention_args& args) {
+void attention_bwd_float(const ln_context &context, const ln_attention_args &args) {
   with_columns(args.head_dim, [&](auto columns) {
     constexpr int D = columns();
     int64_t tiles = attention_tiles(args.key_tokens, args.sequences, FloatTiles<D>::kRows);

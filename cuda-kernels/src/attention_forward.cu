@@ -101,7 +101,8 @@ __global__ void __launch_bounds__(kThreads)
     *reinterpret_cast<uint4*>(piece_of<D>(queries, row, piece)) = pack_eight(x);
   }
 
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, row_of_warp = static_cast<int>(threadIdx.x) / kWarp * 16 * kTiles;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp,
+            row_of_warp = static_cast<int>(threadIdx.x) / kWarp * 16 * kTiles;
   const int begin = tile.first + row_of_warp, end = min(begin + 16 * kTiles, tile.first + tile.rows);
   float sums[kTiles][D / 8][4];
   Softmax softmax[kTiles];

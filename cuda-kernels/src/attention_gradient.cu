@@ -1,10 +1,11 @@
-// Attention backward on tensor cores, in two kernels that share nothing, so that no sum crosses blocks (FlashAttention-2
-// with a second set of scores in the place of atomics). Both compute the probabilities again from lse.
+// Attention backward on tensor cores, in two kernels that share nothing, so that no sum crosses blocks
+// (FlashAttention-2 with a second set of scores in the place of atomics). Both compute the probabilities again from
+// lse.
 //
 //   keys:    a block takes 64 keys of a key head and streams over the queries that see them, head after head of its
-//            group: dv += p^T . dout, dk += ds^T . q. The left side of every product are keys, so that p^T and ds^T stay
-//            in registers. Two buffers: the next queries arrive while these are multiplied. Of heads above 128 the sums
-//            of both gradients do not fit the registers, and dk and dv are kernels of their own.
+//            group: dv += p^T . dout, dk += ds^T . q. The left side of every product are keys, so that p^T and ds^T
+//            stay in registers. Two buffers: the next queries arrive while these are multiplied. Of heads above 128 the
+//            sums of both gradients do not fit the registers, and dk and dv are kernels of their own.
 //   queries: a block takes 64 queries and streams over the keys they see: dq += ds . k. Values arrive while scores are
 //            multiplied, keys while the gradients of probabilities are.
 #include "attention_mma.cuh"
@@ -28,12 +29,14 @@ struct GradientPlan {
 template <int D>
 constexpr int kStreamedKeys = D <= 128 ? 64 : 32;
 template <int D>
-constexpr int kStreamedQueries = D <= 64 ? 64 : D <= 128 ? 32 : 16;
+constexpr int kStreamedQueries = D <= 64    ? 64
+                                 : D <= 128 ? 32
+                                            : 16;
 template <int D>
 constexpr size_t kQueriesShared = (2 * kOwn + 2 * kStreamedKeys<D>)*D * sizeof(uint16_t);
 template <int D>
-constexpr size_t kKeysShared = (2 * kOwn + 4 * kStreamedQueries<D>)*D * sizeof(uint16_t) +
-                               4 * kStreamedQueries<D> * sizeof(float);
+constexpr size_t kKeysShared =
+    (2 * kOwn + 4 * kStreamedQueries<D>)*D * sizeof(uint16_t) + 4 * kStreamedQueries<D> * sizeof(float);
 
 template <int kRows>
 __device__ __forceinline__ void clear(float (&sums)[1][kRows][4]) {
@@ -55,7 +58,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t key_head = head / (args.heads / args.key_heads);
   AttentionTile tile;
   if (!find_tile(args, true, kOwn, plan.tiles - 1 - blockIdx.x / args.heads, tile)) return;
-  const AttentionSequence& sequence = tile.sequence;
+  const AttentionSequence &sequence = tile.sequence;
   const int from = sequence.keys_from(tile.first), to = sequence.keys_to(tile.first + tile.rows);
   const int64_t first_query = sequence.first_query + tile.first;
   int64_t at = (key_head * args.key_tokens + sequence.first_key + from) * D;  // of the keys in their copy
@@ -100,7 +103,7 @@ __global__ void __launch_bounds__(kThreads)
         for (int n = 0; n < kKeys / 8; ++n) {
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
-            float& ds = gradients[0][n][half * 2 + e];
+            float &ds = gradients[0][n][half * 2 + e];
             const float p = simt::exp2_fast(scores[0][n][half * 2 + e] * plan.factor - lse[half]);
             ds = p * (ds - delta[half]);
             if (hides && !sequence.sees_back(back - n * 8 - e)) ds = 0;
@@ -140,12 +143,12 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int kQueries = kStreamedQueries<D>, kStage = 2 * kQueries * D;
   SIMT_DYN_SMEM(uint16_t, shared);
   uint16_t *const keys = shared, *const values = keys + kOwn * D, *const stages = values + kOwn * D;
-  float* const statistics = reinterpret_cast<float*>(stages + 2 * kStage);  // [2 stages][lse, delta][kQueries]
+  float *const statistics = reinterpret_cast<float *>(stages + 2 * kStage);  // [2 stages][lse, delta][kQueries]
   const int64_t key_head = blockIdx.x % args.key_heads;
   const int group = static_cast<int>(args.heads / args.key_heads);
   AttentionTile tile;
   if (!find_tile(args, false, kOwn, blockIdx.x / args.key_heads, tile)) return;
-  const AttentionSequence& sequence = tile.sequence;
+  const AttentionSequence &sequence = tile.sequence;
   const int from = sequence.queries_from(tile.first), to = sequence.queries_to(tile.first + tile.rows);
   const int64_t first_key = sequence.first_key + tile.first;
 
@@ -237,7 +240,7 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void attention_bwd_tensor(const ln_context& context, const ln_attention_args& args, const AttentionCopies& copies) {
+void attention_bwd_tensor(const ln_context &context, const ln_attention_args &args, const AttentionCopies &copies) {
   with_padded_head(args.head_dim, [&](auto padded) {
     constexpr int D = padded();
     GradientPlan plan = {attention_tiles(args.key_tokens, args.sequences, kOwn), args.scale, args.scale * kLog2e,

@@ -578,9 +578,9 @@ LN_API int32_t ln_adamw(ln_context* context, const ln_adamw_args* args);
  *   first_absmax[b] = max |m|, second_absmax[b] = max v over the block
  *   first_moments[i] = code of signed() nearest to m * (1 / max(first_absmax[b], 1e-38)), but not that of 0 if m < 0
  *   second_moments[i] = code of unsigned() nearest to v * (1 / max(second_absmax[b], 1e-38))
- * On the middle (in float32) of two codes the even one is the nearest. signed() and unsigned() are bitsandbytes' dynamic
- * maps (native/abi/dynamic_codes.hpp), rising: 0 is code 127 of the first, which ends at -0.99296875 and 1, and code 0
- * of the second. States of zero bytes are moments of 0. A gradient that is not finite makes its parameter NaN or
+ * On the middle (in float32) of two codes the even one is the nearest. signed() and unsigned() are bitsandbytes'
+ * dynamic maps (native/abi/dynamic_codes.hpp), rising: 0 is code 127 of the first, which ends at -0.99296875 and 1, and
+ * code 0 of the second. States of zero bytes are moments of 0. A gradient that is not finite makes its parameter NaN or
  * infinite and the moments of its block any numbers. */
 typedef struct ln_adamw_8bit_args {
   float* parameters;
