@@ -24,7 +24,7 @@ struct Down {
 
 /// kGradient: x is dy, the adapter's matrix is lora_b. kAccess: of x; kAny in float32 tiles.
 template <class Tile, bool kGradient, Access kAccess>
-__global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_down_projection(Down args) {
+__global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) grouped_down_projection(Down args) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
   const GroupedLayer& layer = args.layer;
@@ -80,7 +80,7 @@ struct Gradient {
 
 /// gradients[e] += low^T . wide, [rank,columns]; or, kOfB, scale * wide^T . low, [columns,rank].
 template <class Tile, bool kOfB, Access kAccess>
-__global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_adapter_gradient(Gradient args) {
+__global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) grouped_adapter_gradient(Gradient args) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
   const GroupedLayer& layer = args.layer;

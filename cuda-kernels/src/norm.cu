@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kRowThreads) forward_kept(ln_rmsnorm_fwd_args 
 }
 
 template <bool kRowOfBlock>
-__global__ void __launch_bounds__(kRowThreads) forward_twice(ln_rmsnorm_fwd_args args, float inverse_width) {
+__global__ void __launch_bounds__(kRowThreads, 4) forward_twice(ln_rmsnorm_fwd_args args, float inverse_width) {
   __shared__ float partial[kRowWarps];
   const RowWalk<kRowOfBlock> walk;
   for (int64_t row = walk.first_row; row < args.rows; row += walk.row_step) {
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kRowThreads) backward_kept(ln_rmsnorm_bwd_args
 }
 
 template <bool kRowOfBlock>
-__global__ void __launch_bounds__(kRowThreads) backward_twice(ln_rmsnorm_bwd_args args, float inverse_width) {
+__global__ void __launch_bounds__(kRowThreads, 4) backward_twice(ln_rmsnorm_bwd_args args, float inverse_width) {
   __shared__ float partial[kRowWarps];
   const RowWalk<kRowOfBlock> walk;
   for (int64_t row = walk.first_row; row < args.rows; row += walk.row_step) {

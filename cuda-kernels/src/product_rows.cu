@@ -61,7 +61,7 @@ __device__ __forceinline__ void add_products(float (&sums)[kRows][kColumns], con
 }
 
 template <int kRows, int kColumns, bool kFourBits, bool kWhole>
-__global__ void __launch_bounds__(kThreads) product_of_few_rows(RowsArgs args) {
+__global__ void __launch_bounds__(kThreads, 3) product_of_few_rows(RowsArgs args) {
   __shared__ float table[16];
   __shared__ float partial[kWarps][kRows * kColumns];
   if (kFourBits) {

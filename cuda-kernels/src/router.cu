@@ -125,7 +125,7 @@ struct Normalise {
 };
 
 template <int kSlots>
-__global__ void __launch_bounds__(kThreads) route(ln_router_fwd_args args) {
+__global__ void __launch_bounds__(kThreads, 2) route(ln_router_fwd_args args) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t step = int64_t{gridDim.x} * kTokensOfBlock;
   for (int64_t t = int64_t{blockIdx.x} * kTokensOfBlock + threadIdx.x / kWarp; t < args.tokens; t += step) {
@@ -186,7 +186,7 @@ struct SquareSum {
   __device__ __forceinline__ void finish(int64_t, double total) const { *sum += total; }
 };
 
-__global__ void __launch_bounds__(kThreads) route_backward(ln_router_bwd_args args) {
+__global__ void __launch_bounds__(kThreads, 2) route_backward(ln_router_bwd_args args) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t step = int64_t{gridDim.x} * kTokensOfBlock;
   for (int64_t t = int64_t{blockIdx.x} * kTokensOfBlock + threadIdx.x / kWarp; t < args.tokens; t += step) {
@@ -223,7 +223,7 @@ __global__ void __launch_bounds__(kThreads) route_backward(ln_router_bwd_args ar
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     balancing_loss(const int64_t* counts, const double* probability_sums, int64_t experts, double rows,
                    double coefficient, double* loss, float* dprobabilities) {
   __shared__ double partial[kThreads / kWarp];
