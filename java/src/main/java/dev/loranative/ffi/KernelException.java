@@ -3,11 +3,18 @@ package dev.loranative.ffi;
 /** A kernel refused its arguments; the text is the library's own and names function, argument and value. */
 public final class KernelException extends RuntimeException {
 
+    private static final int DEVICE_ERROR = 6;
+
     private final int status;
 
     public KernelException(int status, String text) {
         super(text);
         this.status = status;
+    }
+
+    /** {@code LN_DEVICE_ERROR}: no refusal; the device, or its driver, failed in this call or in one before it. */
+    public boolean isDeviceError() {
+        return status == DEVICE_ERROR;
     }
 
     /** A value of {@code ln_status}. */
