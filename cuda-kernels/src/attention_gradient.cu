@@ -48,7 +48,7 @@ __device__ __forceinline__ void clear(float (&sums)[1][kRows][4]) {
 }
 
 template <int D>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     attention_query_gradient(ln_attention_args args, AttentionCopies copies, GradientPlan plan) {
   constexpr int kKeys = kStreamedKeys<D>;
   SIMT_DYN_SMEM(uint16_t, shared);
@@ -138,7 +138,7 @@ template <int D>
 struct Sums<D, false> {};
 
 template <int D, bool kOfKeys, bool kOfValues>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     attention_key_gradient(ln_attention_args args, AttentionCopies copies, GradientPlan plan) {
   constexpr int kQueries = kStreamedQueries<D>, kStage = 2 * kQueries * D;
   SIMT_DYN_SMEM(uint16_t, shared);

@@ -69,7 +69,7 @@ __device__ __forceinline__ void combine_warps(const Place& place, const float (&
 /// kSingles: block number / heads is a sequence, of which only those with one query are done. Otherwise it is that of a
 /// query, counted as find_tile does.
 template <bool kSingles, bool kRound>
-__global__ void __launch_bounds__(kThreads) attention_rows(ln_attention_args args) {
+__global__ void __launch_bounds__(kThreads, 2) attention_rows(ln_attention_args args) {
   __shared__ float partial[kWarps][kColumns];
   __shared__ float largest_of[kWarps], total_of[kWarps];
   const int64_t head = blockIdx.x % args.heads, key_head = head / (args.heads / args.key_heads);

@@ -22,7 +22,7 @@ struct Down {
   float* low;
 };
 
-/// kGradient: x is dy, the adapter's matrix is lora_b. kAccess: of x, as in grouped_wide_product.
+/// kGradient: x is dy, the adapter's matrix is lora_b. kAccess: of x; kAny in float32 tiles.
 template <class Tile, bool kGradient, Access kAccess>
 __global__ void __launch_bounds__(Tile::Shape::kThreads) grouped_down_projection(Down args) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
@@ -65,8 +65,6 @@ void project_down(const ln_context& context, const char* name, const GroupedPlan
   using Bf16 = Bf16Tile<ThinShape, true, !kGradient>;
   if (!multiplies_in_bf16(context)) {
     launch_down<GroupedF32Tile<true, !kGradient>, kGradient, Access::kAny>(context, name, plan, down);
-  } else if (down.x.dtype == LN_BF16) {
-    launch_down<Bf16, kGradient, Access::kAsync>(context, name, plan, down);
   } else {
     launch_down<Bf16, kGradient, Access::kWhole>(context, name, plan, down);
   }
@@ -123,8 +121,6 @@ void add_gradient(const ln_context& context, const char* name, const Gradient& g
   using Bf16 = Bf16Tile<ThinShape, false, false>;
   if (!multiplies_in_bf16(context)) {
     launch_gradient<GroupedF32Tile<false, false>, kOfB, Access::kAny>(context, name, gradient);
-  } else if (gradient.wide.dtype == LN_BF16) {
-    launch_gradient<Bf16, kOfB, Access::kAsync>(context, name, gradient);
   } else {
     launch_gradient<Bf16, kOfB, Access::kWhole>(context, name, gradient);
   }

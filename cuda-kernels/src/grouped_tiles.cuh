@@ -22,26 +22,29 @@ __device__ __forceinline__ bool has_whole_chunks(const Operand& operand, int64_t
 }
 
 /// Adds the product of two operands, from their first lines on, to a tile's sums. kLeft and kRight: access where there
-/// are whole chunks. kLeftAlone: also by the left operand where the right one has none; that one is thin then.
+/// are whole chunks; Access::kAsync sees for itself whether there are. kLeftAlone: also by the left operand where the
+/// right one has none; that one is thin then.
 template <bool kFourBits, Access kLeft, Access kRight, bool kLeftAlone, class Tile>
 __device__ __forceinline__ void add_product(Tile& tile, typename Tile::Shared& shared, const Operand& left,
                                             int64_t left_line, const Operand& right, int64_t right_line,
                                             int64_t k_begin, int64_t k_end) {
   constexpr bool kL = Tile::kLeftKInner, kR = Tile::kRightKInner;
   if constexpr (kLeft != Access::kAny) {
-    if (has_whole_chunks(left, k_end)) {
-      if (has_whole_chunks(right, k_end)) {
+    if (kLeft == Access::kAsync || has_whole_chunks(left, k_end)) {
+      if (kRight == Access::kAsync || has_whole_chunks(right, k_end)) {
         return tile.run(shared, TileOperand<kL, false, kLeft>(left, left_line),
                         TileOperand<kR, kFourBits, kRight>(right, right_line), k_begin, k_end);
       }
-      if constexpr (kLeftAlone) {
+      if constexpr (kLeftAlone || kLeft == Access::kAsync) {
         return tile.run(shared, TileOperand<kL, false, kLeft>(left, left_line),
                         TileOperand<kR, kFourBits, Access::kAny>(right, right_line), k_begin, k_end);
       }
     }
   }
-  tile.run(shared, TileOperand<kL, false, Access::kAny>(left, left_line),
-           TileOperand<kR, kFourBits, Access::kAny>(right, right_line), k_begin, k_end);
+  if constexpr (kLeft != Access::kAsync) {
+    tile.run(shared, TileOperand<kL, false, Access::kAny>(left, left_line),
+             TileOperand<kR, kFourBits, Access::kAny>(right, right_line), k_begin, k_end);
+  }
 }
 
 /// The same for a short k.

@@ -52,7 +52,7 @@ inline unsigned blocks_for_rows(int64_t rows, bool row_of_block) {
 /// operation.row<kRowOfBlock, kWidth>(row, lane) by all threads of each row; with kWidth 4 the width of a row is a
 /// multiple of four.
 template <bool kRowOfBlock, int kWidth, typename Operation>
-__global__ void __launch_bounds__(kRowThreads) each_row(Operation operation, int64_t rows) {
+__global__ void __launch_bounds__(kRowThreads, 4) each_row(Operation operation, int64_t rows) {
   const RowWalk<kRowOfBlock> walk;
   for (int64_t row = walk.first_row; row < rows; row += walk.row_step) {
     operation.template row<kRowOfBlock, kWidth>(row, walk.lane);

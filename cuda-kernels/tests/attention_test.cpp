@@ -54,10 +54,10 @@ constexpr double kRounding = 1.0 / 512;
 /// ample; those of dq and dk carry the rounding of o in delta as well.
 void expect_both_passes(AttentionCase& c, AttentionOracle& oracle, const std::string& what) {
   expect_close(c.o, oracle.o, c.o.size(), kRounding, "o" + what, 1);
-  expect_close(c.lse, oracle.lse, c.lse.size(), 2e-6, "lse" + what, 1);
-  expect_close(c.dv, oracle.dv, c.dv.size(), 2 * kRounding, "dv" + what, 1);
-  expect_close(c.dq, oracle.dq, c.dq.size(), 3 * kRounding, "dq" + what, 1);
-  expect_close(c.dk, oracle.dk, c.dk.size(), 3 * kRounding, "dk" + what, 1);
+  expect_close(c.lse, oracle.lse, c.lse.size(), 1e-6, "lse" + what, 1);
+  expect_close(c.dv, oracle.dv, c.dv.size(), 1.5 * kRounding, "dv" + what, 1);
+  expect_close(c.dq, oracle.dq, c.dq.size(), 2 * kRounding, "dq" + what, 1);
+  expect_close(c.dk, oracle.dk, c.dk.size(), 2 * kRounding, "dk" + what, 1);
 }
 
 const std::vector<AttentionShape>& tensor_shapes() {
@@ -85,20 +85,22 @@ const std::vector<AttentionShape>& tensor_shapes() {
   return shapes;
 }
 
-TEST(TensorAttention, BothPassesEqualTheirDefinition) {
-  for (const AttentionShape& shape : tensor_shapes()) {
-    AttentionOracle oracle = rounded_case(shape).oracle();
-    oracle.forward();
-    oracle.backward();
-    for (int32_t schedule : tiers()) {
-      AttentionCase c = rounded_case(shape);
-      TensorContext context(schedule);
-      context.run(c.args());
-      expect_both_passes(c, oracle, " of " + shape.text() + " " + simd_name(schedule));
-      if (HasFatalFailure()) return;
-    }
+class TensorAttentionShape : public testing::TestWithParam<size_t> {};
+
+TEST_P(TensorAttentionShape, BothPassesEqualTheirDefinition) {
+  const AttentionShape& shape = tensor_shapes()[GetParam()];
+  AttentionOracle oracle = rounded_case(shape).oracle();
+  oracle.forward();
+  oracle.backward();
+  for (int32_t schedule : tiers()) {
+    AttentionCase c = rounded_case(shape);
+    TensorContext context(schedule);
+    context.run(c.args());
+    expect_both_passes(c, oracle, " of " + shape.text() + " " + simd_name(schedule));
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Shapes, TensorAttentionShape, testing::Range<size_t>(0, tensor_shapes().size()));
 
 TEST(TensorAttention, SchedulesGiveTheSameBytes) {
   const AttentionShape shape = {{1, 33, 65}, {1, 33, 65}, 4, 2, 64, 0};

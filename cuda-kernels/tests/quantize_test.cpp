@@ -10,7 +10,6 @@ int64_t bytes_of(int32_t dtype) { return dtype == LN_F32 ? 4 : 2; }
 
 /// The bits of x as dtype.
 uint32_t rounded(float x, int32_t dtype) {
-  Context context;
   uint32_t bits = 0;
   if (dtype == LN_F32) {
     std::memcpy(&bits, &x, 4);

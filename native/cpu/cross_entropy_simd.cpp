@@ -1,5 +1,5 @@
 #include "cross_entropy.hpp"
-#include "simd/simd.hpp"
+#include "simd/math.hpp"
 
 namespace ln::cpu::LN_TIER {
 
@@ -21,7 +21,7 @@ LN_INLINE float largest_of(const float* x, int64_t n) {
   return largest;
 }
 
-/// Sum of exp(x - shift), which replaces x if `keep`.
+/// Sum of exp(x - shift), which replaces x if `keep`; no x is above shift.
 LN_INLINE double sum_of_exponentials(float* x, int64_t n, float shift, bool keep) {
   const vf shifts = broadcast(shift);
   double total = 0;
@@ -30,14 +30,14 @@ LN_INLINE double sum_of_exponentials(float* x, int64_t n, float shift, bool keep
     const int64_t end = i + kBlock <= n ? i + kBlock : n;
     vf block = {};
     for (; i + kWidth <= end; i += kWidth) {
-      const vf e = exp(load(x + i) - shifts);
+      const vf e = exp_of_negative(load(x + i) - shifts);
       if (keep) store(x + i, e);
       block += e;
     }
     total += (double)sum(block);
   }
   if (i < n) {
-    const vf e = exp(load_part(x + i, n - i) - shifts);
+    const vf e = exp_of_negative(load_part(x + i, n - i) - shifts);
     if (keep) store_part(x + i, e, n - i);
     float lane[LN_WIDTH];
     memcpy(lane, &e, sizeof(e));

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <new>
 #include <stdexcept>
+#include <thread>
 
 #include "product_blocks.hpp"
 
@@ -80,11 +81,13 @@ class Wave {
     Packing& packing = packings_[block.first_packing + row_task];
     while (packing.done.load(std::memory_order_acquire) < pieces) {
       const int64_t piece = packing.next.load(std::memory_order_relaxed) < pieces ? packing.next.fetch_add(1) : pieces;
-      if (piece < pieces) {
-        const int64_t from = first + piece * block.piece;
-        pack(block, from, std::min(from + block.piece, last), worker);
-        packing.done.fetch_add(1, std::memory_order_release);
+      if (piece >= pieces) {
+        std::this_thread::yield();
+        continue;
       }
+      const int64_t from = first + piece * block.piece;
+      pack(block, from, std::min(from + block.piece, last), worker);
+      packing.done.fetch_add(1, std::memory_order_release);
     }
   }
 

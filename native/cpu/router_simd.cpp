@@ -1,5 +1,5 @@
 #include "router.hpp"
-#include "simd/simd.hpp"
+#include "simd/math.hpp"
 
 namespace ln::cpu::LN_TIER {
 
@@ -41,19 +41,14 @@ LN_INLINE void next_best(const float* logits, int32_t experts, float* key, int32
     best = select(take, candidate, best);
     best_id = (take & number) | (~take & best_id);
   }
-  float lane_key[LN_WIDTH];
+  const float highest = max_lane(best);  // lanes without an expert hold -infinity
+  const vi first = ((best == highest) & best_id) | (~(best == highest) & kNone);
   int32_t lane_id[LN_WIDTH];
-  memcpy(lane_key, &best, sizeof(best));
-  memcpy(lane_id, &best_id, sizeof(best_id));
-  int chosen = 0;
-  for (int i = 1; i < LN_WIDTH; ++i) {
-    if (lane_id[i] == kNone) continue;
-    const bool better =
-        lane_key[i] > lane_key[chosen] || (lane_key[i] == lane_key[chosen] && lane_id[i] < lane_id[chosen]);
-    if (lane_id[chosen] == kNone || better) chosen = i;
-  }
-  *key = lane_key[chosen];
-  *id = lane_id[chosen];
+  memcpy(lane_id, &first, sizeof(first));
+  int32_t lowest = lane_id[0];
+  for (int i = 1; i < LN_WIDTH; ++i) lowest = lane_id[i] < lowest ? lane_id[i] : lowest;
+  *key = highest;
+  *id = lowest;
 }
 
 /// The logarithm of the sum of the exponentials.
@@ -66,7 +61,7 @@ LN_INLINE float softmax(const float* x, float* y, int64_t n) {
   const vf shift = broadcast(max_lane(largest));
   vf total = {};
   for (int64_t i = 0; i < n; i += kWidth) {
-    const vf e = exp(load_row(x, i, n) - shift);
+    const vf e = exp_of_negative(load_row(x, i, n) - shift);
     store_row(y, i, n, e);
     total += select(lanes() < (int32_t)(n - i), e, (vf){});
   }

@@ -115,7 +115,7 @@ LN_API int32_t ln_query(ln_context* context, int32_t what, int64_t* value);
 LN_API int32_t ln_context_set_scratch(ln_context* context, void* scratch, int64_t bytes);
 
 /* Ops that need scratch; args is the address of the op's argument struct, of which only sizes, dtypes and flags are
- * read. */
+ * read. An op that fails with LN_SCRATCH_TOO_SMALL has written nothing. */
 enum ln_op {
   LN_OP_MATMUL = 0,             /* ln_matmul_args */
   LN_OP_LINEAR_FWD = 1,         /* ln_linear_fwd_args */

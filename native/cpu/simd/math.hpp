@@ -7,7 +7,7 @@ namespace ln::cpu::LN_TIER {
 
 LN_INLINE vf absolute(vf x) { return (vf)((vi)x & 0x7fffffff); }
 
-/// e^x with a relative error below 2e-7 for -87 < x < 88, 0 below; for softmax, where x <= 0: above 88 it is not
+/// e^x with a relative error below 2e-7 for -87 < x < 88, 0 below; for x <= 0, as in softmax: above 88 it is not
 /// meaningful. NaN stays NaN. Adding `magic` rounds x / ln 2 to an integer n and leaves n + 127 in the low bits, where
 /// 2^n has its exponent; e^(x - n ln 2) by a polynomial fitted for this file on |x - n ln 2| <= ln 2 / 2.
 LN_INLINE vf exp_of_negative(vf x) {
@@ -33,7 +33,7 @@ struct Sigmoid {
 };
 
 LN_INLINE Sigmoid sigmoid(vf x) {
-  const vf small = exp(-absolute(x));
+  const vf small = exp_of_negative(-absolute(x));
   const vf above = 1.0f / (1.0f + small), below = small * above;
   const vi positive = x > 0.0f;
   return {select(positive, above, below), select(positive, below, above)};
@@ -47,7 +47,7 @@ struct Normal {
 /// erfc(z) = e^(-z^2) t q(t) with t = 1 / (1 + z / 2), z >= 0; q is a polynomial of degree 8 fitted for this file on z
 /// < 10.5, where e^(-z^2) vanishes, with a relative error of 5e-8.
 LN_INLINE Normal normal(vf x) {
-  const vf bell = exp(x * x * -0.5f);
+  const vf bell = exp_of_negative(x * x * -0.5f);
   const vf t = 1.0f / (1.0f + absolute(x) * 0.353553391f);
   vf q = broadcast(-0.0591936435f);
   q = fma(q, t, broadcast(0.285184383f));

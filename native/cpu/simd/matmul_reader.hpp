@@ -16,9 +16,11 @@ struct Reader {
   vf read_part(int64_t line, int64_t at, int64_t count) const {
     return load_part_as<Dtype>(data, line * ld + at, count);
   }
-  /// A hint, so it may name what is not there.
+  /// A hint, so it may name what is not there; Cache 3 is the nearest.
+  template <int Cache = 3>
   void prefetch(int64_t line, int64_t at) const {
-    __builtin_prefetch((const void*)((uintptr_t)data + (uintptr_t)(line * ld + at) * (Dtype == LN_F32 ? 4 : 2)));
+    __builtin_prefetch((const void*)((uintptr_t)data + (uintptr_t)(line * ld + at) * (Dtype == LN_F32 ? 4 : 2)), 0,
+                       Cache);
   }
   vf read_some(int64_t line, int64_t at, int64_t count) const {
     return count >= kWidth ? read(line, at) : count > 0 ? read_part(line, at, count) : (vf){};

@@ -198,8 +198,9 @@ struct QuantizedReader {
   vf read_some(int64_t line, int64_t at, int64_t count) const {
     return count >= kWidth ? read(line, at) : count > 0 ? read_part(line, at, count) : (vf){};
   }
+  template <int Cache = 3>
   void prefetch(int64_t line, int64_t at) const {
-    __builtin_prefetch((const void*)((uintptr_t)codes + (uintptr_t)(line * ld + at) / 2));
+    __builtin_prefetch((const void*)((uintptr_t)codes + (uintptr_t)(line * ld + at) / 2), 0, Cache);
   }
 
  private:

@@ -62,23 +62,48 @@ LN_INLINE vf select(vi mask, vf yes, vf no) { return mask ? yes : no; }
 LN_INLINE vf max(vf a, vf b) { return a > b ? a : b; }
 LN_INLINE vf min(vf a, vf b) { return a < b ? a : b; }
 
+// ---- across lanes
+// -----------------------------------------------------------------------------------------------------------
+
+template <int... I>
+struct Lanes {};
+template <int N, int... I>
+struct LanesTo : LanesTo<N - 1, N - 1, I...> {};
+template <int... I>
+struct LanesTo<0, I...> {
+  typedef Lanes<I...> type;
+};
+
+/// The lanes Index... of a followed by b.
+template <int... Index>
+LN_INLINE vf choose_lanes(vf a, vf b) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, Index...);
+#else
+  return __builtin_shuffle(a, b, (vi){Index...});
+#endif
+}
+
+/// Lane i of the result is lane i + Half of v, for i < Half.
+template <int Half, int... I>
+LN_INLINE vf upper_half(vf v, Lanes<I...>) {
+  return choose_lanes<(I + Half) % LN_WIDTH...>(v, v);
+}
+
+template <int Half = LN_WIDTH / 2, typename Combine>
+LN_INLINE float combine_lanes(vf v, const Combine& combine) {
+  v = combine(v, upper_half<Half>(v, typename LanesTo<LN_WIDTH>::type()));
+  if constexpr (Half > 1) return combine_lanes<Half / 2>(v, combine);
+  return v[0];
+}
+
 /// Sum of the lanes in a fixed order: halves added pairwise.
 LN_INLINE float sum(vf v) {
-  float lane[LN_WIDTH];
-  memcpy(lane, &v, sizeof(v));
-  for (int half = LN_WIDTH / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
-  }
-  return lane[0];
+  return combine_lanes(v, [](vf a, vf b) { return a + b; });
 }
 
 LN_INLINE float max_lane(vf v) {
-  float lane[LN_WIDTH];
-  memcpy(lane, &v, sizeof(v));
-  for (int half = LN_WIDTH / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-  }
-  return lane[0];
+  return combine_lanes(v, [](vf a, vf b) { return max(a, b); });
 }
 
 // ---- 16-bit formats
@@ -143,33 +168,6 @@ LN_INLINE vf load_part_as(const void* base, int64_t offset, int64_t count) {
     memcpy(&h, (const uint16_t*)base + offset, (size_t)count * 2);
     return Dtype == LN_BF16 ? widen_bf16(h) : widen_f16(h);
   }
-}
-
-// ---- exponential
-// -----------------------------------------------------------------------------------------------------------
-
-/// e^x with a relative error below 2e-7 for -87 < x < 88; 0 below that range, infinity above; NaN stays NaN.
-/// x = n ln 2 + r, |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7.
-LN_INLINE vf exp(vf x) {
-  const vf high = broadcast(88.3762588f), low = broadcast(-87.3365448f);
-  const vf clamped = max(min(x, high), low);
-  const vf magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const vf n = (clamped * 1.44269504f + magic) - magic;
-  vf r = fma(n, broadcast(-0.693359375f), clamped);
-  r = fma(n, broadcast(2.12194440e-4f), r);
-  vf p = broadcast(1.0f / 5040);
-  p = fma(p, r, broadcast(1.0f / 720));
-  p = fma(p, r, broadcast(1.0f / 120));
-  p = fma(p, r, broadcast(1.0f / 24));
-  p = fma(p, r, broadcast(1.0f / 6));
-  p = fma(p, r, broadcast(0.5f));
-  p = fma(p, r, broadcast(1.0f));
-  p = fma(p, r, broadcast(1.0f));
-  const vi exponent = (__builtin_convertvector(n, vi) + 127) << 23;
-  vf y = p * (vf)exponent;
-  y = select(x < low, (vf){}, y);
-  y = select(x > high, broadcast(__builtin_inff()), y);
-  return select(x == x, y, x);
 }
 
 }  // namespace ln::cpu::LN_TIER

@@ -5,25 +5,6 @@
 
 namespace ln::cpu::LN_TIER {
 
-template <int... I>
-struct Lanes {};
-template <int N, int... I>
-struct LanesTo : LanesTo<N - 1, N - 1, I...> {};
-template <int... I>
-struct LanesTo<0, I...> {
-  typedef Lanes<I...> type;
-};
-
-/// The lanes Index... of a followed by b.
-template <int... Index>
-LN_INLINE vf choose_lanes(vf a, vf b) {
-#if defined(__clang__) || __GNUC__ >= 12
-  return __builtin_shufflevector(a, b, Index...);
-#else
-  return __builtin_shuffle(a, b, (vi){Index...});
-#endif
-}
-
 /// Swaps the off-diagonal D x D squares of the rows a and b.
 template <int D, int... I>
 LN_INLINE void swap_squares(vf& a, vf& b, Lanes<I...>) {

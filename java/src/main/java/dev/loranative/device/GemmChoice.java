@@ -7,11 +7,11 @@ public enum GemmChoice {
     OWN,
     /** cuBLAS 13 or 12, opened by the kernel library. */
     CUBLAS,
-    /** Products of float32 matrices by JCublas, which needs cuBLAS 12; all others as with CUBLAS. */
+    /** Products of float32 matrices by JCublas, which needs cuBLAS 12; all others as with AUTO. */
     JCUBLAS;
 
-    /** What the kernel library is told: JCublas is not its business, but the same cuBLAS is. */
+    /** What the kernel library is told: JCublas is not its business. */
     int inLibrary() {
-        return this == JCUBLAS ? CUBLAS.ordinal() : ordinal();
+        return this == JCUBLAS ? AUTO.ordinal() : ordinal();
     }
 }

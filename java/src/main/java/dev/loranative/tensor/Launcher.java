@@ -105,22 +105,40 @@ final class Launcher {
         call(() -> (int) kernel.invokeExact(context(), frame.memory()));
     }
 
-    /** A kernel that takes its arguments in a struct and works in scratch. */
+    /**
+     * A kernel that takes its arguments in a struct and works in scratch. One that finds too little of it has written
+     * nothing, so the size is asked for only then: that would be every third downcall of a step.
+     */
     void call(MethodHandle kernel, ScratchOp op, Frame frame) {
-        reserveScratch(op, frame);
-        call(kernel, frame);
+        if (planning) {
+            reserveScratch(op, frame);
+            return;
+        }
+        Downcall downcall = () -> (int) kernel.invokeExact(context(), frame.memory());
+        int status = statusOf(downcall);
+        if (status == KernelException.SCRATCH_TOO_SMALL) {
+            reserveScratch(op, frame);
+            status = statusOf(downcall);
+        }
+        requireSuccess(status);
     }
 
     private void invoke(Downcall downcall) {
-        int status;
+        requireSuccess(statusOf(downcall));
+    }
+
+    private static int statusOf(Downcall downcall) {
         try {
-            status = downcall.invoke();
+            return downcall.invoke();
         } catch (RuntimeException e) {
             // A tensor or the device was used after its memory was released.
             throw e;
         } catch (Throwable e) {
             throw new AssertionError("a downcall cannot throw", e);
         }
+    }
+
+    private void requireSuccess(int status) {
         if (status != 0) {
             KernelException failure =
                     new KernelException(status, device.library().lastError(context()));
