@@ -3,7 +3,6 @@ package dev.loranative.cli;
 import com.sun.management.OperatingSystemMXBean;
 import dev.loranative.data.Tokenizer;
 import dev.loranative.device.CpuDevice;
-import dev.loranative.device.Devices;
 import dev.loranative.device.HostMemory;
 import dev.loranative.device.SimdTier;
 import dev.loranative.errors.UserException;
@@ -38,7 +37,7 @@ final class Examination {
             findings.add(kernels());
             findings.add(simd());
         }
-        findings.add(gpu());
+        findings.addAll(GpuExamination.all());
         findings.add(tokenizer());
         return findings;
     }
@@ -140,12 +139,6 @@ final class Examination {
 
     private static String word(SimdTier tier) {
         return tier.name().toLowerCase(Locale.ROOT);
-    }
-
-    private static Finding gpu() {
-        return Devices.unavailabilityCause()
-                .map(cause -> Finding.warn("GPU", "none in use: " + cause, "nothing to do: training runs on the CPU"))
-                .orElseGet(() -> Finding.ok("GPU", "can be used: --device cuda"));
     }
 
     private static Finding tokenizer() {

@@ -17,8 +17,12 @@ public interface Device extends AutoCloseable {
     /** Bytes taken by {@link #allocate} so far; mapped files do not count. */
     long allocatedBytes();
 
-    /** Takes memory for the calls of {@link #allocate} to come at once, where taking it is dear; not counted. */
-    default void reserve(long bytes) {}
+    /**
+     * Takes memory for the calls of {@link #allocate} to come at once, where taking it is dear; not counted.
+     *
+     * @param part of the memory plan, for the error where there is not enough
+     */
+    default void reserve(String part, long bytes) {}
 
     /** Zeroed memory, aligned to 64 bytes, that lives until the device is closed. */
     Buffer allocate(long bytes);

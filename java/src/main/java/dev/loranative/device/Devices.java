@@ -8,6 +8,7 @@ import dev.loranative.ffi.NativeLibrary;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /** Finds the device that a user names: {@code auto}, {@code cpu}, {@code cuda} or {@code cuda:N}. */
 public final class Devices {
@@ -35,12 +36,14 @@ public final class Devices {
         if (name.equals("cpu")) {
             return cpu(threads, precision, gemm);
         }
-        Optional<String> cause = unavailabilityCause();
         if (name.equals("auto")) {
-            return cause.isPresent() ? cpu(threads, precision, gemm) : cuda(firstUsable(), precision, gemm);
+            return unavailabilityCause().isPresent()
+                    ? cpu(threads, precision, gemm)
+                    : cuda(firstUsable(), precision, gemm);
         }
-        // An old device is there, and opening it says what is wrong with it.
-        if (cause.isPresent() && devices().isEmpty()) {
+        // Of a device that is missing or too old, opening it says more.
+        Optional<String> cause = libraryOrDriverCause();
+        if (cause.isPresent()) {
             throw UserException.badInput("device '" + name + "' is not available: " + cause.get(), "use --device cpu");
         }
         return cuda(name.contains(":") ? Integer.parseInt(name.substring(name.indexOf(':') + 1)) : 0, precision, gemm);
@@ -72,29 +75,24 @@ public final class Devices {
 
     /** Why no GPU can be used, one sentence; empty when one can. */
     public static Optional<String> unavailabilityCause() {
-        Optional<String> library = NativeLibrary.cudaUnavailabilityCause();
-        if (library.isPresent()) {
-            return library;
-        }
-        Optional<String> driver = CudaDriver.unavailabilityCause();
-        if (driver.isPresent()) {
-            return driver;
-        }
-        List<CudaDeviceInfo> devices = CudaDriver.devices();
-        if (devices.stream().anyMatch(CudaDeviceInfo::isUsable)) {
-            return Optional.empty();
-        }
-        return Optional.of(
-                devices.isEmpty()
-                        ? "the NVIDIA driver finds no device"
-                        : devices.getFirst() + " is too old: compute capability 8.0 is the least");
+        return libraryOrDriverCause().or(() -> {
+            List<CudaDeviceInfo> devices = CudaDriver.devices();
+            if (devices.stream().anyMatch(CudaDeviceInfo::isUsable)) {
+                return Optional.empty();
+            }
+            return Optional.of(
+                    devices.isEmpty()
+                            ? "the NVIDIA driver finds no device"
+                            : devices.getFirst() + " is too old: compute capability 8.0 is the least");
+        });
     }
 
-    /** What the driver lists, usable or not; empty without a driver or CUDA kernels. */
-    public static List<CudaDeviceInfo> devices() {
-        return NativeLibrary.openCuda().isPresent()
-                        && CudaDriver.unavailabilityCause().isEmpty()
-                ? CudaDriver.devices()
-                : List.of();
+    private static Optional<String> libraryOrDriverCause() {
+        return NativeLibrary.cudaUnavailabilityCause()
+                .or(CudaDriver::unavailabilityCause)
+                .or(() -> {
+                    OptionalInt runtime = NativeLibrary.cudaRuntimeVersion();
+                    return runtime.isPresent() ? CudaDriver.tooOldFor(runtime.getAsInt()) : Optional.empty();
+                });
     }
 }

@@ -14,6 +14,7 @@ import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
  * Finds the file of a native library: the one named by {@code LORA_NATIVE_LIBRARY} (or the system property
@@ -49,6 +50,24 @@ final class LibraryFile {
         }
         String fileName = Platform.libraryFile(library);
         return resourceIfPresent(fileName).map(content -> extract(content, fileName, cacheFolder()));
+    }
+
+    /** The CUDA runtime that {@link #findCuda} was built with, as the build noted it: {@code 13000} for CUDA 13.0. */
+    static OptionalInt cudaVersion() {
+        String fileName = "cuda-version.txt";
+        String property = System.getProperty(CUDA_PROPERTY);
+        return (property != null && !property.isBlank() ? textBeside(Path.of(property), fileName) : text(fileName))
+                .map(line -> OptionalInt.of(Integer.parseInt(line)))
+                .orElseGet(OptionalInt::empty);
+    }
+
+    private static Optional<String> textBeside(Path library, String fileName) {
+        try {
+            Path file = library.resolveSibling(fileName);
+            return Files.exists(file) ? Optional.of(Files.readString(file).strip()) : Optional.empty();
+        } catch (IOException e) {
+            return Optional.empty();
+        }
     }
 
     /** @param source the variable or property that says so */

@@ -13,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /** An opened native library whose ABI version is the one this code was written for. */
 public final class NativeLibrary {
@@ -33,6 +34,11 @@ public final class NativeLibrary {
         this.kernels = kernels;
     }
 
+    /** The same library, called through other handles. */
+    NativeLibrary with(Kernels others) {
+        return new NativeLibrary(file, others);
+    }
+
     /** The CPU library; it stays open until the JVM ends. */
     public static NativeLibrary openCpu() {
         return open(LibraryFile.find("lora_native_cpu"));
@@ -46,6 +52,14 @@ public final class NativeLibrary {
     /** Why there is no CUDA library, a sentence without its full stop; empty where there is one. */
     public static Optional<String> cudaUnavailabilityCause() {
         return Cuda.FOUND.cause();
+    }
+
+    /**
+     * The CUDA runtime inside the CUDA library, {@code 13000} for CUDA 13.0: a driver must support its major version. Empty
+     * where the build did not note it.
+     */
+    public static OptionalInt cudaRuntimeVersion() {
+        return Cuda.FOUND.library().isPresent() ? LibraryFile.cudaVersion() : OptionalInt.empty();
     }
 
     /** Looked for once: it is asked for again and again. */

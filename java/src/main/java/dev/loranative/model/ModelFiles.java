@@ -171,6 +171,7 @@ public final class ModelFiles implements AutoCloseable {
 
     /** Puts the weights on the device of {@code ops}. The result owns the mapped files; this object must not be closed then. */
     public LoadedModel load(Ops ops, LoadListener listener) {
+        ops.device().reserve("weights", weightBytes());
         return new ModelBuilder(config, new WeightLoader(checkpoint, ops, plan, listener)).build(checkpoint);
     }
 

@@ -2,6 +2,7 @@ package dev.loranative.tensor;
 
 import dev.loranative.device.Buffer;
 import dev.loranative.device.Device;
+import dev.loranative.device.DeviceFailure;
 import dev.loranative.ffi.Frame;
 import dev.loranative.ffi.KernelException;
 import dev.loranative.ffi.Kernels;
@@ -139,7 +140,9 @@ final class Launcher {
 
     private void requireSuccess(int status) {
         if (status != 0) {
-            throw new KernelException(status, device.library().lastError(context()));
+            KernelException failure =
+                    new KernelException(status, device.library().lastError(context()));
+            throw failure.isDeviceError() ? DeviceFailure.of(failure.getMessage()) : failure;
         }
     }
 

@@ -59,8 +59,9 @@ public final class Products {
         Shapes.expectWeight("b", b, transposeB ? n : k, transposeB ? k : n);
         Shapes.expectFloats("c", c, m, n);
         Optional<DenseProducts> elsewhere = launcher.device().denseProducts();
-        if (elsewhere.isPresent() && a.dtype() == DType.F32 && b.dtype() == DType.F32) {
-            if (!launcher.isPlanning() && m > 0 && n > 0) {
+        boolean something = m > 0 && n > 0 && k > 0;
+        if (something && elsewhere.isPresent() && a.dtype() == DType.F32 && b.dtype() == DType.F32) {
+            if (!launcher.isPlanning()) {
                 elsewhere
                         .get()
                         .multiply(

@@ -88,7 +88,6 @@ final class TrainPreparation {
         Ops ops = new Ops(device);
         files.notes().forEach(note -> listener.prepared("note     " + note));
         requireRoomForWeights(device, files);
-        device.reserve(files.weightBytes());
         LoadedModel model = files.load(ops, listener::quantizing);
         AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
         Adapters adapters = attached.adapters();
@@ -103,7 +102,9 @@ final class TrainPreparation {
                 "lower per_device_train_batch_size or max_length, set gradient_checkpointing, or train fewer modules");
 
         boolean eightBit = config.optimizer().eightBit();
-        device.reserve(activations + ops.scratchBytes() + Moments.bytes(adapters.arena(), eightBit));
+        device.reserve(
+                "activations, scratch and optimizer",
+                activations + ops.scratchBytes() + Moments.bytes(adapters.arena(), eightBit));
         Moments moments = Moments.allocate(device, adapters.arena(), eightBit);
         AdamW optimizer = new AdamW(device, adapters.arena(), moments, optimizer(config.optimizer()));
         resumed.ifPresent(folder -> {

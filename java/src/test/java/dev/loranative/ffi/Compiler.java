@@ -11,11 +11,11 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** The C compiler of this machine; a test that needs one is skipped where none is. */
-final class Compiler {
+public final class Compiler {
 
     private Compiler() {}
 
-    static Path sharedLibrary(Path folder, String source) {
+    public static Path sharedLibrary(Path folder, String source) {
         Path library = folder.resolve(Platform.libraryFile("example"));
         compile(folder, source, "-shared", "-fPIC", "-o", library.toString());
         return library;

@@ -78,19 +78,25 @@ public final class CudaDevice implements Device {
         this.jcublas = jcublas(gemm);
     }
 
+    /** Empty: the kernel library computes all products. */
     private Optional<JcublasProducts> jcublas(GemmChoice gemm) {
-        Optional<String> cause = switch (gemm) {
-            case AUTO, JCUBLAS -> JcublasProducts.unavailabilityCause();
-            case OWN, CUBLAS -> Optional.of("not asked for");
-        };
-        if (gemm == GemmChoice.JCUBLAS && cause.isPresent()) {
-            close();
-            throw UserException.badInput("gemm is jcublas, but " + cause.get(), "use --gemm auto");
+        if (gemm == GemmChoice.OWN || gemm == GemmChoice.CUBLAS) {
+            return Optional.empty();
         }
-        return cause.isPresent()
-                ? Optional.empty()
-                : Optional.of(new JcublasProducts(
-                        stream, address -> piece(address).at(address), precision() == Precision.BF16));
+        Optional<String> cause = JcublasProducts.unavailabilityCause();
+        if (cause.isEmpty()) {
+            try {
+                return Optional.of(JcublasProducts.open(
+                        this, stream, address -> piece(address).at(address), precision() == Precision.BF16));
+            } catch (UserException e) {
+                cause = Optional.of(e.getMessage());
+            }
+        }
+        if (gemm == GemmChoice.AUTO) {
+            return Optional.empty();
+        }
+        close();
+        throw UserException.badInput("gemm is jcublas, but " + cause.get(), "use --gemm auto");
     }
 
     private Precision precision() {
@@ -144,9 +150,9 @@ public final class CudaDevice implements Device {
     }
 
     @Override
-    public void reserve(long bytes) {
+    public void reserve(String part, long bytes) {
         if (bytes > 0) {
-            pieces.add(take(bytes + ALIGNMENT * RESERVED_PARTS));
+            pieces.add(take(part, bytes + ALIGNMENT * RESERVED_PARTS));
         }
     }
 
@@ -157,7 +163,7 @@ public final class CudaDevice implements Device {
                 .filter(candidate -> candidate.unused() >= rounded)
                 .findFirst()
                 .orElseGet(() -> {
-                    DeviceMemory taken = take(Math.max(rounded, PIECE));
+                    DeviceMemory taken = take("a tensor", Math.max(rounded, PIECE));
                     pieces.add(taken);
                     return taken;
                 });
@@ -167,10 +173,10 @@ public final class CudaDevice implements Device {
         return buffer;
     }
 
-    private DeviceMemory take(long bytes) {
+    private DeviceMemory take(String part, long bytes) {
         return DeviceMemory.take(bytes)
                 .orElseThrow(() -> new UserException(
-                        "out of memory on " + info + ": " + bytes + " bytes asked for, " + allocatedBytes
+                        "out of memory on " + info + ": " + bytes + " bytes asked for (" + part + "), " + allocatedBytes
                                 + " taken before, " + freeBytes() + " free",
                         "lower per_device_train_batch_size or max_length, use gradient_checkpointing, or end other"
                                 + " programs on the GPU",
@@ -186,7 +192,7 @@ public final class CudaDevice implements Device {
 
     @Override
     public Loan borrow(long bytes) {
-        DeviceMemory memory = take(Math.max(bytes, 1));
+        DeviceMemory memory = take("a copy for a short time", Math.max(bytes, 1));
         pieces.add(memory);
         Arena loan = Arena.ofShared();
         Buffer buffer = Buffer.at(memory.cut(memory.bytes()), bytes, loan);
@@ -242,6 +248,11 @@ public final class CudaDevice implements Device {
                     JCudaDriver.cuMemsetD8Async(piece(address).at(address), (byte) 0, bytes, stream),
                     "cuMemsetD8Async");
         }
+    }
+
+    /** Whether an address lies in memory of this device. */
+    boolean holds(long address) {
+        return pieces.stream().anyMatch(piece -> piece.holds(address));
     }
 
     private DeviceMemory piece(long address) {

@@ -1,6 +1,6 @@
 package dev.loranative.device.cuda;
 
-import dev.loranative.errors.UserException;
+import dev.loranative.device.DeviceFailure;
 import dev.loranative.ffi.SystemLibrary;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -117,6 +117,26 @@ public final class CudaDriver {
         return text.lines().findFirst().orElse(text);
     }
 
+    /**
+     * Why this driver cannot run kernels of a CUDA runtime, a sentence without its full stop; empty when it can. Within a
+     * major version older drivers run newer kernels (CUDA's minor version compatibility).
+     *
+     * @param runtime {@code 13000} for CUDA 13.0
+     */
+    public static Optional<String> tooOldFor(int runtime) {
+        int supported = version();
+        return supported / 1000 >= runtime / 1000
+                ? Optional.empty()
+                : Optional.of("the NVIDIA driver supports CUDA " + cudaVersion(supported)
+                        + ", but the kernels were built with CUDA " + cudaVersion(runtime)
+                        + ": update the driver, or build with CUDA " + supported / 1000);
+    }
+
+    /** For people: 13000 is {@code 13.0}. */
+    public static String cudaVersion(int version) {
+        return version / 1000 + "." + version % 1000 / 10;
+    }
+
     /** {@code 13000} for CUDA 13.0: the newest runtime that this driver supports. */
     public static int version() {
         int[] version = new int[1];
@@ -160,14 +180,11 @@ public final class CudaDriver {
     /**
      * The driver reports the failure of this call, or of a kernel that ran before it.
      *
-     * @throws UserException unless {@code status} is success
+     * @throws dev.loranative.errors.UserException unless {@code status} is success
      */
     static void require(int status, String function) {
         if (status != CUresult.CUDA_SUCCESS) {
-            throw UserException.failed(
-                    "the GPU failed: " + function + " reports " + CUresult.stringFor(status),
-                    "what was saved before is intact: resume with --resume_from_checkpoint true; with"
-                            + " CUDA_LAUNCH_BLOCKING=1 in the environment a failing op reports itself");
+            throw DeviceFailure.of(function + " reports " + CUresult.stringFor(status));
         }
     }
 }

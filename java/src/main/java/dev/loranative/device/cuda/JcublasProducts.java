@@ -1,6 +1,8 @@
 package dev.loranative.device.cuda;
 
 import dev.loranative.device.DenseProducts;
+import dev.loranative.device.Device;
+import dev.loranative.device.Loan;
 import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.util.Optional;
@@ -13,6 +15,7 @@ import jcuda.jcublas.JCublas2;
 import jcuda.jcublas.cublasComputeType;
 import jcuda.jcublas.cublasGemmAlgo;
 import jcuda.jcublas.cublasHandle;
+import jcuda.jcublas.cublasMath;
 import jcuda.jcublas.cublasOperation;
 import jcuda.jcublas.cublasStatus;
 import jcuda.runtime.cudaStream_t;
@@ -24,20 +27,53 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
         static final Optional<String> CAUSE = probe();
     }
 
+    /** What NVIDIA recommends for Hopper; fixed, so that products are the same in every run. */
+    private static final long WORKSPACE_BYTES = 32L << 20;
+
     private final cublasHandle handle = new cublasHandle();
     private final LongFunction<CUdeviceptr> pointers;
+    private final Loan workspace;
     private final int compute;
 
     /**
      * @param pointers what JCuda takes for an address
+     * @param workspace of {@link #WORKSPACE_BYTES}, given back on closing
      * @param inBfloat16 whether operands are rounded to bfloat16 on their way into the tensor cores
      */
-    JcublasProducts(CUstream stream, LongFunction<CUdeviceptr> pointers, boolean inBfloat16) {
+    private JcublasProducts(LongFunction<CUdeviceptr> pointers, Loan workspace, boolean inBfloat16) {
         this.pointers = pointers;
+        this.workspace = workspace;
         this.compute =
                 inBfloat16 ? cublasComputeType.CUBLAS_COMPUTE_32F_FAST_16BF : cublasComputeType.CUBLAS_COMPUTE_32F;
         require(JCublas2.cublasCreate(handle), "cublasCreate");
-        require(JCublas2.cublasSetStream(handle, new cudaStream_t(stream)), "cublasSetStream");
+    }
+
+    /** @throws UserException where cuBLAS cannot be used on this device */
+    static JcublasProducts open(
+            Device device, CUstream stream, LongFunction<CUdeviceptr> pointers, boolean inBfloat16) {
+        Loan workspace = device.borrow(WORKSPACE_BYTES);
+        try {
+            JcublasProducts opened = new JcublasProducts(pointers, workspace, inBfloat16);
+            opened.configure(stream);
+            return opened;
+        } catch (UserException e) {
+            workspace.close();
+            throw e;
+        }
+    }
+
+    private void configure(CUstream stream) {
+        try {
+            // The stream first: setting it takes the workspace away.
+            require(JCublas2.cublasSetStream(handle, new cudaStream_t(stream)), "cublasSetStream");
+            CUdeviceptr memory = pointers.apply(workspace.buffer().address(0, WORKSPACE_BYTES));
+            require(JCublas2.cublasSetWorkspace(handle, memory, WORKSPACE_BYTES), "cublasSetWorkspace");
+            int mode = cublasMath.CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+            require(JCublas2.cublasSetMathMode(handle, mode), "cublasSetMathMode");
+        } catch (UserException e) {
+            JCublas2.cublasDestroy(handle);
+            throw e;
+        }
     }
 
     /** Why JCublas cannot be used, a part of a sentence; asked only where there is a driver. */
@@ -101,5 +137,6 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
     @Override
     public void close() {
         JCublas2.cublasDestroy(handle);
+        workspace.close();
     }
 }

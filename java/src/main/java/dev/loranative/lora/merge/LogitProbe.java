@@ -35,7 +35,7 @@ final class LogitProbe {
      * @return [tokens of all sequences][vocabulary]
      */
     float[][] logits(ModelFiles files, Optional<Adapter> adapter) {
-        try (Device device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm())) {
+        try (Device device = Devices.open(machine.device(), machine.threads(), precision(), machine.gemm())) {
             // On the CPU the weights are the mapped files: unmapped after the device is gone.
             LoadedModel model = files.load(device);
             adapter.ifPresent(read -> Adapters.load(model, read, 0, false));
@@ -43,6 +43,11 @@ final class LogitProbe {
         } finally {
             files.close();
         }
+    }
+
+    /** The bounds are for float32 arithmetic; a GPU's own choice would be bfloat16. */
+    private String precision() {
+        return machine.precision().equals("auto") ? "float32" : machine.precision();
     }
 
     private float[][] run(LoadedModel model) {

@@ -76,7 +76,7 @@ class CudaDeviceOnFakeGpuTest {
         long before;
         try (Device device = open()) {
             before = device.availableBytes().orElseThrow();
-            device.reserve(1L << 30);
+            device.reserve("a part", 1L << 30);
             long reserved = device.availableBytes().orElseThrow();
             assertThat(before - reserved).isGreaterThanOrEqualTo(1L << 30);
             for (int i = 0; i < 16; i++) {

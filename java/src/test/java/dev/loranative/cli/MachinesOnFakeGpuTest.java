@@ -1,0 +1,212 @@
+package dev.loranative.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.loranative.ffi.Compiler;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Commands on machines of all kinds: what the driver says comes from the stand-in's environment. */
+@EnabledIfSystemProperty(named = "lora.native.cuda.library", matches = ".+")
+class MachinesOnFakeGpuTest {
+
+    private static final String LIBRARY_PATH = "LD_LIBRARY_PATH";
+    private static final String ADAPTER = "adapter_model.safetensors";
+
+    /** Every optimizer step reads about ten results back, loading reads nothing. */
+    private static final int SYNCHRONISATIONS_BEFORE_THE_FAULT = 40;
+
+    @TempDir
+    Path temporary;
+
+    private Fork fork() {
+        return new Fork(temporary);
+    }
+
+    private static Object[] evalOn(String device, Object... more) {
+        List<Object> words = new ArrayList<>(List.of(
+                "eval", "--model", CommandRun.MOE_MODEL, "--data", CommandRun.MOE_DATA, "--device", device, "--json"));
+        words.addAll(List.of(more));
+        return words.toArray();
+    }
+
+    private Object[] trainInto(String output, Object... more) {
+        List<Object> words = new ArrayList<>(List.of(
+                "train",
+                "--model",
+                CommandRun.MOE_MODEL,
+                "--data",
+                CommandRun.MOE_DATA,
+                "--output",
+                temporary.resolve(output),
+                "--target-modules",
+                "router,q_proj",
+                "--device",
+                "cuda:0"));
+        words.addAll(List.of(more));
+        return words.toArray();
+    }
+
+    @Test
+    void doctor_shows_what_there_is() throws Exception {
+        CommandRun run = fork().run("doctor");
+
+        assertThat(run.result())
+                .containsPattern("ok +CUDA library +.*liblora_native_")
+                .containsPattern("ok +NVIDIA driver +supports CUDA 13\\.0")
+                .containsPattern("ok +GPU +cuda:0 \\(Fake GPU, 4\\.0 GiB, compute capability 9\\.0\\)")
+                .containsPattern(
+                        "ok +GPU kernels +compute, 3\\.9\\d GiB free; --device auto takes cuda:0 .*own kernels")
+                .containsPattern("ok +GPU products +--gemm can be own; gemm is jcublas, but JCublas needs cuBLAS 12")
+                .contains("cuBLAS is asked for, but cannot be used");
+        assertThat(run.err()).as("warnings of the JVM").isEmpty();
+    }
+
+    @Test
+    void doctor_shows_who_computes_products_where_cublas_is() throws Exception {
+        CommandRun run = fork().environment(
+                        LIBRARY_PATH,
+                        System.getenv(LIBRARY_PATH) + ":"
+                                + Path.of(System.getenv(LIBRARY_PATH)).resolveSibling("fake-cublas"))
+                .run("doctor");
+
+        assertThat(run.result())
+                .containsPattern("GPU products +--gemm can be jcublas, cublas, own")
+                .contains("products by JCublas");
+    }
+
+    @Test
+    void without_a_device() throws Exception {
+        CommandRun doctor = fork().environment("FAKE_CUDA_DEVICES", 0).run("doctor");
+        assertThat(doctor.result()).containsPattern("warn +GPU +none in use: the NVIDIA driver finds no device");
+
+        CommandRun named = fork().environment("FAKE_CUDA_DEVICES", 0).run(evalOn("cuda:0"));
+        assertThat(named.error(2)).isEqualTo("device 'cuda:0' does not exist");
+        assertThat(named.hint()).isEqualTo("the driver has no device; use --device cpu");
+
+        fork().environment("FAKE_CUDA_DEVICES", 0).run(evalOn("auto")).json();
+    }
+
+    @Test
+    void a_number_that_does_not_exist_is_answered_with_those_that_do() throws Exception {
+        CommandRun run = fork().environment("FAKE_CUDA_DEVICES", 2).run(evalOn("cuda:2"));
+
+        assertThat(run.error(2)).isEqualTo("device 'cuda:2' does not exist");
+        assertThat(run.hint()).startsWith("use one of cuda:0 (Fake GPU").contains(", cuda:1 (Fake GPU");
+    }
+
+    @Test
+    void a_device_that_is_too_old() throws Exception {
+        CommandRun doctor = fork().environment("FAKE_CUDA_CAPABILITY", 75).run("doctor");
+        assertThat(doctor.result())
+                .containsPattern("warn +GPU +cuda:0 \\(Fake GPU, 4\\.0 GiB, compute capability 7\\.5\\) is too old")
+                .containsPattern("warn +GPU +none in use: ");
+
+        CommandRun named = fork().environment("FAKE_CUDA_CAPABILITY", 75).run(evalOn("cuda:0"));
+        assertThat(named.error(2))
+                .isEqualTo("cuda:0 (Fake GPU, 4.0 GiB, compute capability 7.5) is too old: compute capability 8.0 is"
+                        + " the least");
+
+        fork().environment("FAKE_CUDA_CAPABILITY", 75).run(evalOn("auto")).json();
+    }
+
+    @Test
+    void a_driver_that_is_too_old_for_the_kernels() throws Exception {
+        Path library = Files.copy(
+                Path.of(System.getProperty("lora.native.cuda.library")), temporary.resolve("liblora_native_cuda.so"));
+        Files.writeString(temporary.resolve("cuda-version.txt"), "13000");
+        Fork old = fork().property("lora.native.cuda.library", library).environment("FAKE_CUDA_VERSION", 12080);
+        String cause = "the NVIDIA driver supports CUDA 12.8, but the kernels were built with CUDA 13.0: update the"
+                + " driver, or build with CUDA 12";
+
+        assertThat(old.run("doctor").result()).contains("none in use: " + cause, "built with CUDA 13.0");
+        assertThat(old.run(evalOn("cuda:0")).error(2)).isEqualTo("device 'cuda:0' is not available: " + cause);
+        old.run(evalOn("auto")).json();
+        assertThat(old.environment("FAKE_CUDA_VERSION", 13020).run("doctor").result())
+                .contains("--device auto takes cuda:0");
+    }
+
+    @Test
+    void a_driver_that_cannot_start() throws Exception {
+        CommandRun run = fork().environment("FAKE_CUDA_INIT", 999).run(evalOn("cuda"));
+
+        assertThat(run.error(2))
+                .isEqualTo("device 'cuda' is not available: the NVIDIA driver cannot be used (cuInit:"
+                        + " CUDA_ERROR_UNKNOWN)");
+    }
+
+    @Test
+    void no_driver() throws Exception {
+        Fork none = fork().environment(LIBRARY_PATH, temporary);
+
+        assertThat(none.run(evalOn("cuda:0")).error(2))
+                .isEqualTo("device 'cuda:0' is not available: there is no NVIDIA driver (libcuda.so.1 cannot be"
+                        + " loaded)");
+        none.run(evalOn("auto")).json();
+    }
+
+    /** A call of a symbol that is missing would end the JVM. */
+    @Test
+    void a_driver_without_the_symbols_that_are_needed() throws Exception {
+        Path made = Compiler.sharedLibrary(temporary, "int cuInit(unsigned flags) { return (int) flags; }");
+        Files.move(made, temporary.resolve("libcuda.so.1"));
+
+        assertThat(fork().environment(LIBRARY_PATH, temporary)
+                        .run(evalOn("cuda:0"))
+                        .error(2))
+                .contains("libcuda.so.1 has no cuDriverGetVersion, ")
+                .endsWith(": it is too old)");
+    }
+
+    /** What lies in the shared folder under the name that JCuda uses is not loaded. */
+    @Test
+    void a_planted_library_is_not_loaded() throws Exception {
+        Path shared = Files.createDirectory(temporary.resolve("shared"));
+        Path planted = shared.resolve("libJCudaDriver-12.6.0-linux-x86_64.so");
+        Files.writeString(planted, "planted");
+
+        CommandRun run = fork().property("java.io.tmpdir", shared).run("doctor");
+
+        assertThat(run.result()).contains("--device auto takes cuda:0");
+        try (Stream<Path> files = Files.list(shared)) {
+            assertThat(files).containsExactly(planted);
+        }
+    }
+
+    @Test
+    void too_little_memory_is_said_before_the_first_step() throws Exception {
+        CommandRun run = fork().environment("FAKE_CUDA_MEGABYTES", 80)
+                .run(trainInto("small", "--max-length", 64, "--batch-size", 2000, "--max-steps", 1));
+
+        assertThat(run.exitCode()).as(run.err()).isEqualTo(3);
+        assertThat(run.err()).contains("cuda:0 (Fake GPU", "activations", "hint: lower per_device_train_batch_size");
+    }
+
+    @Test
+    void after_a_kernel_fault_the_run_continues_from_its_last_checkpoint() throws Exception {
+        Object[] steps = {"--max-steps", 6, "--save-steps", 1};
+        assertThat(fork().run(trainInto("whole", steps)).exitCode()).isZero();
+
+        CommandRun broken = fork().environment("FAKE_CUDA_FAULT_AFTER", SYNCHRONISATIONS_BEFORE_THE_FAULT)
+                .run(trainInto("broken", steps));
+        assertThat(broken.exitCode()).as(broken.err()).isEqualTo(1);
+        assertThat(broken.err())
+                .contains("error: the GPU failed: cuStreamSynchronize reports CUDA_ERROR_ILLEGAL_ADDRESS")
+                .contains("CUDA_LAUNCH_BLOCKING=1");
+        Path output = temporary.resolve("broken");
+        assertThat(output.resolve("checkpoint-1")).exists();
+        assertThat(output.resolve("checkpoint-6")).doesNotExist();
+
+        CommandRun resumed = fork().run(
+                        trainInto("broken", "--max-steps", 6, "--save-steps", 1, "--resume-from-checkpoint", "true"));
+        assertThat(resumed.exitCode()).as(resumed.err()).isZero();
+        assertThat(output.resolve(ADAPTER))
+                .hasSameBinaryContentAs(temporary.resolve("whole").resolve(ADAPTER));
+    }
+}
