@@ -1,6 +1,7 @@
 package dev.loranative.checkpoint;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -57,6 +58,9 @@ final class FileTree {
     private static List<Path> deepestFirst(Path root) throws IOException {
         try (Stream<Path> walk = Files.walk(root)) {
             return walk.sorted(Comparator.reverseOrder()).toList();
+        } catch (UncheckedIOException e) {
+            // A file that another thread renames or removes meanwhile.
+            throw e.getCause();
         }
     }
 }

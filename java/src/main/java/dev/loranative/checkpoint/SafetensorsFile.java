@@ -106,7 +106,7 @@ public final class SafetensorsFile implements AutoCloseable {
             for (TensorEntry part : parts(entry, stacks.get(entry.name()))) {
                 if (divided.put(part.name(), part) != null) {
                     throw SafetensorsHeader.broken(
-                            path, "it holds " + part.name() + " twice, once of them in a tensor of several");
+                            path, "it holds " + part.name() + " twice: by itself and in a tensor of several");
                 }
             }
         }

@@ -36,6 +36,12 @@ public final class QuantizationKeys {
                     "float32",
                     "accepted, and written by quantize; arithmetic here is float32")
             .orNull();
+    public static final Key<String> BNB_4BIT_QUANT_STORAGE = Key.of(
+            GROUP,
+            "bnb_4bit_quant_storage",
+            Scalars.choice("uint8", "float16", "bfloat16", "float32"),
+            "uint8",
+            "type under which quantize writes the codes; their bytes are the same");
     public static final Key<Integer> BNB_4BIT_BLOCKSIZE =
             Key.of(GROUP, "bnb_4bit_blocksize", blockSize(), 64, "weights that share a scale");
     public static final Key<List<String>> BNB_4BIT_SKIP_MODULES = Key.of(
@@ -54,6 +60,7 @@ public final class QuantizationKeys {
             BNB_4BIT_QUANT_TYPE,
             BNB_4BIT_USE_DOUBLE_QUANT,
             BNB_4BIT_COMPUTE_DTYPE,
+            BNB_4BIT_QUANT_STORAGE,
             BNB_4BIT_BLOCKSIZE,
             BNB_4BIT_SKIP_MODULES,
             BNB_4BIT_LM_HEAD);

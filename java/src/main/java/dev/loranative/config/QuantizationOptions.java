@@ -16,6 +16,7 @@ import java.util.Optional;
  * @param skipModules patterns of modules that stay as they are, besides routers, embeddings and the head
  * @param head whether the output layer is quantised
  * @param computeDtype float32, bfloat16 or float16, if somebody set it: for other programs; arithmetic here is float32
+ * @param storage type under which the codes are written: uint8, float16, bfloat16 or float32
  * @param statedType as {@code type}, if somebody set it
  * @param statedDoubleQuantization as {@code doubleQuantization}, if somebody set it
  * @param statedBlockSize as {@code blockSize}, if somebody set it
@@ -28,6 +29,7 @@ public record QuantizationOptions(
         List<String> skipModules,
         boolean head,
         Optional<String> computeDtype,
+        String storage,
         Optional<String> statedType,
         Optional<Boolean> statedDoubleQuantization,
         Optional<Integer> statedBlockSize) {
@@ -50,6 +52,7 @@ public record QuantizationOptions(
                 skipped == null ? List.of() : skipped,
                 values.get(QuantizationKeys.BNB_4BIT_LM_HEAD),
                 stated(values, QuantizationKeys.BNB_4BIT_COMPUTE_DTYPE),
+                values.get(QuantizationKeys.BNB_4BIT_QUANT_STORAGE),
                 stated(values, QuantizationKeys.BNB_4BIT_QUANT_TYPE),
                 stated(values, QuantizationKeys.BNB_4BIT_USE_DOUBLE_QUANT),
                 stated(values, QuantizationKeys.BNB_4BIT_BLOCKSIZE));
@@ -65,6 +68,7 @@ public record QuantizationOptions(
                 skipModules,
                 head,
                 computeDtype,
+                storage,
                 statedType,
                 statedDoubleQuantization,
                 statedBlockSize);

@@ -2,12 +2,15 @@ package dev.loranative.model;
 
 import dev.loranative.checkpoint.AtomicFiles;
 import dev.loranative.checkpoint.Checkpoint;
+import dev.loranative.checkpoint.ElementType;
 import dev.loranative.checkpoint.SafetensorsWriter;
 import dev.loranative.checkpoint.Spool;
 import dev.loranative.checkpoint.TensorEntry;
+import dev.loranative.config.QuantizationOptions;
 import dev.loranative.device.Buffer;
 import dev.loranative.device.Device;
 import dev.loranative.device.Loan;
+import dev.loranative.errors.UserException;
 import dev.loranative.quant.QuantizedWeight;
 import dev.loranative.quant.Quantizer;
 import dev.loranative.tensor.Ops;
@@ -32,6 +35,7 @@ final class CheckpointQuantizer {
     private final Device device;
     private final Quantizer quantizer;
     private final LoadListener listener;
+    private final ElementType storage;
     private int quantized;
 
     CheckpointQuantizer(Checkpoint checkpoint, QuantizationPlan plan, Ops ops, LoadListener listener) {
@@ -41,6 +45,30 @@ final class CheckpointQuantizer {
         this.quantizer = new Quantizer(
                 ops, plan.type(), plan.options().blockSize(), plan.options().doubleQuantization());
         this.listener = listener;
+        this.storage = storage(plan.options());
+    }
+
+    private static ElementType storage(QuantizationOptions options) {
+        return switch (options.storage()) {
+            case "uint8" -> ElementType.U8;
+            case "float16" -> ElementType.F16;
+            case "bfloat16" -> ElementType.BF16;
+            case "float32" -> ElementType.F32;
+            default -> throw new IllegalArgumentException(options.storage());
+        };
+    }
+
+    /** bitsandbytes cuts such codes short. */
+    private void requireWholeElements() {
+        for (String name : checkpoint.names()) {
+            long elements = checkpoint.entry(name).elements();
+            if (plan.quantizesTensor(name) && (elements + 1) / 2 % storage.bytes() != 0) {
+                throw UserException.badInput(
+                        "bnb_4bit_quant_storage is " + plan.options().storage() + ", but the " + (elements + 1) / 2
+                                + " bytes of 4-bit codes of " + name + " do not fill whole elements of it",
+                        "leave bnb_4bit_quant_storage out: uint8 holds any number of bytes");
+            }
+        }
     }
 
     /**
@@ -49,6 +77,7 @@ final class CheckpointQuantizer {
      * @return bytes of all tensors written
      */
     long write(ModelConfig config, Path output, OptionalLong maxShardBytes) {
+        requireWholeElements();
         return AtomicFiles.writeDirectory(output, staging -> {
             List<Shard> shards = Shard.of(checkpoint, plan, maxShardBytes);
             ShardWriter written = new ShardWriter(staging);
@@ -75,7 +104,7 @@ final class CheckpointQuantizer {
                 }
             }
             MemorySegment spooled = spool.map();
-            weights.forEach(weight -> all.addAll(weight.tensors(spooled)));
+            weights.forEach(weight -> all.addAll(weight.tensors(storage, spooled)));
             written.write(shard.file(), all, METADATA);
         }
     }

@@ -51,7 +51,7 @@ final class QuantizedConfig {
         node.put(
                 "bnb_4bit_compute_dtype",
                 options.computeDtype().or(config::dtype).orElse("float32"));
-        node.put("bnb_4bit_quant_storage", "uint8");
+        node.put("bnb_4bit_quant_storage", options.storage());
         node.put("bnb_4bit_quant_type", options.type());
         node.put("bnb_4bit_use_double_quant", options.doubleQuantization());
         node.put("llm_int8_enable_fp32_cpu_offload", false);

@@ -1,5 +1,6 @@
 package dev.loranative.model;
 
+import dev.loranative.checkpoint.ElementType;
 import dev.loranative.checkpoint.SafetensorsWriter;
 import dev.loranative.checkpoint.Spool;
 import dev.loranative.device.Device;
@@ -36,9 +37,17 @@ record SpooledWeight(String name, QuantState state, Spool.Range codes, Spool.Ran
         }
     }
 
-    /** @param file the whole spool */
-    List<SafetensorsWriter.Tensor> tensors(MemorySegment file) {
+    /**
+     * @param storage type under which the codes are written
+     * @param file the whole spool
+     */
+    List<SafetensorsWriter.Tensor> tensors(ElementType storage, MemorySegment file) {
         return WeightTensors.of(
-                name, state, codes.of(file), absmax.of(file), nestedAbsmax == null ? null : nestedAbsmax.of(file));
+                name,
+                state,
+                storage,
+                codes.of(file),
+                absmax.of(file),
+                nestedAbsmax == null ? null : nestedAbsmax.of(file));
     }
 }

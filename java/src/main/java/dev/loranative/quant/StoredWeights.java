@@ -32,7 +32,7 @@ public final class StoredWeights {
             held.put(tensor.name(), members);
             for (StoredWeight weight : members) {
                 if (weights.put(weight.name(), weight) != null) {
-                    throw broken(weight.name() + " is in 4 bits twice, once of them in a tensor of several");
+                    throw broken(weight.name() + " is in 4 bits twice: by itself and in a tensor of several");
                 }
             }
         }

@@ -14,15 +14,22 @@ public final class WeightTensors {
 
     /**
      * @param name of the weight
-     * @param codes U8, two elements a byte
+     * @param storage type under which the codes are written, whose bytes they fill
+     * @param codes two elements a byte
      * @param absmax F32 for every block, or U8 with nestedAbsmax
      * @param nestedAbsmax F32; null without double quantisation
      */
     public static List<SafetensorsWriter.Tensor> of(
-            String name, QuantState state, MemorySegment codes, MemorySegment absmax, MemorySegment nestedAbsmax) {
+            String name,
+            QuantState state,
+            ElementType storage,
+            MemorySegment codes,
+            MemorySegment absmax,
+            MemorySegment nestedAbsmax) {
         boolean nested = state.nested().isPresent();
         List<SafetensorsWriter.Tensor> tensors = new ArrayList<>();
-        tensors.add(new SafetensorsWriter.Tensor(name, ElementType.U8, List.of(state.codeBytes(), 1L), codes));
+        List<Long> shape = List.of(state.codeBytes() / storage.bytes(), 1L);
+        tensors.add(new SafetensorsWriter.Tensor(name, storage, shape, codes));
         tensors.add(vector(Part.ABSMAX.of(name), nested ? ElementType.U8 : ElementType.F32, absmax));
         tensors.add(floats(Part.QUANT_MAP.of(name), state.type().table()));
         if (nested) {

@@ -3,6 +3,7 @@ package dev.loranative.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.loranative.checkpoint.ElementType;
 import dev.loranative.checkpoint.SafetensorsWriter.Tensor;
 import dev.loranative.quant.FourBitFixture;
 import java.io.IOException;
@@ -301,6 +302,39 @@ class QuantizeCommandTest {
                         "model.layers.0.self_attn.v_proj.weight.absmax", "model.layers.1.mlp.up_proj.weight.absmax");
         assertThat(quantizationConfig(output).get("llm_int8_skip_modules").toString())
                 .isEqualTo("[\"v_proj\",\"model.layers.1.mlp\"]");
+    }
+
+    /** As bitsandbytes stores them for FSDP: the bytes are the same, only the type that the file says is another. */
+    @Test
+    void codesCanBeStoredAsAnotherType() throws IOException {
+        Path model = CommandRun.reference("qwen3moe-everything-nf4").resolve("model");
+        quantize(model, temporary.resolve("bytes")).result();
+        quantize(model, temporary.resolve("stored"), "--bnb-4bit-quant-storage", "bfloat16")
+                .result();
+
+        assertThat(quantizationConfig(temporary.resolve("stored"))
+                        .get("bnb_4bit_quant_storage")
+                        .stringValue())
+                .isEqualTo("bfloat16");
+        Map<String, Tensor> stored = tensors(temporary.resolve("stored"));
+        String down = "model.layers.1.mlp.experts.2.down_proj.weight";
+        assertThat(stored.get(down).type()).isEqualTo(ElementType.BF16);
+        tensors(temporary.resolve("bytes")).forEach((name, tensor) -> {
+            assertThat(bytes(stored.get(name))).as(name).isEqualTo(bytes(tensor));
+            long elements = tensor.shape().stream().reduce(1L, Math::multiplyExact);
+            assertThat(stored.get(name).shape().getFirst())
+                    .isEqualTo(
+                            stored.get(name).type() == tensor.type()
+                                    ? tensor.shape().getFirst()
+                                    : elements / 2);
+        });
+        Path data = CommandRun.reference("qwen3moe-everything-nf4").resolve("data.jsonl");
+        assertThat(loss(temporary.resolve("stored"), data)).isEqualTo(loss(temporary.resolve("bytes"), data));
+
+        assertThat(quantize(FourBitFixture.ODD_SOURCE, temporary.resolve("odd"), "--bnb-4bit-quant-storage", "float32")
+                        .error(2))
+                .contains("bnb_4bit_quant_storage is float32, but the ", "bytes of 4-bit codes of model.layers.");
+        assertThat(files(temporary)).doesNotContain("odd", ".odd.partial");
     }
 
     @Test
