@@ -70,6 +70,7 @@ class PointersOnFakeGpuTest {
                 List.of(),
                 true,
                 Optional.empty(),
+                "uint8",
                 Optional.empty(),
                 Optional.empty(),
                 Optional.empty());
