@@ -143,13 +143,12 @@ void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& a
   const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
   const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
   if (args.max_rank > 0) clear_unused(context, args, args.v);
+  if (args.max_rank > 0) run([&](int64_t e) { return cpu::low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
   if (args.dx != nullptr) {
     run([&](int64_t e) {
       return cpu::input_gradient(layer_of(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
                                  args.dx + args.offsets[e] * args.in);
     });
-  } else if (args.max_rank > 0) {
-    run([&](int64_t e) { return cpu::low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
   }
   if (args.max_rank > 0 && args.grad_a != nullptr) {
     const bool across = cpu::takes_transposed(context, args.max_rank);

@@ -37,12 +37,11 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
   void* const scratch = require_scratch(context, check, bytes);
   const LinearLayer layer = layer_of(args);
   const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(1, product)); };
+  if (args.rank > 0) run([&](int64_t) { return cpu::low_rank_gradient(layer, args.dy, args.v); });
   if (args.dx != nullptr) {
     run([&](int64_t) {
       return cpu::input_gradient(layer, args.dy, args.v, args.dlora_x == nullptr, args.accumulate != 0, args.dx);
     });
-  } else if (args.rank > 0) {
-    run([&](int64_t) { return cpu::low_rank_gradient(layer, args.dy, args.v); });
   }
   if (args.rank > 0 && args.grad_a != nullptr) {
     const bool across = cpu::takes_transposed(context, args.rank);

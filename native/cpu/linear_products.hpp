@@ -59,7 +59,7 @@ inline Product output(const LinearLayer& layer, const float* x, float* u, bool u
   return product;
 }
 
-/// v = scale * dy . lora_b
+/// v = scale * dy . lora_b; a product of its own, so that it has the same bytes whether or not somebody needs dx
 inline Product low_rank_gradient(const LinearLayer& layer, const float* dy, float* v) {
   Product product = start(layer.rows, layer.rank, v, layer.ldu, 0);
   add(product, plain(dy, layer.out), plain(layer.lora_b, layer.rank), layer.out, layer.scale);
@@ -87,14 +87,12 @@ inline Product gradient_of_a(const LinearLayer& layer, const float* v, const flo
   return product;
 }
 
-/// v = scale * dy . lora_b;   dx (+)= dy . weight (+ v . lora_a with `through`)
-inline Product input_gradient(const LinearLayer& layer, const float* dy, float* v, bool through, bool accumulate,
+/// dx (+)= dy . weight (+ v . lora_a with `through`)
+inline Product input_gradient(const LinearLayer& layer, const float* dy, const float* v, bool through, bool accumulate,
                               float* dx) {
   Product product = start(layer.rows, layer.in, dx, layer.in, accumulate ? 1.0f : 0.0f);
   add(product, plain(dy, layer.out), {layer.weight, layer.in, layer.weight_dtype, 0}, layer.out, 1);
-  if (layer.rank == 0) return product;
-  add_side(product, plain(layer.lora_b, layer.rank), v, layer.ldu, layer.rank, layer.scale);
-  if (through) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
+  if (layer.rank > 0 && through) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
   return product;
 }
 
