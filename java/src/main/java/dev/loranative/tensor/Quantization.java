@@ -1,13 +1,12 @@
 package dev.loranative.tensor;
 
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-
 /** 4-bit weights: {@code ln_quantize}, {@code ln_quantize_absmax}, {@code ln_dequantize}. */
 public final class Quantization {
 
     private final Launcher launcher;
+
+    /** Where the kernel writes the mean of scales; taken with the first that are quantised. */
+    private Tensor offset;
 
     Quantization(Launcher launcher) {
         this.launcher = launcher;
@@ -55,21 +54,21 @@ public final class Quantization {
         Shapes.expectFloats("absmax", absmax, blocks);
         Shapes.expect("codes", codes, DType.U8, blocks);
         Shapes.expectFloats("nested absmax", nestedAbsmax, (blocks + nestedBlock - 1) / nestedBlock);
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment offset = arena.allocate(ValueLayout.JAVA_FLOAT);
-            launcher.call(() -> (int) launcher.kernels()
-                    .quantizeAbsmax()
-                    .invokeExact(
-                            launcher.context(),
-                            Launcher.pointer(absmax),
-                            blocks,
-                            nestedBlock,
-                            Launcher.pointer(nestedCode),
-                            Launcher.pointer(codes),
-                            Launcher.pointer(nestedAbsmax),
-                            offset));
-            return offset.get(ValueLayout.JAVA_FLOAT, 0);
+        if (offset == null) {
+            offset = Tensor.allocate(launcher.device(), DType.F32, 1);
         }
+        launcher.call(() -> (int) launcher.kernels()
+                .quantizeAbsmax()
+                .invokeExact(
+                        launcher.context(),
+                        Launcher.pointer(absmax),
+                        blocks,
+                        nestedBlock,
+                        Launcher.pointer(nestedCode),
+                        Launcher.pointer(codes),
+                        Launcher.pointer(nestedAbsmax),
+                        Launcher.pointer(offset)));
+        return offset.toFloats(launcher.device())[0];
     }
 
     /**

@@ -7,11 +7,13 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
 import java.lang.reflect.RecordComponent;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.function.LongPredicate;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * A library that refuses pointers which are not device memory. In the emulator host memory would do as well; a GPU would
@@ -59,7 +61,7 @@ public final class PointerGuard {
         if (ON_THE_HOST.contains(symbol.value())) {
             return plain;
         }
-        Optional<NativeStruct> struct = Optional.ofNullable(STRUCTS.get(symbol.value() + "_args"));
+        Optional<NativeStruct> struct = struct(symbol);
         MethodHandle result = plain;
         for (int i = 1; i < symbol.takes().length; i++) { // 0 is the context
             if (symbol.takes()[i] == Carrier.POINTER) {
@@ -68,6 +70,14 @@ public final class PointerGuard {
             }
         }
         return result;
+    }
+
+    /** The forward and the backward pass of attention share theirs. */
+    private static Optional<NativeStruct> struct(Symbol symbol) {
+        return Stream.of(symbol.value(), symbol.value().replaceFirst("_(fwd|bwd)$", ""))
+                .map(name -> STRUCTS.get(name + "_args"))
+                .filter(Objects::nonNull)
+                .findFirst();
     }
 
     private MethodHandle argument(String symbol, int position) throws ReflectiveOperationException {
