@@ -137,8 +137,16 @@ public final class CudaDriver {
         return version / 1000 + "." + version % 1000 / 10;
     }
 
+    /** Also makes sure that JCuda was unpacked where it should be before anything else touches it. */
+    private static void requireUsable() {
+        unavailabilityCause().ifPresent(cause -> {
+            throw new IllegalStateException(cause);
+        });
+    }
+
     /** {@code 13000} for CUDA 13.0: the newest runtime that this driver supports. */
     public static int version() {
+        requireUsable();
         int[] version = new int[1];
         require(JCudaDriver.cuDriverGetVersion(version), "cuDriverGetVersion");
         return version[0];
@@ -146,6 +154,7 @@ public final class CudaDriver {
 
     /** All devices, usable or not, in the driver's order. */
     public static List<CudaDeviceInfo> devices() {
+        requireUsable();
         int[] count = new int[1];
         require(JCudaDriver.cuDeviceGetCount(count), "cuDeviceGetCount");
         List<CudaDeviceInfo> devices = new ArrayList<>();
