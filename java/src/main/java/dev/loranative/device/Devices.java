@@ -88,8 +88,9 @@ public final class Devices {
     }
 
     private static Optional<String> libraryOrDriverCause() {
-        return NativeLibrary.cudaUnavailabilityCause()
-                .or(CudaDriver::unavailabilityCause)
+        // The driver first: to look for it costs nothing, and the library is large.
+        return CudaDriver.unavailabilityCause()
+                .or(NativeLibrary::cudaUnavailabilityCause)
                 .or(() -> {
                     OptionalInt runtime = NativeLibrary.cudaRuntimeVersion();
                     return runtime.isPresent() ? CudaDriver.tooOldFor(runtime.getAsInt()) : Optional.empty();
