@@ -103,7 +103,7 @@ final class GpuExamination {
         List<String> can = new ArrayList<>();
         List<String> cannot = new ArrayList<>();
         for (String gemm : GEMMS) {
-            try (Device device = Devices.open(name(), 0, "auto", gemm)) {
+            try (Device _ = Devices.open(name(), 0, "auto", gemm)) {
                 can.add(gemm);
             } catch (UserException e) {
                 cannot.add(e.getMessage());

@@ -30,7 +30,9 @@ class DoctorCommandTest {
                 .containsPattern("ok +kernels +compute, with \\d+ threads?")
                 .containsPattern("SIMD +(reference|generic|avx2|avx512|neon) in use")
                 .containsPattern("ok +tokenizer")
-                .containsPattern("warn +GPU")
+                .containsPattern("(ok|warn) +CUDA library +.")
+                .containsPattern("(ok|warn) +NVIDIA driver +.")
+                .containsPattern("(ok|warn) +GPU +.")
                 .endsWith("Training works on this machine.");
     }
 

@@ -63,7 +63,8 @@ class MachinesOnFakeGpuTest {
                 .containsPattern("ok +GPU +cuda:0 \\(Fake GPU, 4\\.0 GiB, compute capability 9\\.0\\)")
                 .containsPattern(
                         "ok +GPU kernels +compute, \\d\\.\\d\\d GiB free; --device auto takes cuda:0 .*own kernels")
-                .containsPattern("ok +GPU products +--gemm can be own; gemm is jcublas, but JCublas needs cuBLAS 12")
+                .containsPattern("ok +GPU products +--gemm can be own; gemm is jcublas, but JCublas needs cuBLAS 12"
+                        + " \\(libcublas\\.so\\.12 cannot be loaded\\)")
                 .contains("cuBLAS is asked for, but cannot be used");
         assertThat(run.err()).as("warnings of the JVM").isEmpty();
     }

@@ -33,8 +33,8 @@ public final class CudaDevice implements Device {
 
     private static final long ALIGNMENT = 256;
 
-    /** What is taken from the driver at once where nothing was reserved. */
-    private static final long PIECE = 64L << 20;
+    /** What is taken from the driver at least where nothing was reserved: it deals in pages of this size. */
+    private static final long PIECE = 2L << 20;
 
     /** Each part of what was reserved may waste up to {@link #ALIGNMENT}. */
     private static final long RESERVED_PARTS = 4096;
@@ -163,7 +163,8 @@ public final class CudaDevice implements Device {
                 .filter(candidate -> candidate.unused() >= rounded)
                 .findFirst()
                 .orElseGet(() -> {
-                    DeviceMemory taken = take("a tensor", Math.max(rounded, PIECE));
+                    DeviceMemory taken = DeviceMemory.take(Math.max(rounded, PIECE))
+                            .orElseGet(() -> take("a tensor", rounded));
                     pieces.add(taken);
                     return taken;
                 });

@@ -4,7 +4,9 @@ import dev.loranative.device.DenseProducts;
 import dev.loranative.device.Device;
 import dev.loranative.device.Loan;
 import dev.loranative.errors.UserException;
+import dev.loranative.ffi.SystemLibrary;
 import java.io.IOException;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.LongFunction;
 import jcuda.Pointer;
@@ -22,6 +24,15 @@ import jcuda.runtime.cudaStream_t;
 
 /** Dense products by JCublas, where cuBLAS 12 is installed. One stream, so the same bytes in every run. */
 final class JcublasProducts implements DenseProducts, AutoCloseable {
+
+    /** Every function of cuBLAS that this class calls: one that is missing would end the JVM. */
+    private static final List<String> SYMBOLS = List.of(
+            "cublasCreate_v2",
+            "cublasDestroy_v2",
+            "cublasSetStream_v2",
+            "cublasSetWorkspace_v2",
+            "cublasSetMathMode",
+            "cublasGemmEx_64");
 
     private static final class Probe {
         static final Optional<String> CAUSE = probe();
@@ -82,6 +93,10 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
     }
 
     private static Optional<String> probe() {
+        Optional<String> library = SystemLibrary.unavailabilityCause("libcublas.so.12", SYMBOLS);
+        if (library.isPresent()) {
+            return Optional.of("JCublas needs cuBLAS 12 (" + library.get() + ")");
+        }
         try {
             CudaDriver.extractedPrivately(() -> {
                 JCublas2.setExceptionsEnabled(false);
@@ -89,7 +104,7 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
             });
             return Optional.empty();
         } catch (LinkageError e) {
-            return Optional.of("JCublas needs cuBLAS 12 (" + CudaDriver.firstLine(e) + ")");
+            return Optional.of("JCublas cannot be loaded (" + CudaDriver.firstLine(e) + ")");
         } catch (IOException e) {
             return Optional.of("JCublas has nowhere to unpack its library (" + e + ")");
         }
