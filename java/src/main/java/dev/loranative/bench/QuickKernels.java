@@ -1,6 +1,7 @@
 package dev.loranative.bench;
 
 import dev.loranative.device.CpuDevice;
+import dev.loranative.device.Device;
 import dev.loranative.tensor.Activation;
 import dev.loranative.tensor.Attentions;
 import dev.loranative.tensor.DType;
@@ -22,34 +23,43 @@ public final class QuickKernels {
 
     private static final int ROWS = 512;
 
-    private final CpuDevice device;
+    /**
+     * A GPU works through so many calls, or so many nanoseconds of them, before it is waited for: the way there and back is
+     * no part of a kernel.
+     */
+    private static final int QUEUED_CALLS = 100;
+
+    private static final long QUEUED_NANOS = 10_000_000;
+
+    private final Device device;
     private final Ops ops;
     private final SplittableRandom random = new SplittableRandom(3);
     private final double seconds;
     private final List<KernelSpeed> speeds = new ArrayList<>();
 
-    private QuickKernels(CpuDevice device, double seconds) {
+    private QuickKernels(Device device, double seconds) {
         this.device = device;
         this.ops = new Ops(device);
         this.seconds = seconds;
     }
 
-    /** @param seconds for each kernel */
-    public static List<KernelSpeed> measure(int threads, double seconds) {
-        try (CpuDevice device = CpuDevice.open(threads)) {
-            QuickKernels kernels = new QuickKernels(device, seconds);
-            kernels.linear(ROWS, 1024, 1024, DType.F32);
-            kernels.linear(ROWS, 1024, 1024, DType.BF16);
-            kernels.linear(1, 1024, 1024, DType.BF16);
-            kernels.adapted(ROWS, 1024, 1024, 8);
-            kernels.experts(64, 8, 768, 256);
-            kernels.attention(2, 256, 16, 8, 64);
-            kernels.rows(ROWS, 1024);
-            kernels.gated(ROWS * 2816);
-            kernels.loss(ROWS / 4, 16384);
-            kernels.adamW(1 << 20);
-            return kernels.speeds;
-        }
+    /**
+     * @param device takes their memory until it is closed
+     * @param seconds for each kernel
+     */
+    public static List<KernelSpeed> measure(Device device, double seconds) {
+        QuickKernels kernels = new QuickKernels(device, seconds);
+        kernels.linear(ROWS, 1024, 1024, DType.F32);
+        kernels.linear(ROWS, 1024, 1024, DType.BF16);
+        kernels.linear(1, 1024, 1024, DType.BF16);
+        kernels.adapted(ROWS, 1024, 1024, 8);
+        kernels.experts(64, 8, 768, 256);
+        kernels.attention(2, 256, 16, 8, 64);
+        kernels.rows(ROWS, 1024);
+        kernels.gated(ROWS * 2816);
+        kernels.loss(ROWS / 4, 16384);
+        kernels.adamW(1 << 20);
+        return kernels.speeds;
     }
 
     private Tensor floats(long... shape) {
@@ -75,16 +85,28 @@ public final class QuickKernels {
     /** Warms up, then takes the median call. */
     private void time(String name, String shape, double flops, double bytes, Runnable call) {
         call.run();
+        int calls = device instanceof CpuDevice ? 1 : queued(call);
         List<Long> nanos = new ArrayList<>();
         long end = System.nanoTime() + (long) (seconds * 1e9);
         do {
             long start = System.nanoTime();
-            call.run();
-            nanos.add(System.nanoTime() - start);
+            for (int i = 0; i < calls; i++) {
+                call.run();
+            }
+            device.synchronise();
+            nanos.add((System.nanoTime() - start) / calls);
         } while (System.nanoTime() < end || nanos.size() < 3);
         double[] sorted = nanos.stream().mapToDouble(Long::doubleValue).toArray();
         Arrays.sort(sorted);
         speeds.add(new KernelSpeed(name, shape, sorted[sorted.length / 2] / 1e9, flops, bytes));
+    }
+
+    private int queued(Runnable call) {
+        device.synchronise();
+        long start = System.nanoTime();
+        call.run();
+        device.synchronise();
+        return Math.clamp(QUEUED_NANOS / (System.nanoTime() - start + 1), 1, QUEUED_CALLS);
     }
 
     private void linear(int rows, int out, int in, DType dtype) {

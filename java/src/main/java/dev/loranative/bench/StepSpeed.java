@@ -12,7 +12,7 @@ import java.util.List;
  * @param stepSeconds median over the measured steps
  * @param tokens of a step
  * @param flops of the step's frozen products
- * @param memoryBytes resident memory of the process at the end
+ * @param memoryBytes at the end: resident memory of the process, or what the run holds of a GPU's
  * @param firstStepSeconds from a model in files to the end of the first step
  */
 public record StepSpeed(
@@ -35,8 +35,8 @@ public record StepSpeed(
         return flops / stepSeconds;
     }
 
-    /** @param threads 0 for all */
-    public static StepSpeed measure(ModelShape shape, int batch, int length, int steps, int threads) {
+    /** @param machine flags of {@code train} that say where to compute */
+    public static StepSpeed measure(ModelShape shape, int batch, int length, int steps, List<String> machine) {
         try (TemporaryFolder folder = TemporaryFolder.create()) {
             Path model = folder.path();
             Path data = model.resolve("data.jsonl");
@@ -44,7 +44,7 @@ public record StepSpeed(
             RandomData.write(data, shape.config().vocabSize(), 8 * batch, length);
             long start = System.nanoTime();
             try (SteppedTraining run =
-                    SteppedTraining.start(model, data, model.resolve("output"), flags(batch, length, threads))) {
+                    SteppedTraining.start(model, data, model.resolve("output"), flags(batch, length, machine))) {
                 StepMetrics last = run.step();
                 double firstStep = (System.nanoTime() - start) / 1e9;
                 for (int i = 1; i < WARM_UP; i++) {
@@ -67,13 +67,18 @@ public record StepSpeed(
         }
     }
 
-    /** Of {@code train}, for attention targets. */
+    /** Of {@code train}, for attention targets on the CPU. */
     public static List<String> flags(int batch, int length, int threads) {
+        return flags(batch, length, List.of("--device", "cpu", "--threads", "" + threads));
+    }
+
+    private static List<String> flags(int batch, int length, List<String> machine) {
         List<String> flags =
                 new ArrayList<>(List.of("--target-modules", "attention", "--r", "8", "--lora-alpha", "16"));
         flags.addAll(List.of("--per-device-train-batch-size", "" + batch, "--max-length", "" + length));
-        flags.addAll(List.of("--lr-scheduler-type", "constant", "--learning-rate", "1e-4", "--threads", "" + threads));
+        flags.addAll(List.of("--lr-scheduler-type", "constant", "--learning-rate", "1e-4"));
         flags.addAll(List.of("--train-sampling-strategy", "sequential"));
+        flags.addAll(machine);
         return flags;
     }
 

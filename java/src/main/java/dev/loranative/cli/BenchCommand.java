@@ -9,6 +9,8 @@ import dev.loranative.config.Key;
 import dev.loranative.config.Scalars;
 import dev.loranative.config.TrainKeys;
 import dev.loranative.device.CpuDevice;
+import dev.loranative.device.Device;
+import dev.loranative.device.Devices;
 import dev.loranative.device.MachinePeaks;
 import dev.loranative.device.SimdTier;
 import dev.loranative.errors.UserException;
@@ -20,9 +22,9 @@ import picocli.CommandLine.Command;
 @Command(
         name = "bench",
         header = "how fast kernels and a train step are on this machine",
-        customSynopsis = "lora-native bench [--shape NAME] [--threads N] [--json]",
+        customSynopsis = "lora-native bench [--shape NAME] [--device NAME] [--threads N] [--json]",
         description = "Measures the main kernels and a train step of a model with random weights, and compares them"
-                + " with what the%nmachine can do at best. Takes under a minute; other programs that compute at the same"
+                + " with what the%nmachine can do at best (CPUs only). Takes under a minute; other programs that compute at the same"
                 + " time spoil the figures.")
 final class BenchCommand extends EngineCommand {
 
@@ -49,32 +51,40 @@ final class BenchCommand extends EngineCommand {
 
     @Override
     List<Key<?>> keys() {
-        return List.of(SHAPE, STEPS, SECONDS, TrainKeys.THREADS);
+        return List.of(SHAPE, STEPS, SECONDS, TrainKeys.DEVICE, TrainKeys.THREADS, TrainKeys.PRECISION, TrainKeys.GEMM);
     }
 
     @Override
     List<String> examples() {
-        return List.of("bench", "bench --shape llama-small --threads 1", "bench --json");
+        return List.of("bench", "bench --shape llama-small --threads 1", "bench --device cuda:0", "bench --json");
     }
 
     @Override
     int run(ConfigValues values, Console console) {
         ModelShape shape = ModelShape.named(values.get(SHAPE));
         double seconds = values.get(SECONDS);
-        int asked = values.get(TrainKeys.THREADS);
-        SimdTier simd;
-        int threads;
-        try (CpuDevice device = CpuDevice.open(asked)) {
-            simd = device.simd();
-            threads = device.threads();
+        String precision = values.get(TrainKeys.PRECISION);
+        String gemm = values.get(TrainKeys.GEMM);
+        BenchReport.Machine machine;
+        Optional<MachinePeaks> peaks = Optional.empty();
+        List<KernelSpeed> kernels;
+        List<String> flags;
+        try (Device device =
+                Devices.open(values.get(TrainKeys.DEVICE), values.get(TrainKeys.THREADS), precision, gemm)) {
+            machine = BenchReport.Machine.of(device);
+            if (device instanceof CpuDevice cpu) {
+                console.note("measuring the machine");
+                peaks = peaks(cpu.simd(), cpu.threads(), seconds, console);
+                flags = List.of("--device", "cpu", "--threads", "" + cpu.threads());
+            } else {
+                flags = List.of("--device", values.get(TrainKeys.DEVICE), "--precision", precision, "--gemm", gemm);
+            }
+            console.note("measuring kernels");
+            kernels = QuickKernels.measure(device, seconds);
         }
-        console.note("measuring the machine");
-        Optional<MachinePeaks> peaks = peaks(simd, threads, seconds, console);
-        console.note("measuring kernels");
-        List<KernelSpeed> kernels = QuickKernels.measure(threads, seconds);
         console.note("measuring train steps of " + shape.name());
-        StepSpeed step = StepSpeed.measure(shape, BATCH, LENGTH, values.get(STEPS), threads);
-        BenchReport report = new BenchReport(simd, threads, peaks, kernels, step, BATCH, LENGTH);
+        StepSpeed step = StepSpeed.measure(shape, BATCH, LENGTH, values.get(STEPS), flags);
+        BenchReport report = new BenchReport(machine, peaks, kernels, step, BATCH, LENGTH);
         if (console.json()) {
             console.result(report.json());
         } else {

@@ -2,6 +2,8 @@ package dev.loranative.cli;
 
 import dev.loranative.bench.KernelSpeed;
 import dev.loranative.bench.StepSpeed;
+import dev.loranative.device.CpuDevice;
+import dev.loranative.device.Device;
 import dev.loranative.device.MachinePeaks;
 import dev.loranative.device.SimdTier;
 import java.util.ArrayList;
@@ -13,17 +15,32 @@ import tools.jackson.databind.node.ObjectNode;
 
 /** What {@code bench} found, for people and as JSON. */
 record BenchReport(
-        SimdTier simd,
-        int threads,
+        Machine machine,
         Optional<MachinePeaks> peaks,
         List<KernelSpeed> kernels,
         StepSpeed step,
         int batch,
         int length) {
 
+    /**
+     * What computed.
+     *
+     * @param device for people
+     * @param simd empty on a GPU
+     * @param threads 0 on a GPU
+     */
+    record Machine(String device, Optional<SimdTier> simd, int threads) {
+
+        static Machine of(Device device) {
+            return device instanceof CpuDevice cpu
+                    ? new Machine(device.description(), Optional.of(cpu.simd()), cpu.threads())
+                    : new Machine(device.description(), Optional.empty(), 0);
+        }
+    }
+
     List<String> text() {
         List<String> lines = new ArrayList<>();
-        lines.add("machine  " + threads + (threads == 1 ? " thread, " : " threads, ") + word(simd) + "; "
+        lines.add("machine  " + machine.device() + "; "
                 + peaks.map(BenchReport::peaksText).orElse("peaks not measured"));
         lines.add("");
         TextTable table = new TextTable("", false, false, true, true, true, true, false);
@@ -54,7 +71,8 @@ record BenchReport(
                 + number(step.flopsPerSecond() / 1e9) + " GFLOP/s"
                 + peaks.map(best -> " (" + percent(step.flopsPerSecond() / best.flopsPerSecond()) + " of peak)")
                         .orElse("")
-                + ", " + Quantities.bytes(step.memoryBytes()) + " resident, first step after "
+                + ", " + Quantities.bytes(step.memoryBytes())
+                + (machine.simd().isPresent() ? " resident" : " of the GPU") + ", first step after "
                 + time(step.firstStepSeconds()));
         return lines;
     }
@@ -74,8 +92,8 @@ record BenchReport(
     }
 
     ObjectNode json() {
-        ObjectNode json =
-                Console.JSON.createObjectNode().put("simd", word(simd)).put("threads", threads);
+        ObjectNode json = Console.JSON.createObjectNode().put("device", machine.device());
+        machine.simd().ifPresent(tier -> json.put("simd", word(tier)).put("threads", machine.threads()));
         peaks.ifPresent(best -> json.putObject("peaks")
                 .put("flops_per_second", best.flopsPerSecond())
                 .put("read_bytes_per_second", best.readBytesPerSecond())

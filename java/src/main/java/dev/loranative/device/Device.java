@@ -48,6 +48,9 @@ public interface Device extends AutoCloseable {
     /** Sets a range to zero bytes. */
     void clear(Buffer buffer, long offset, long bytes);
 
+    /** Returns when all kernels and copies so far are done; where they are not done when their call returns, that is. */
+    default void synchronise() {}
+
     /** Memory that the system holds for this process now, for people: resident set on the CPU, device memory on a GPU. */
     long memoryInUse();
 

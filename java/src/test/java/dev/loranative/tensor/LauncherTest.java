@@ -23,8 +23,7 @@ class LauncherTest {
 
             assertThatThrownBy(() -> launcher.call(() -> INVALID_ARGUMENT)).isInstanceOf(KernelException.class);
 
-            UserException failed =
-                    catchThrowableOfType(UserException.class, () -> launcher.call(() -> DEVICE_ERROR));
+            UserException failed = catchThrowableOfType(UserException.class, () -> launcher.call(() -> DEVICE_ERROR));
             assertThat(failed).hasMessageStartingWith("the GPU failed: ");
             assertThat(failed.hint()).contains("resume", "CUDA_LAUNCH_BLOCKING=1");
             assertThat(failed.exitCode()).isEqualTo(UserException.FAILED);

@@ -163,8 +163,8 @@ public final class CudaDevice implements Device {
                 .filter(candidate -> candidate.unused() >= rounded)
                 .findFirst()
                 .orElseGet(() -> {
-                    DeviceMemory taken = DeviceMemory.take(Math.max(rounded, PIECE))
-                            .orElseGet(() -> take("a tensor", rounded));
+                    DeviceMemory taken =
+                            DeviceMemory.take(Math.max(rounded, PIECE)).orElseGet(() -> take("a tensor", rounded));
                     pieces.add(taken);
                     return taken;
                 });
@@ -249,6 +249,11 @@ public final class CudaDevice implements Device {
                     JCudaDriver.cuMemsetD8Async(piece(address).at(address), (byte) 0, bytes, stream),
                     "cuMemsetD8Async");
         }
+    }
+
+    @Override
+    public void synchronise() {
+        require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
     }
 
     /** Whether an address lies in memory of this device. */
