@@ -9,11 +9,16 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledIfSystemProperty;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Commands on machines of all kinds: what the driver says comes from the stand-in's environment. */
 @EnabledIfSystemProperty(named = "lora.native.cuda.library", matches = ".+")
+@DisabledIfSystemProperty(
+        named = "lora.native.cublas",
+        matches = "true",
+        disabledReason = "it is of machines without cuBLAS")
 class MachinesOnFakeGpuTest {
 
     private static final String LIBRARY_PATH = "LD_LIBRARY_PATH";

@@ -15,12 +15,17 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledIfSystemProperty;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The device through JCuda, on a driver whose device memory is the host's. */
 @EnabledIfSystemProperty(named = "lora.native.cuda.library", matches = ".+")
+@DisabledIfSystemProperty(
+        named = "lora.native.cublas",
+        matches = "true",
+        disabledReason = "it is of machines without cuBLAS")
 class CudaDeviceOnFakeGpuTest {
 
     private static Device open() {
