@@ -1,12 +1,11 @@
 package dev.loranative.tensor;
 
+import dev.loranative.device.Loan;
+
 /** 4-bit weights: {@code ln_quantize}, {@code ln_quantize_absmax}, {@code ln_dequantize}. */
 public final class Quantization {
 
     private final Launcher launcher;
-
-    /** Where the kernel writes the mean of scales; taken with the first that are quantised. */
-    private Tensor offset;
 
     Quantization(Launcher launcher) {
         this.launcher = launcher;
@@ -54,21 +53,21 @@ public final class Quantization {
         Shapes.expectFloats("absmax", absmax, blocks);
         Shapes.expect("codes", codes, DType.U8, blocks);
         Shapes.expectFloats("nested absmax", nestedAbsmax, (blocks + nestedBlock - 1) / nestedBlock);
-        if (offset == null) {
-            offset = Tensor.allocate(launcher.device(), DType.F32, 1);
+        try (Loan loan = launcher.device().borrow(Float.BYTES)) {
+            Tensor offset = new Tensor(loan.buffer(), 0, DType.F32, 1);
+            launcher.call(() -> (int) launcher.kernels()
+                    .quantizeAbsmax()
+                    .invokeExact(
+                            launcher.context(),
+                            Launcher.pointer(absmax),
+                            blocks,
+                            nestedBlock,
+                            Launcher.pointer(nestedCode),
+                            Launcher.pointer(codes),
+                            Launcher.pointer(nestedAbsmax),
+                            Launcher.pointer(offset)));
+            return offset.toFloats(launcher.device())[0];
         }
-        launcher.call(() -> (int) launcher.kernels()
-                .quantizeAbsmax()
-                .invokeExact(
-                        launcher.context(),
-                        Launcher.pointer(absmax),
-                        blocks,
-                        nestedBlock,
-                        Launcher.pointer(nestedCode),
-                        Launcher.pointer(codes),
-                        Launcher.pointer(nestedAbsmax),
-                        Launcher.pointer(offset)));
-        return offset.toFloats(launcher.device())[0];
     }
 
     /**
