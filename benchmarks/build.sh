@@ -11,7 +11,7 @@ build_benchmarks() {
   ensure_tools build
   echo "benchmarks: building (log: $log)" >&2
   # The tests are compiled, because the table of op cases is among them; ./test runs them.
-  if ! (cd "$root" && mvn -B -q -ntp -Dstyle.color=never -DskipTests package) >"$log" 2>&1; then
+  if ! (cd "$root" && mvn -B -q -ntp -Dstyle.color=never -DskipTests -Dcuda.architectures=local package) >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     printf 'error: the build failed\nhint: the end of %s is above\n' "$log" >&2
     exit 1
