@@ -23,8 +23,8 @@ LOSS_TOLERANCE = 1e-4
 
 
 class Case:
-    def __init__(self, shape, targets, length, options, folder):
-        self.shape, self.targets, self.length = shape, targets, length
+    def __init__(self, shape, targets, weights, length, options, folder):
+        self.shape, self.targets, self.weights, self.length = shape, targets, weights, length
         self.steps, self.batch, self.threads = options.steps, options.batch, options.threads
         self.recompute, self.experts = options.recompute, options.experts
         self.model = os.path.join(folder, shape)
@@ -36,7 +36,7 @@ class Case:
             initial_adapter.write(self.model, targets, RANK, self.adapter)
 
     def __str__(self):
-        return f"{self.shape}, {self.targets}, {self.batch} x {self.length} tokens"
+        return f"{self.shape}, {self.weights}, {self.targets}, {self.batch} x {self.length} tokens"
 
 
 def make_model(shape, folder, samples, length):
@@ -72,6 +72,7 @@ def row(case, runs):
     return {
         "model": case.shape,
         "targets": case.targets,
+        "weights": case.weights,
         "batch_size": case.batch,
         "sequence_length": case.length,
         "lora_native": ours,
@@ -122,6 +123,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default=",".join(SHAPES), help="shapes, separated by commas")
     parser.add_argument("--targets", default="attention,router", help="attention, router; router only for mixtures")
+    parser.add_argument("--weights", default="bf16", help="bf16, nf4 (on PEFT's side by bitsandbytes; attention targets only)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10, help="of each run; the first two are not counted")
     parser.add_argument("--batch", type=int, default=2)
@@ -136,6 +138,9 @@ def arguments():
     unknown = [name for name in options.models.split(",") if name not in SHAPES]
     if unknown:
         parser.error(f"no shape {unknown[0]}; there are {', '.join(SHAPES)}")
+    unknown = [name for name in options.weights.split(",") if name not in ("bf16", "nf4")]
+    if unknown:
+        parser.error(f"no weights {unknown[0]}; there are bf16 and nf4")
     if options.steps <= engines.WARM_UP:
         parser.error(f"--steps must be above {engines.WARM_UP}")
     return options
@@ -147,12 +152,13 @@ def cases(options, folder):
         for shape in options.models.split(","):
             if shape.endswith("-small"):
                 for length in map(int, options.lengths.split(",")):
-                    yield Case(shape, "attention", length, options, folder)
+                    yield Case(shape, "attention", "bf16", length, options, folder)
         return
-    for targets in options.targets.split(","):
-        for shape in options.models.split(","):
-            if targets == "attention" or shape.startswith("moe"):
-                yield Case(shape, targets, options.length, options, folder)
+    for weights in options.weights.split(","):
+        for targets in options.targets.split(",") if weights == "bf16" else ["attention"]:
+            for shape in options.models.split(","):
+                if targets == "attention" or shape.startswith("moe"):
+                    yield Case(shape, targets, weights, options.length, options, folder)
 
 
 def main():

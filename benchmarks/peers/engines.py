@@ -39,6 +39,7 @@ def commands(engine, case, output):
         words += ["--learning-rate", LEARNING_RATE]
         words += ["--recompute"] if case.recompute else []
         words += ["--experts", case.experts] if case.experts else []
+        words += ["--nf4"] if case.weights == "nf4" else []
         os.makedirs(output)
         return [str(word) for word in words], metrics
     words = [os.path.join(ROOT, "lora-native"), "train", "--model", case.model, "--data", case.data]
@@ -47,6 +48,7 @@ def commands(engine, case, output):
     words += ["--learning-rate", LEARNING_RATE, "--lr-scheduler-type", "constant", "--weight-decay", 0]
     words += ["--max-grad-norm", 1.0, "--train-sampling-strategy", "sequential"]
     words += ["--gradient-checkpointing", str(case.recompute).lower()]
+    words += ["--load-in-4bit", "true"] if case.weights == "nf4" else []
     return [str(word) for word in words], os.path.join(output, "metrics.jsonl")
 
 

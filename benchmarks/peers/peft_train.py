@@ -24,6 +24,7 @@ def arguments():
     parser.add_argument("--attention", default="sdpa", help="attn_implementation of transformers")
     parser.add_argument("--experts", help="experts_implementation of transformers; default: its own")
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing")
+    parser.add_argument("--nf4", action="store_true", help="base in NF4 by bitsandbytes, experts too; head and router stay")
     return parser.parse_args()
 
 
@@ -34,13 +35,29 @@ def load(options, torch):
     choices = {"attn_implementation": options.attention}
     if options.experts:
         choices["experts_implementation"] = options.experts
+    if options.nf4:
+        choices["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
+        )
     base = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32, **choices)
+    if options.nf4:
+        quantize_experts(base)
     model = PeftModel.from_pretrained(base, options.adapter, is_trainable=True)
     if options.recompute:
         model.gradient_checkpointing_enable()
         model.enable_input_require_grads()
     model.train()
     return model
+
+
+def quantize_experts(base):
+    """transformers leaves experts, which share a parameter, in 16 bits; bitsandbytes can hold such a parameter in 4."""
+    from bitsandbytes.nn.parametrize import replace_parameter_4bit
+
+    for layer in base.model.layers:
+        experts = getattr(layer.mlp, "experts", None)
+        for name in ("gate_up_proj", "down_proj") if experts is not None else ():
+            replace_parameter_4bit(experts, name, quant_type="nf4", blocksize=64)
 
 
 def main():
@@ -69,6 +86,14 @@ def main():
         metrics.write(json.dumps(dict(settings=settings(options, model, torch, trained))) + "\n")
 
 
+def weights(options):
+    if not options.nf4:
+        return "float32"
+    import bitsandbytes
+
+    return f"NF4, bitsandbytes {bitsandbytes.__version__}"
+
+
 def settings(options, model, torch, trained):
     import peft
     import transformers
@@ -83,6 +108,7 @@ def settings(options, model, torch, trained):
         onednn=torch.backends.mkldnn.is_available(),
         mkl=torch.backends.mkl.is_available(),
         dtype="float32",
+        weights=weights(options),
         compiled=False,
         attention=config._attn_implementation,
         experts=getattr(config, "_experts_implementation", None),

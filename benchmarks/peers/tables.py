@@ -33,18 +33,18 @@ def markdown(results, pictures):
         f"- lora-native at commit {results['commit']}",
         f"- torch {torch['torch']}, transformers {torch['transformers']}, peft {torch['peft']}, Python {results['python']}",
         f"- torch was allowed: {torch['threads']} threads, {torch['cpu_capability']}, oneDNN {on(torch['onednn'])},"
-        f" MKL {on(torch['mkl'])}; attention {torch['attention']}, experts {experts(results)}; not compiled",
+        f" MKL {on(torch['mkl'])}{bitsandbytes(results)}; attention {torch['attention']}, experts {experts(results)}; not compiled",
         f"- {results['processor']}, {results['processors']} processors, {results['system']}",
         f"- both: {settings['threads']} threads, float32 arithmetic, LoRA of rank {settings['rank']}, AdamW, clipping at"
         f" 1, recomputation {on(settings['recompute'])}; {settings['rounds']} rounds in turns of {settings['steps']} steps",
         "",
-        "| model | targets | tokens | lora-native | PEFT | times as fast | memory | PEFT | share | first step | PEFT | losses differ by |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| model | weights | targets | tokens | lora-native | PEFT | times as fast | memory | PEFT | share | first step | PEFT | losses differ by |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in results["rows"]:
         ours, theirs = row["lora_native"], row["peft"]
         lines.append(
-            f"| {row['model']} | {row['targets']} | {row['batch_size']} x {row['sequence_length']}"
+            f"| {row['model']} | {row['weights']} | {row['targets']} | {row['batch_size']} x {row['sequence_length']}"
             f" | {ours['tokens_per_second']:,.0f} tokens/s | {theirs['tokens_per_second']:,.0f} tokens/s"
             f" | **{row['speed_ratio']:.2f}**"
             f" | {ours['peak_bytes'] / MIB:,.0f} MiB | {theirs['peak_bytes'] / MIB:,.0f} MiB | {row['memory_ratio']:.2f}"
@@ -60,6 +60,11 @@ def markdown(results, pictures):
 def experts(results):
     chosen = {row["peft_settings"]["experts"] for row in results["rows"] if row["model"].startswith("moe")}
     return ", ".join(sorted(str(name) for name in chosen)) or "none"
+
+
+def bitsandbytes(results):
+    """Who holds 4-bit weights on PEFT's side, where there are such rows."""
+    return "".join(sorted({f"; {row['peft_settings']['weights']}" for row in results["rows"] if row["weights"] == "nf4"}))
 
 
 def on(flag):

@@ -107,15 +107,16 @@ public final class ReadmeSpeed {
                                 results.required("settings").required("threads").asInt()));
         lines.add("(" + where(results) + "; " + link + "):");
         lines.add("");
-        lines.add("| model | trained | tokens/s | PEFT | times as fast | peak memory | PEFT |");
-        lines.add("|---|---|--:|--:|--:|--:|--:|");
+        lines.add("| model | weights | trained | tokens/s | PEFT | times as fast | peak memory | PEFT |");
+        lines.add("|---|---|---|--:|--:|--:|--:|--:|");
         for (JsonNode row : results.required("rows")) {
             JsonNode ours = row.required("lora_native");
             JsonNode theirs = row.required("peft");
             lines.add(String.format(
                     Locale.ROOT,
-                    "| %s | %s | %,.0f | %,.0f | %.2f | %,.0f MiB | %,.0f MiB |",
+                    "| %s | %s | %s | %,.0f | %,.0f | %.2f | %,.0f MiB | %,.0f MiB |",
                     row.required("model").asString(),
+                    row.required("weights").asString(),
                     row.required("targets").asString(),
                     ours.required("tokens_per_second").asDouble(),
                     theirs.required("tokens_per_second").asDouble(),

@@ -62,7 +62,7 @@ class ReadmeSpeedTest {
     private static String peers(double ratio) {
         return """
                 {"date": "%s", "commit": "abc", "processor": "P", "processors": 2, "settings": {"threads": 2}, "rows": [
-                 {"model": "moe-small", "targets": "attention", "speed_ratio": %s,
+                 {"model": "moe-small", "weights": "bf16", "targets": "attention", "speed_ratio": %s,
                   "lora_native": {"tokens_per_second": 1234, "peak_bytes": 104857600},
                   "peft": {"tokens_per_second": 400, "peak_bytes": 314572800},
                   "peft_settings": {"torch": "2.3", "transformers": "5.1", "peft": "0.2"}}]}
