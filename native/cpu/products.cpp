@@ -157,7 +157,7 @@ class Wave {
     }
   }
 
-  int64_t wanted_tasks() const { return pool_.threads() == 1 ? 1 : 3 * pool_.threads(); }
+  int64_t wanted_tasks() const { return pool_.threads() == 1 ? 1 : 8 * pool_.threads(); }
 
   void count_tasks(int64_t columns, int64_t rows_at_least) {
     tasks_ = 0;
