@@ -62,9 +62,7 @@ final class Trainer {
                     saveInterrupted();
                     return false;
                 }
-                last = trainStep();
-                step++;
-                log.write(last);
+                log.write(next());
                 listener.step(last, setup.totalSteps());
                 if (evaluationIsDue()) {
                     evaluate(log);
@@ -81,6 +79,13 @@ final class Trainer {
             output.report().write(new Outcome.Failed(String.valueOf(e.getMessage())));
             throw e;
         }
+    }
+
+    /** The next step of the run; nothing is written. */
+    StepMetrics next() {
+        last = trainStep();
+        step++;
+        return last;
     }
 
     private void sample(String title) {
