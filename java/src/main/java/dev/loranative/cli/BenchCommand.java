@@ -25,13 +25,16 @@ import picocli.CommandLine.Command;
         header = "how fast kernels and a train step are on this machine",
         customSynopsis = {
             "lora-native bench [--shape NAME] [--device NAME] [--threads N] [--json]",
-            "lora-native bench --model-config NAME|PATH --synthetic [--targets …] [--tokens …] [--device NAME] [--json]"
+            "       lora-native bench --model-config NAME|PATH --synthetic [--targets …] [--tokens …] [--device NAME] [--json]"
         },
-        description = "Measures the main kernels and a train step of a model with random weights, and compares them"
-                + " with what the%nmachine can do at best (CPUs only). Takes under a minute; other programs that compute at the same"
-                + " time spoil the figures.%nWith --synthetic: trains a model of a published configuration, of any size, whose weights are made at random in"
-                + " the%ndevice's memory, and shows tokens per second and peak memory for every target and every number of tokens. What"
-                + " does%nnot fit is a row that says so.")
+        description = {
+            "Measures the main kernels and a train step of a model with random weights, and compares them with what the"
+                    + " machine can do at best (CPUs only). Takes under a minute; other programs that compute at the same"
+                    + " time spoil the figures.",
+            "With --synthetic: trains a model of a published configuration, of any size, whose weights are made at random"
+                    + " in the device's memory, and shows tokens per second and peak memory for each of several targets and"
+                    + " numbers of tokens. What does not fit is a row that says so."
+        })
 final class BenchCommand extends EngineCommand {
 
     private static final String GROUP = "Measurement";

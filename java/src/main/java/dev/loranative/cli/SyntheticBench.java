@@ -46,8 +46,15 @@ final class SyntheticBench {
             List.of("attention", "router", "experts"),
             "a row of the table for each: attention, mlp, router, experts, some joined by +, or all");
 
-    static final Key<List<Integer>> TOKENS = Key.of(
-            GROUP, "tokens", Lists.of(Scalars.count(2)), List.of(2048, 8192, 16384), "of a step; a row for each");
+    /** More than any GPU holds activations for; the samples are text in memory until they are read. */
+    private static final long MOST_TOKENS = 1 << 20;
+
+    static final Key<List<Long>> TOKENS = Key.of(
+            GROUP,
+            "tokens",
+            Lists.of(Scalars.integer(2, MOST_TOKENS)),
+            List.of(2048L, 8192L, 16384L),
+            "of a step; a row for each");
 
     static final Key<Integer> LENGTH =
             Key.of(GROUP, "sequence_length", Scalars.count(2), 2048, "tokens of a sequence at most");
@@ -104,8 +111,9 @@ final class SyntheticBench {
                 .toList();
         int length = length(shape.config());
         for (TargetSet set : targets) {
-            for (int tokens : values.get(TOKENS)) {
-                runs.add(new SyntheticRun(shape, set, tokens, length, steps, values.get(ROW_SECONDS), flags(values)));
+            for (long tokens : values.get(TOKENS)) {
+                runs.add(new SyntheticRun(
+                        shape, set, Math.toIntExact(tokens), length, steps, values.get(ROW_SECONDS), flags(values)));
             }
         }
     }
@@ -153,6 +161,8 @@ final class SyntheticBench {
                 values.get(TrainKeys.GEMM))) {
             machine = BenchReport.Machine.of(device);
         }
+        console.note("measuring " + runs.size() + (runs.size() == 1 ? " training of " : " trainings of ") + shape.name()
+                + ", " + Quantities.bytes(model.weightBytes()) + " of weights, on " + machine.device());
         List<SyntheticSpeed> rows = new ArrayList<>();
         for (SyntheticRun run : runs) {
             SyntheticSpeed row = run.measure();

@@ -36,9 +36,9 @@ record SyntheticReport(
                         .orElse("")
                 + ", not trained: random weights");
         lines.add("weights   " + Quantities.bytes(model.weightBytes()) + ", "
-                + model.fourBits().map(this::fourBits).orElse("bfloat16"));
+                + model.fourBits().map(this::fourBits).orElse("in bfloat16"));
         lines.add("training  LoRA of rank " + values.get(LoraKeys.R) + ", " + values.get(TrainKeys.OPTIM)
-                + ", sequences of " + rows.getFirst().run().length() + " tokens"
+                + ", sequences of at most " + rows.getFirst().run().length() + " tokens"
                 + (values.get(SyntheticBench.RECOMPUTE) ? ", layers recomputed" : "")
                 + "; ln(vocabulary) is " + Quantities.loss(Math.log(config.vocabSize())));
         lines.add("");
@@ -73,7 +73,7 @@ record SyntheticReport(
     private String fourBits(FourBits four) {
         return String.format(
                 Locale.ROOT,
-                "%,d of them %s with %.2f bits a parameter, the others bfloat16",
+                "%,d tensors in %s with %.2f bits a parameter, the others in bfloat16",
                 four.weights(),
                 values.get(QuantizationKeys.BNB_4BIT_QUANT_TYPE),
                 four.bitsPerWeight());

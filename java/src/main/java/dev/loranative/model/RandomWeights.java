@@ -9,7 +9,6 @@ import dev.loranative.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -65,9 +64,9 @@ final class RandomWeights implements ModuleWeights, AutoCloseable {
         long tail = Math.min(Quantizer.PIECE, period);
         this.loan = device.borrow((period + tail) * Float.BYTES);
         this.noise = new Tensor(loan.buffer(), 0, DType.F32, period + tail);
-        float[] drawn = draw(seed);
+        MemorySegment drawn = MemorySegment.ofArray(draw(seed));
         noise.range(0, period).copyFrom(device, drawn);
-        noise.range(period, tail).copyFrom(device, Arrays.copyOf(drawn, Math.toIntExact(tail)));
+        noise.range(period, tail).copyFrom(device, drawn.asSlice(0, tail * Float.BYTES));
     }
 
     private float[] draw(long seed) {

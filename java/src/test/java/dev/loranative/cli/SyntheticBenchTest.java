@@ -125,8 +125,8 @@ class SyntheticBenchTest {
                 "--synthetic --model-config Qwen3-30B | model_config is 'Qwen3-30B', which is neither a known model nor a file"
                         + " | known are Qwen3-30B-A3B, Llama-2-7b, moe-small, moe-medium, llama-small",
                 "--synthetic --model-config moe-small --shape moe-small | shape does not go with --synthetic | leave it out",
-                "--synthetic --model-config moe-small --tokens 0 | --tokens | at least 2",
-                "--synthetic --model-config moe-small --tokens 64,x | --tokens | at least 2",
+                "--synthetic --model-config moe-small --tokens 0 | --tokens | from 2 to 1048576",
+                "--synthetic --model-config moe-small --tokens 64,x | --tokens | from 2 to 1048576",
                 "--synthetic --model-config moe-small --steps 0 | --steps | at least 1",
                 "--synthetic --model-config llama-small --targets router | targets has 'router', but llama has no 'router'"
                         + " | use attention, mlp",
