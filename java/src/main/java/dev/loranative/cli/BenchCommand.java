@@ -25,7 +25,7 @@ import picocli.CommandLine.Command;
         header = "how fast kernels and a train step are on this machine",
         customSynopsis = {
             "lora-native bench [--shape NAME] [--device NAME] [--threads N] [--json]",
-            "       lora-native bench --model-config NAME|PATH --synthetic [--targets …] [--tokens …] [--device NAME] [--json]"
+            "       lora-native bench --model-config NAME|PATH --synthetic [--targets …] [--tokens …] [--json]"
         },
         description = {
             "Measures the main kernels and a train step of a model with random weights, and compares them with what the"

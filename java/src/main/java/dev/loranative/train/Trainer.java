@@ -81,19 +81,19 @@ final class Trainer {
         }
     }
 
-    /** The next step of the run; nothing is written. */
-    StepMetrics next() {
-        last = trainStep();
-        step++;
-        return last;
-    }
-
     private void sample(String title) {
         setup.sample().ifPresent(sample -> {
             String text = sample.text();
             listener.sample(title, text);
             output.report().sample(title, text);
         });
+    }
+
+    /** The next step of the run; nothing is written. */
+    StepMetrics next() {
+        last = trainStep();
+        step++;
+        return last;
     }
 
     /** One optimizer step: all its micro-batches, then the update. */
