@@ -11,14 +11,18 @@ import dev.loranative.model.RandomModel;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * A model worth measuring: what {@code shapes.json} says, which is also what the comparison with other engines reads.
+ * A model worth measuring: small ones that {@code shapes.json} says, which is also what the comparison with other engines
+ * reads, published ones ({@code published.json}), or what a config.json says.
  *
  * @param configJson the text of config.json
  */
@@ -29,7 +33,16 @@ public record ModelShape(String name, String about, String configJson) {
 
     /** Smallest first within a family, in the order of the file. */
     public static List<ModelShape> all() {
-        try (InputStream stream = ModelShape.class.getResourceAsStream("shapes.json")) {
+        return read("shapes.json");
+    }
+
+    /** Models that were published, as their config.json says; too large to be written as files for a measurement. */
+    public static List<ModelShape> published() {
+        return read("published.json");
+    }
+
+    private static List<ModelShape> read(String resource) {
+        try (InputStream stream = ModelShape.class.getResourceAsStream(resource)) {
             List<ModelShape> shapes = new ArrayList<>();
             for (var entry : JSON.readTree(stream).properties()) {
                 JsonNode shape = entry.getValue();
@@ -53,6 +66,50 @@ public record ModelShape(String name, String about, String configJson) {
                     "did you mean " + Nearest.to(name, names, 1).getFirst() + "? There are "
                             + String.join(", ", names));
         });
+    }
+
+    /** Names that {@link #configuration} knows. */
+    public static List<String> configurationNames() {
+        return Stream.concat(published().stream(), all().stream())
+                .map(ModelShape::name)
+                .toList();
+    }
+
+    /**
+     * A configuration by its name, or from a file.
+     *
+     * @param nameOrPath of {@link #configurationNames}, in any case; a config.json; or a folder that holds one
+     * @throws UserException if it is none of these, or the configuration is wrong or not supported
+     */
+    public static ModelShape configuration(String nameOrPath) {
+        ModelShape shape = Stream.concat(published().stream(), all().stream())
+                .filter(known -> known.name.equalsIgnoreCase(nameOrPath))
+                .findFirst()
+                .orElseGet(() -> file(nameOrPath));
+        shape.config();
+        return shape;
+    }
+
+    private static ModelShape file(String path) {
+        Path file;
+        try {
+            file = Path.of(path);
+        } catch (InvalidPathException e) {
+            throw noConfiguration(path);
+        }
+        if (Files.isDirectory(file)) {
+            file = file.resolve("config.json");
+        } else if (!Files.exists(file)) {
+            throw noConfiguration(path);
+        }
+        return new ModelShape(file.toString(), "of a file", ModelConfigReader.text(file));
+    }
+
+    private static UserException noConfiguration(String name) {
+        List<String> names = configurationNames();
+        return UserException.badInput(
+                "model_config is '" + name + "', which is neither a known model nor a file",
+                "known are " + String.join(", ", names) + "; or give a config.json, or a folder that holds one");
     }
 
     public ModelConfig config() {

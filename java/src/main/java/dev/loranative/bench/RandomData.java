@@ -4,6 +4,8 @@ import dev.loranative.errors.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collections;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.StringJoiner;
 
@@ -22,9 +24,17 @@ public final class RandomData {
      * @param length tokens of each sample
      */
     public static void write(Path file, int vocabulary, int samples, int length) {
+        write(file, vocabulary, Collections.nCopies(samples, length));
+    }
+
+    /**
+     * @param vocabulary tokens are below it
+     * @param lengths tokens of every sample
+     */
+    public static void write(Path file, int vocabulary, List<Integer> lengths) {
         SplittableRandom random = new SplittableRandom(SEED);
         StringBuilder text = new StringBuilder();
-        for (int sample = 0; sample < samples; sample++) {
+        for (int length : lengths) {
             StringJoiner ids = new StringJoiner(",", "[", "]");
             for (int i = 0; i < length; i++) {
                 ids.add(Integer.toString(random.nextInt(FIRST, vocabulary)));

@@ -16,16 +16,25 @@ import dev.loranative.device.SimdTier;
 import dev.loranative.errors.UserException;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 
 /** {@code bench}: how fast this machine is, in under a minute. */
 @Command(
         name = "bench",
         header = "how fast kernels and a train step are on this machine",
-        customSynopsis = "lora-native bench [--shape NAME] [--device NAME] [--threads N] [--json]",
-        description = "Measures the main kernels and a train step of a model with random weights, and compares them"
-                + " with what the%nmachine can do at best (CPUs only). Takes under a minute; other programs that compute at the same"
-                + " time spoil the figures.")
+        customSynopsis = {
+            "lora-native bench [--shape NAME] [--device NAME] [--threads N] [--json]",
+            "       lora-native bench --model-config NAME|PATH --synthetic [--targets …] [--tokens …] [--json]"
+        },
+        description = {
+            "Measures the main kernels and a train step of a model with random weights, and compares them with what the"
+                    + " machine can do at best (CPUs only). Takes under a minute; other programs that compute at the same"
+                    + " time spoil the figures.",
+            "With --synthetic: trains a model of a published configuration, of any size, whose weights are made at random"
+                    + " in the device's memory, and shows tokens per second and peak memory for each of several targets and"
+                    + " numbers of tokens. What does not fit is a row that says so."
+        })
 final class BenchCommand extends EngineCommand {
 
     private static final String GROUP = "Measurement";
@@ -46,21 +55,37 @@ final class BenchCommand extends EngineCommand {
 
     static final Key<Integer> STEPS = Key.of(GROUP, "steps", Scalars.count(1), 8, "train steps to measure");
 
+    private static final List<Key<?>> KEYS = Stream.of(
+                    List.<Key<?>>of(SHAPE, STEPS, SECONDS),
+                    SyntheticBench.KEYS,
+                    List.<Key<?>>of(TrainKeys.DEVICE, TrainKeys.THREADS, TrainKeys.PRECISION, TrainKeys.GEMM))
+            .flatMap(List::stream)
+            .toList();
+
     private static final int BATCH = 2;
     private static final int LENGTH = 256;
 
     @Override
     List<Key<?>> keys() {
-        return List.of(SHAPE, STEPS, SECONDS, TrainKeys.DEVICE, TrainKeys.THREADS, TrainKeys.PRECISION, TrainKeys.GEMM);
+        return KEYS;
     }
 
     @Override
     List<String> examples() {
-        return List.of("bench", "bench --shape llama-small --threads 1", "bench --device cuda:0", "bench --json");
+        return List.of(
+                "bench",
+                "bench --shape llama-small --threads 1",
+                "bench --device cuda:0",
+                "bench --json",
+                "bench --model-config Qwen3-30B-A3B --synthetic --device cuda:0",
+                "bench --model-config moe-small --synthetic --targets router,all --tokens 512 --steps 4");
     }
 
     @Override
     int run(ConfigValues values, Console console) {
+        if (SyntheticBench.isAsked(values, List.of(SHAPE, SECONDS))) {
+            return SyntheticBench.run(values, values.get(STEPS), console);
+        }
         ModelShape shape = ModelShape.named(values.get(SHAPE));
         double seconds = values.get(SECONDS);
         String precision = values.get(TrainKeys.PRECISION);

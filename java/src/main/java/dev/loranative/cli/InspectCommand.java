@@ -4,6 +4,7 @@ import dev.loranative.config.ConfigValues;
 import dev.loranative.config.Key;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.LoraKeys;
+import dev.loranative.config.OptimizerOptions;
 import dev.loranative.config.QuantizationOptions;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.config.TrainKeys;
@@ -39,7 +40,8 @@ import picocli.CommandLine.Command;
 final class InspectCommand extends EngineCommand {
 
     private static final List<Key<?>> IN_HELP = Stream.concat(
-                    Stream.of(TrainKeys.MODEL, CommandKeys.ADAPTER, CommandKeys.LIST), LoraKeys.ALL.stream())
+                    Stream.of(TrainKeys.MODEL, CommandKeys.ADAPTER, CommandKeys.LIST, TrainKeys.OPTIM),
+                    LoraKeys.ALL.stream())
             .toList();
 
     /** All of train's, so that the file of a run can be given as it is. */
@@ -80,7 +82,8 @@ final class InspectCommand extends EngineCommand {
         warnings.forEach(console::warning);
         long parameters = WeightLayout.of(config).parameters();
         int rank = values.isSet(LoraKeys.R) ? values.get(LoraKeys.R) : Suggestion.rank(parameters);
-        List<Suggestion> suggestions = trainable.isEmpty() ? Suggestion.of(tree, rank) : List.of();
+        List<Suggestion> suggestions =
+                trainable.isEmpty() ? Suggestion.of(tree, rank, OptimizerOptions.from(values)) : List.of();
         Inspection inspection = new Inspection(tree, parameters, trainable, suggestions, warnings);
         if (console.json()) {
             console.result(inspection.json());
@@ -118,7 +121,7 @@ final class InspectCommand extends EngineCommand {
             Adapter read = AdapterFiles.read(adapter.get(), tree);
             warnings.addAll(read.warnings());
             AdapterAgreement.require(values, LoraConfig.from(values), tree, read, adapter.get());
-            return Trainable.of(read);
+            return Trainable.of(read, OptimizerOptions.from(values));
         }
         if (LoraKeys.ALL.stream().noneMatch(key -> asksForTargets(values, key))) {
             return Trainable.nothing();
@@ -126,7 +129,7 @@ final class InspectCommand extends EngineCommand {
         LoraConfig config = LoraConfig.from(values);
         Targets targets = TargetMatcher.match(config, tree);
         warnings.addAll(targets.warnings());
-        return Trainable.of(targets, config.shareExpertAdapters());
+        return Trainable.of(targets, config.shareExpertAdapters(), OptimizerOptions.from(values));
     }
 
     /** A rank on the command line alone asks what it would cost. */

@@ -3,6 +3,7 @@ package dev.loranative.cli;
 import dev.loranative.config.ConfigParser;
 import dev.loranative.config.LoraConfig;
 import dev.loranative.config.LoraKeys;
+import dev.loranative.config.OptimizerOptions;
 import dev.loranative.lora.TargetMatcher;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.ModuleTree;
@@ -21,8 +22,15 @@ import java.util.stream.Collectors;
  * @param targets groups or names as they go into a list; {@code all-linear} alone is a text
  * @param meaning the names that the groups stand for
  * @param r the rank with which {@code trainable} is counted
+ * @param optimizer that would train
  */
-record Suggestion(String name, List<String> targets, List<String> meaning, int r, Trainable trainable) {
+record Suggestion(
+        String name,
+        List<String> targets,
+        List<String> meaning,
+        int r,
+        Trainable trainable,
+        OptimizerOptions optimizer) {
 
     private static final String ALL_LINEAR = "all-linear";
 
@@ -66,11 +74,11 @@ record Suggestion(String name, List<String> targets, List<String> meaning, int r
 
     /** The same targets with another rank. */
     Suggestion withRank(int rank, ModuleTree tree) {
-        return of(name, targets, rank, tree);
+        return of(name, targets, rank, tree, optimizer);
     }
 
     /** For every kind of module that the model has, and for all of them. */
-    static List<Suggestion> of(ModuleTree tree, int r) {
+    static List<Suggestion> of(ModuleTree tree, int r, OptimizerOptions optimizer) {
         Set<Kind> kinds = tree.modules().stream()
                 .map(module -> module.kind())
                 .collect(Collectors.toCollection(() -> EnumSet.noneOf(Kind.class)));
@@ -96,19 +104,20 @@ record Suggestion(String name, List<String> targets, List<String> meaning, int r
             wanted.put("everything", everything);
         }
         return wanted.entrySet().stream()
-                .map(entry -> of(entry.getKey(), entry.getValue(), r, tree))
+                .map(entry -> of(entry.getKey(), entry.getValue(), r, tree, optimizer))
                 .toList();
     }
 
-    private static Suggestion of(String name, List<String> targets, int r, ModuleTree tree) {
+    private static Suggestion of(
+            String name, List<String> targets, int r, ModuleTree tree, OptimizerOptions optimizer) {
         Object value = targets.equals(List.of(ALL_LINEAR)) ? ALL_LINEAR : targets;
         LoraConfig config = LoraConfig.from(new ConfigParser(LoraKeys.ALL)
                 .parse(Map.of(LoraKeys.TARGET_MODULES.name(), value, LoraKeys.R.name(), r), "suggestion"));
-        Trainable trainable = Trainable.of(TargetMatcher.match(config, tree), false);
+        Trainable trainable = Trainable.of(TargetMatcher.match(config, tree), false, optimizer);
         List<String> meaning = trainable.modules().stream()
                 .map(module -> module.name().substring(module.name().lastIndexOf('.') + 1))
                 .distinct()
                 .toList();
-        return new Suggestion(name, targets, meaning, r, trainable);
+        return new Suggestion(name, targets, meaning, r, trainable, optimizer);
     }
 }

@@ -1,5 +1,6 @@
 package dev.loranative.cli;
 
+import dev.loranative.config.OptimizerOptions;
 import dev.loranative.lora.Adapter;
 import dev.loranative.lora.FullTarget;
 import dev.loranative.lora.FullTensor;
@@ -9,6 +10,8 @@ import dev.loranative.lora.TokenRows;
 import dev.loranative.lora.TokenTarget;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
+import dev.loranative.optim.GroupRule;
+import dev.loranative.optim.Moments;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -17,14 +20,12 @@ import java.util.Set;
  * What would be trained, or what an adapter holds.
  *
  * @param shared whether the experts of a layer have one low-rank update for each projection
+ * @param optimizerBytes what the optimizer keeps in training
  */
-record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolean shared) {
+record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolean shared, long optimizerBytes) {
 
     /** Bytes of a trained number in the adapter's file, and of its gradient: float32. */
     private static final int VALUE_BYTES = Float.BYTES;
-
-    /** AdamW keeps two moments. */
-    private static final int MOMENTS = 2;
 
     /**
      * A module with a low-rank update.
@@ -63,18 +64,22 @@ record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolea
     }
 
     static Trainable nothing() {
-        return new Trainable(List.of(), List.of(), List.of(), false);
+        return new Trainable(List.of(), List.of(), List.of(), false, 0);
     }
 
-    static Trainable of(Targets targets, boolean shared) {
+    /** @param optimizer that would train */
+    static Trainable of(Targets targets, boolean shared, OptimizerOptions optimizer) {
         return new Trainable(
                 targets.list().stream().map(Trainable::lowRank).toList(),
                 targets.full().stream().map(Trainable::full).toList(),
                 targets.tokens().stream().map(Trainable::rows).toList(),
-                shared);
+                shared,
+                Moments.bytes(targets.sizes(shared, GroupRule.of(optimizer)).values(), optimizer.eightBit()));
     }
 
-    static Trainable of(Adapter adapter) {
+    /** @param optimizer that would train */
+    static Trainable of(Adapter adapter, OptimizerOptions optimizer) {
+        boolean shared = adapter.config().lora().shareExpertAdapters();
         return new Trainable(
                 adapter.modules().stream()
                         .map(module -> new LowRank(
@@ -89,7 +94,9 @@ record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolea
                         .toList(),
                 adapter.tensors().full().stream().map(Trainable::full).toList(),
                 adapter.tensors().tokens().stream().map(Trainable::rows).toList(),
-                adapter.config().lora().shareExpertAdapters());
+                shared,
+                Moments.bytes(
+                        adapter.tensors().sizes(shared, GroupRule.of(optimizer)).values(), optimizer.eightBit()));
     }
 
     private static LowRank lowRank(Target target) {
@@ -160,9 +167,5 @@ record Trainable(List<LowRank> modules, List<Full> full, List<Rows> rows, boolea
 
     long gradientBytes() {
         return VALUE_BYTES * parameters();
-    }
-
-    long optimizerBytes() {
-        return MOMENTS * gradientBytes();
     }
 }

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
 import tools.jackson.databind.json.JsonMapper;
 
 /** Configurations as text: the help of a command, and a YAML file that gives the same values again. */
@@ -69,6 +70,11 @@ public final class ConfigText {
         return text.toString();
     }
 
+    /** As a flag takes it. */
+    private static String words(List<?> list) {
+        return list.stream().map(ConfigText::flow).collect(Collectors.joining(","));
+    }
+
     private static boolean isEmpty(Object value) {
         return value instanceof Map<?, ?> map && map.isEmpty();
     }
@@ -88,7 +94,9 @@ public final class ConfigText {
         text.append(" ".repeat(HELP_INDENT - column));
         column = HELP_INDENT;
         Object standard = key.write(key.defaultValue());
-        String shown = standard == null || isEmpty(standard) ? "" : " [" + flow(standard) + "]";
+        String shown = standard == null || isEmpty(standard)
+                ? ""
+                : " [" + (standard instanceof List<?> list ? words(list) : flow(standard)) + "]";
         String choices = choice ? ": " + label.replace("|", ", ") : "";
         String gap = "";
         for (String word : (key.description() + choices + shown).split(" ")) {

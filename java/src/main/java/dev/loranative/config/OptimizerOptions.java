@@ -29,7 +29,7 @@ public record OptimizerOptions(
     /** With moments in 8 bits; transformers' names of the paged one too, as paging changes no number. */
     static final Set<String> EIGHT_BIT_MOMENTS = Set.of("adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit");
 
-    static OptimizerOptions from(ConfigValues values) {
+    public static OptimizerOptions from(ConfigValues values) {
         Double ratio = values.get(TrainKeys.LORAPLUS_LR_RATIO);
         return new OptimizerOptions(
                 values.get(TrainKeys.LEARNING_RATE),

@@ -1,6 +1,9 @@
 package dev.loranative.lora;
 
+import dev.loranative.nn.ParameterGroup;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
 
 /**
  * Everything that an adapter changes.
@@ -20,6 +23,18 @@ public record AdapterTensors(List<AdapterModule> modules, List<FullTensor> full,
     /** Low-rank updates only. */
     public static AdapterTensors of(List<AdapterModule> modules) {
         return new AdapterTensors(modules, List.of(), List.of());
+    }
+
+    /**
+     * Numbers of every group of the optimizer that has any.
+     *
+     * @param shareExperts whether the experts of a projection have one update
+     * @param groups the group of a tensor by its name
+     */
+    public Map<ParameterGroup, Long> sizes(boolean shareExperts, Function<String, ParameterGroup> groups) {
+        List<AdapterModule> stored =
+                shareExperts ? ParameterNames.oneOfProjection(modules, AdapterModule::module) : modules;
+        return ParameterNames.sizes(new AdapterTensors(stored, full, tokens), groups);
     }
 
     /** Trained numbers. */

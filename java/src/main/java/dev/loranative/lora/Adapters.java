@@ -60,10 +60,7 @@ public final class Adapters {
         List<Target> alone = targets.list().stream()
                 .filter(target -> !shareExperts || target.module().kind() != Kind.EXPERT)
                 .toList();
-        List<Target> stored = new ArrayList<>(alone);
-        projections.forEach(projection -> stored.add(projection.getFirst()));
-        Map<ParameterGroup, Long> sizes =
-                ParameterNames.sizes(new Targets(stored, targets.full(), targets.tokens(), List.of()), groups);
+        Map<ParameterGroup, Long> sizes = targets.sizes(shareExperts, groups);
         Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, true));
         targets.full().forEach(adapters.full::add);
         targets.tokens().forEach(adapters.tokens::add);
@@ -149,10 +146,7 @@ public final class Adapters {
         List<AdapterModule> alone = adapter.modules().stream()
                 .filter(module -> !shareExperts || module.module().kind() != Kind.EXPERT)
                 .toList();
-        List<AdapterModule> stored = new ArrayList<>(alone);
-        projections.forEach(projection -> stored.add(projection.getFirst()));
-        Map<ParameterGroup, Long> sizes =
-                ParameterNames.sizes(new AdapterTensors(stored, tensors.full(), tensors.tokens()), groups);
+        Map<ParameterGroup, Long> sizes = tensors.sizes(shareExperts, groups);
         Adapters adapters = new Adapters(model, new ParameterArena(model.device(), groups, sizes, trainable));
         tensors.full().forEach(adapters.full::add);
         tensors.tokens().forEach(adapters.tokens::add);

@@ -1,8 +1,12 @@
 package dev.loranative.lora;
 
+import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.nn.ParameterGroup;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
 
@@ -76,6 +80,18 @@ final class ParameterNames {
         tensors.full().forEach(full -> names.add(full.name(), full.values().length));
         tensors.tokens().forEach(rows -> names.add(tokens(rows.module()), rows.values().length));
         return names.sizes;
+    }
+
+    /** Of the experts of a layer's projection only the first; all modules that are no experts. */
+    static <T> List<T> oneOfProjection(List<T> all, Function<T, LinearModule> moduleOf) {
+        Set<List<Object>> seen = new HashSet<>();
+        return all.stream()
+                .filter(each -> {
+                    LinearModule module = moduleOf.apply(each);
+                    String end = module.name().substring(module.name().lastIndexOf('.'));
+                    return module.kind() != Kind.EXPERT || seen.add(List.of(module.layer(), end));
+                })
+                .toList();
     }
 
     private void add(String module, boolean embedding, long a, long b) {

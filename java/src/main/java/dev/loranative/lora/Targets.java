@@ -1,6 +1,9 @@
 package dev.loranative.lora;
 
+import dev.loranative.nn.ParameterGroup;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
 
 /**
  * What is trained.
@@ -18,6 +21,17 @@ public record Targets(List<Target> list, List<FullTarget> full, List<TokenTarget
         full = List.copyOf(full);
         tokens = List.copyOf(tokens);
         warnings = List.copyOf(warnings);
+    }
+
+    /**
+     * Trained numbers of every group of the optimizer that has any.
+     *
+     * @param shareExperts whether the experts of a projection have one update
+     * @param groups the group of a tensor by its name
+     */
+    public Map<ParameterGroup, Long> sizes(boolean shareExperts, Function<String, ParameterGroup> groups) {
+        List<Target> stored = shareExperts ? ParameterNames.oneOfProjection(list, Target::module) : list;
+        return ParameterNames.sizes(new Targets(stored, full, tokens, List.of()), groups);
     }
 
     /** Trainable numbers of all targets. */

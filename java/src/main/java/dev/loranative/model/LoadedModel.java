@@ -15,7 +15,7 @@ import java.util.Optional;
 
 /**
  * A model whose weights are on a device, and its parts by their names in the checkpoint. Closing it unmaps the
- * checkpoint; on the CPU the weights are the mapped file, so close the device first.
+ * checkpoint, where there is one; on the CPU the weights are the mapped file, so close the device first.
  */
 public final class LoadedModel implements AutoCloseable {
 
@@ -23,7 +23,7 @@ public final class LoadedModel implements AutoCloseable {
     private final ModuleTree tree;
     private final Device device;
     private final CausalLm lm;
-    private final Checkpoint checkpoint;
+    private final Optional<Checkpoint> checkpoint;
     private final Parts parts;
     private final TensorNames names;
     private final Map<String, Integer> numbers = new HashMap<>();
@@ -48,7 +48,14 @@ public final class LoadedModel implements AutoCloseable {
         }
     }
 
-    LoadedModel(ModelConfig config, ModuleTree tree, Device device, CausalLm lm, Checkpoint checkpoint, Parts parts) {
+    /** @param checkpoint empty for weights that come from no file */
+    LoadedModel(
+            ModelConfig config,
+            ModuleTree tree,
+            Device device,
+            CausalLm lm,
+            Optional<Checkpoint> checkpoint,
+            Parts parts) {
         this.config = config;
         this.tree = tree;
         this.device = device;
@@ -77,9 +84,15 @@ public final class LoadedModel implements AutoCloseable {
         return lm;
     }
 
-    /** What tells the checkpoint from others; read from its files at every call. */
+    /**
+     * What tells the checkpoint from others; read from its files at every call.
+     *
+     * @throws IllegalStateException if the weights come from no file
+     */
     public ContentHash contentHash() {
-        return checkpoint.contentHash();
+        return checkpoint
+                .orElseThrow(() -> new IllegalStateException("the weights come from no file"))
+                .contentHash();
     }
 
     /** Place of a module in the tree: unique, the same in every run. */
@@ -98,10 +111,13 @@ public final class LoadedModel implements AutoCloseable {
      */
     public Optional<WeightRows> original(LinearModule module) {
         String name = module.name() + ".weight";
-        if (!weight(module).weight().dtype().isQuantized() || !checkpoint.contains(name)) {
-            return Optional.empty();
-        }
-        TensorEntry entry = checkpoint.entry(name);
+        return checkpoint
+                .filter(files -> weight(module).weight().dtype().isQuantized() && files.contains(name))
+                .flatMap(files -> original(files, name));
+    }
+
+    private Optional<WeightRows> original(Checkpoint files, String name) {
+        TensorEntry entry = files.entry(name);
         boolean floats =
                 entry.type() == ElementType.F32 || entry.type() == ElementType.BF16 || entry.type() == ElementType.F16;
         if (!floats || entry.shape().size() != 2) {
@@ -109,7 +125,7 @@ public final class LoadedModel implements AutoCloseable {
         }
         DType dtype = WeightLoader.dtype(entry.type());
         return Optional.of(new WeightRows(new Tensor(
-                device.upload(checkpoint.data(name), dtype.bytes()),
+                device.upload(files.data(name), dtype.bytes()),
                 0,
                 dtype,
                 entry.shape().get(0),
@@ -158,6 +174,6 @@ public final class LoadedModel implements AutoCloseable {
 
     @Override
     public void close() {
-        checkpoint.close();
+        checkpoint.ifPresent(Checkpoint::close);
     }
 }

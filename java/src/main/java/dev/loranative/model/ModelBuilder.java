@@ -23,28 +23,29 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.IntFunction;
 
-/** Puts the modules of a model together from its checkpoint; every linear layer and every norm is noted under its
+/** Puts the modules of a model together from its weights; every linear layer and every norm is noted under its
  * name. */
 final class ModelBuilder {
 
     private final ModelConfig config;
     private final TensorNames names;
-    private final WeightLoader loader;
+    private final ModuleWeights loader;
     private final Map<String, Tensor> weights = new HashMap<>();
     private final Map<String, LinearSlot> slots = new HashMap<>();
     private final Map<String, ExpertPlace> experts = new HashMap<>();
     private final Map<String, RmsNorm> norms = new HashMap<>();
 
-    ModelBuilder(ModelConfig config, WeightLoader loader) {
+    ModelBuilder(ModelConfig config, ModuleWeights loader) {
         this.config = config;
         this.names = TensorNames.of(config.family());
         this.loader = loader;
     }
 
-    /** @param checkpoint what the loader reads from; the result owns it */
-    LoadedModel build(Checkpoint checkpoint) {
+    /** @param checkpoint what the loader reads from; the result owns it. Empty for weights from nowhere */
+    LoadedModel build(Optional<Checkpoint> checkpoint) {
         Embedding embedding = new Embedding(weight(names.embedding()));
         Rope rope = new Rope(config.rope(), config.headDim(), config.maxPositionEmbeddings());
         List<DecoderLayer> layers = new ArrayList<>();

@@ -57,13 +57,27 @@ public final class ModelConfigReader {
      */
     public static ModelConfig read(Path directory) {
         Path file = directory.resolve("config.json");
+        if (!Files.isRegularFile(file) && !Files.isDirectory(directory)) {
+            throw UserException.badInput(
+                    directory + " is no folder", "give a model's folder as on the hub; nothing is downloaded");
+        }
+        return parse(text(file), file.toString());
+    }
+
+    /**
+     * Reads the text of a configuration.
+     *
+     * @param file config.json
+     * @throws UserException if there is no such file, or it cannot be read
+     */
+    public static String text(Path file) {
         if (!Files.isRegularFile(file)) {
             throw UserException.badInput(
-                    Files.isDirectory(directory) ? directory + " holds no config.json" : directory + " is no folder",
+                    (file.getParent() == null ? "." : file.getParent()) + " holds no " + file.getFileName(),
                     "give a model's folder as on the hub; nothing is downloaded");
         }
         try {
-            return parse(Files.readString(file), file.toString());
+            return Files.readString(file);
         } catch (CharacterCodingException e) {
             throw UserException.badInput(
                     file + " is not UTF-8 text", "save it as UTF-8, or copy it again from where the model came from");

@@ -13,7 +13,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 
 /** A model's folder, read and checked, its weights mapped but not yet touched. */
-public final class ModelFiles implements AutoCloseable {
+public final class ModelFiles implements ModelSource {
 
     private final ModelConfig config;
     private final ModuleTree tree;
@@ -82,10 +82,12 @@ public final class ModelFiles implements AutoCloseable {
         }
     }
 
+    @Override
     public ModelConfig config() {
         return config;
     }
 
+    @Override
     public ModuleTree tree() {
         return tree;
     }
@@ -119,12 +121,13 @@ public final class ModelFiles implements AutoCloseable {
                 : weights.stream().map(StoredWeight::name).toList();
     }
 
-    /** Parameters of the model, whatever they are held in; a tied head counts once. */
+    @Override
     public long parameters() {
         return layout.parameters();
     }
 
-    /** Memory of all weights once they are loaded: as in the files, and of those that are quantised on the way. */
+    /** As in the files, and of those that are quantised on the way. */
+    @Override
     public long weightBytes() {
         return plan.weightBytes(checkpoint);
     }
@@ -149,17 +152,17 @@ public final class ModelFiles implements AutoCloseable {
         return plan.quantizedBytes(checkpoint);
     }
 
-    /** What is in 4 bits once loaded; empty if nothing is. */
+    @Override
     public Optional<FourBits> fourBits() {
         return plan.fourBits(checkpoint);
     }
 
-    /** What deserves to be said about the options before the model is used. */
+    @Override
     public List<String> notes() {
         return plan.notes(tree);
     }
 
-    /** Whether loading quantises weights, which takes time and memory of its own. */
+    @Override
     public boolean quantizes() {
         return plan.count() > 0;
     }
@@ -169,10 +172,11 @@ public final class ModelFiles implements AutoCloseable {
         return load(new Ops(device), LoadListener.NONE);
     }
 
-    /** Puts the weights on the device of {@code ops}. The result owns the mapped files; this object must not be closed then. */
+    @Override
     public LoadedModel load(Ops ops, LoadListener listener) {
         ops.device().reserve("weights", weightBytes());
-        return new ModelBuilder(config, new WeightLoader(checkpoint, ops, plan, listener)).build(checkpoint);
+        return new ModelBuilder(config, new WeightLoader(checkpoint, ops, plan, listener))
+                .build(Optional.of(checkpoint));
     }
 
     /**

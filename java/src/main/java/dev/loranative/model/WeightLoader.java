@@ -14,7 +14,7 @@ import dev.loranative.tensor.Tensor;
  * Puts the weights of a checkpoint on a device: as they lie in the mapped file, or quantised on the way, one after the
  * other.
  */
-final class WeightLoader {
+final class WeightLoader implements ModuleWeights {
 
     private final Checkpoint checkpoint;
     private final Device device;
@@ -39,16 +39,18 @@ final class WeightLoader {
         this.listener = listener;
     }
 
-    Device device() {
+    @Override
+    public Device device() {
         return device;
     }
 
-    boolean contains(String name) {
+    @Override
+    public boolean contains(String name) {
         return checkpoint.contains(name);
     }
 
-    /** The weight of a module, [out, in]. */
-    Tensor weight(String module) {
+    @Override
+    public Tensor weight(String module) {
         String name = module + ".weight";
         if (plan.quantizes(module)) {
             return quantized(name);
@@ -66,8 +68,9 @@ final class WeightLoader {
         return weight;
     }
 
-    /** The tensor where it lies in the mapped file, if the device can read it there. */
-    Tensor tensor(String name) {
+    /** Where it lies in the mapped file, if the device can read it there. */
+    @Override
+    public Tensor tensor(String name) {
         TensorEntry entry = checkpoint.entry(name);
         DType dtype = dtype(entry.type());
         long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();

@@ -6,6 +6,7 @@ import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Losses;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Tensor;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -32,8 +33,14 @@ final class EightBitMoments implements Moments {
         this.secondScales = Tensor.allocate(device, DType.F32, blocks);
     }
 
-    static long bytes(ParameterArena arena) {
-        return 2 * blocks(arena, new HashMap<>()) * (Losses.MOMENT_BLOCK + Float.BYTES);
+    /** @param groups their parameters */
+    static long bytes(Collection<Long> groups) {
+        long blocks = groups.stream().mapToLong(EightBitMoments::blocks).sum();
+        return 2 * blocks * (Losses.MOMENT_BLOCK + Float.BYTES);
+    }
+
+    private static long blocks(long parameters) {
+        return Math.ceilDiv(parameters, Losses.MOMENT_BLOCK);
     }
 
     private static long blocks(ParameterArena arena, Map<Long, Long> firstBlocks) {
@@ -42,7 +49,7 @@ final class EightBitMoments implements Moments {
             if (count > 0) {
                 firstBlocks.put(start, blocks[0]);
             }
-            blocks[0] += Math.ceilDiv(count, Losses.MOMENT_BLOCK);
+            blocks[0] += blocks(count);
         });
         return blocks[0];
     }
@@ -53,7 +60,7 @@ final class EightBitMoments implements Moments {
             return;
         }
         long block = firstBlocks.get(start);
-        long blocks = Math.ceilDiv(count, Losses.MOMENT_BLOCK);
+        long blocks = blocks(count);
         Losses.EightBits moments = new Losses.EightBits(
                 first.range(block * Losses.MOMENT_BLOCK, count),
                 firstScales.range(block, blocks),

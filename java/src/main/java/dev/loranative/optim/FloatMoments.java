@@ -6,6 +6,7 @@ import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Losses;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Tensor;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.SequencedMap;
 
@@ -20,8 +21,9 @@ final class FloatMoments implements Moments {
         this.second = Tensor.allocate(device, DType.F32, arena.size());
     }
 
-    static long bytes(ParameterArena arena) {
-        return 2 * arena.size() * Float.BYTES;
+    /** @param groups their parameters */
+    static long bytes(Collection<Long> groups) {
+        return 2 * Float.BYTES * groups.stream().mapToLong(Long::longValue).sum();
     }
 
     @Override

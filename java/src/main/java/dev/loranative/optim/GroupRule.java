@@ -1,5 +1,6 @@
 package dev.loranative.optim;
 
+import dev.loranative.config.OptimizerOptions;
 import dev.loranative.nn.ParameterGroup;
 import dev.loranative.nn.ParameterGroup.Rate;
 import java.util.Locale;
@@ -33,6 +34,11 @@ public enum GroupRule implements Function<String, ParameterGroup> {
             return ParameterGroup.ALL;
         }
     };
+
+    /** The one that a run with these options follows. */
+    public static GroupRule of(OptimizerOptions options) {
+        return options.loraplusLrRatio().isPresent() ? LORA_PLUS : PLAIN;
+    }
 
     private static final Pattern UNDECAYED = Pattern.compile("bias|layernorm|rmsnorm|(^|\\.)norm($|\\.)|_norm($|\\.)");
     private static final Pattern VECTOR =

@@ -2,7 +2,6 @@ package dev.loranative.quant;
 
 import dev.loranative.checkpoint.Checkpoint;
 import dev.loranative.device.Buffer;
-import dev.loranative.device.Device;
 import dev.loranative.device.Loan;
 import dev.loranative.errors.UserException;
 import dev.loranative.ffi.KernelException;
@@ -22,7 +21,7 @@ import java.util.function.LongFunction;
 public final class Quantizer {
 
     /** Elements of a piece: a multiple of every block, enough for all threads. */
-    private static final long PIECE = 4L << 20;
+    public static final long PIECE = 4L << 20;
 
     private final Ops ops;
     private final QuantType type;
@@ -61,6 +60,30 @@ public final class Quantizer {
         return QuantState.codeBytes(elements) + scales + QuantizedParts.DESCRIPTOR_BYTES;
     }
 
+    /** A weight that is on the device, a piece at a time. */
+    @FunctionalInterface
+    public interface Pieces {
+
+        /**
+         * Elements [first, first + count), F32, BF16 or F16; they are read before the next piece is asked for.
+         *
+         * @param count at most {@link #PIECE}
+         */
+        Tensor piece(long first, long count);
+    }
+
+    /** Quantises one piece. */
+    @FunctionalInterface
+    private interface PieceWork {
+        void quantize(Tensor piece);
+    }
+
+    /** Gives a piece to the work, and takes back the memory it needed. */
+    @FunctionalInterface
+    private interface PieceReader {
+        void read(long first, long count, PieceWork work);
+    }
+
     /**
      * Quantises one weight.
      *
@@ -69,22 +92,38 @@ public final class Quantizer {
      */
     public QuantizedWeight quantize(Source source, LongFunction<Buffer> memory) {
         QuantState plain = new QuantState(type, blockSize, name(source.dtype()), source.shape(), Optional.empty());
+        return quantize(source.name(), plain, (first, count, work) -> read(source, first, count, work), memory);
+    }
+
+    /**
+     * Quantises a weight of finite numbers that are on the device.
+     *
+     * @param name for messages
+     * @param shape [out, in]
+     * @param memory gives the memory that the result lies in
+     */
+    public QuantizedWeight quantize(String name, List<Long> shape, Pieces pieces, LongFunction<Buffer> memory) {
+        QuantState plain = new QuantState(type, blockSize, name(DType.BF16), shape, Optional.empty());
+        return quantize(name, plain, (first, count, work) -> work.quantize(pieces.piece(first, count)), memory);
+    }
+
+    private QuantizedWeight quantize(String name, QuantState plain, PieceReader reader, LongFunction<Buffer> memory) {
         Tensor codes = tensor(memory, DType.U8, plain.codeBytes());
         if (!nested) {
             Tensor absmax = tensor(memory, DType.F32, plain.blocks());
-            quantize(source, plain, codes, absmax);
+            quantize(reader, plain, codes, absmax);
             return new QuantizedWeight(
                     plain, new QuantizedParts(codes, absmax, null, null, blockSize, QuantState.NESTED_BLOCK, 0));
         }
         try (Loan loan = ops.device().borrow(Float.BYTES * plain.blocks())) {
             Tensor absmax = new Tensor(loan.buffer(), 0, DType.F32, plain.blocks());
-            quantize(source, plain, codes, absmax);
-            return nest(source, plain, codes, absmax, memory);
+            quantize(reader, plain, codes, absmax);
+            return nest(name, plain, codes, absmax, memory);
         }
     }
 
     private QuantizedWeight nest(
-            Source source, QuantState plain, Tensor codes, Tensor absmax, LongFunction<Buffer> memory) {
+            String name, QuantState plain, Tensor codes, Tensor absmax, LongFunction<Buffer> memory) {
         Tensor absmaxCodes = tensor(memory, DType.U8, plain.blocks());
         Tensor nestedAbsmax = tensor(memory, DType.F32, plain.nestedBlocks());
         float offset;
@@ -94,7 +133,7 @@ public final class Quantizer {
         } catch (KernelException e) {
             // The scales are finite and the table is ours: what is left to refuse is a mean that overflows.
             throw UserException.badInput(
-                    "tensor " + source.name() + " is too large for double quantisation (" + e.getMessage() + ")",
+                    "tensor " + name + " is too large for double quantisation (" + e.getMessage() + ")",
                     "set bnb_4bit_use_double_quant to false, or name the module in bnb_4bit_skip_modules");
         }
         QuantState state = new QuantState(
@@ -109,25 +148,32 @@ public final class Quantizer {
                         codes, absmaxCodes, nestedAbsmax, nestedCode, blockSize, QuantState.NESTED_BLOCK, offset));
     }
 
-    private void quantize(Source source, QuantState state, Tensor codes, Tensor absmax) {
-        Device device = ops.device();
-        long elementBytes = source.dtype().bytes();
-        for (long first = 0; first < state.elements(); first += PIECE) {
+    private void quantize(PieceReader reader, QuantState state, Tensor codes, Tensor absmax) {
+        for (long start = 0; start < state.elements(); start += PIECE) {
+            long first = start;
             long count = Math.min(PIECE, state.elements() - first);
-            MemorySegment piece = source.data().asSlice(first * elementBytes, count * elementBytes);
-            try (Loan loan = device.lend(piece, elementBytes)) {
-                ops.quantization()
-                        .quantize(
-                                new Tensor(loan.buffer(), 0, source.dtype(), count),
-                                type.dtype(),
-                                blockSize,
-                                codes.range(first / 2, QuantState.codeBytes(count)),
-                                absmax.range(first / blockSize, QuantState.ceil(count, blockSize)));
-            } catch (KernelException e) {
-                throw refused(source, first, piece, e);
-            }
-            Checkpoint.release(piece);
+            reader.read(
+                    first,
+                    count,
+                    piece -> ops.quantization()
+                            .quantize(
+                                    piece,
+                                    type.dtype(),
+                                    blockSize,
+                                    codes.range(first / 2, QuantState.codeBytes(count)),
+                                    absmax.range(first / blockSize, QuantState.ceil(count, blockSize))));
         }
+    }
+
+    private void read(Source source, long first, long count, PieceWork work) {
+        long elementBytes = source.dtype().bytes();
+        MemorySegment piece = source.data().asSlice(first * elementBytes, count * elementBytes);
+        try (Loan loan = ops.device().lend(piece, elementBytes)) {
+            work.quantize(new Tensor(loan.buffer(), 0, source.dtype(), count));
+        } catch (KernelException e) {
+            throw refused(source, first, piece, e);
+        }
+        Checkpoint.release(piece);
     }
 
     /** The kernel refuses what is no finite number; here it is found again, to be named. */

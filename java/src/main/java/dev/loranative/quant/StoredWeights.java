@@ -38,6 +38,11 @@ public final class StoredWeights {
         }
     }
 
+    /** Those of a model that has none. */
+    public static StoredWeights none() {
+        return new StoredWeights(Map.of(), Map.of());
+    }
+
     /** Finds and checks them in a checkpoint in which every weight has a tensor. */
     public static StoredWeights of(Checkpoint checkpoint) {
         return of(checkpoint, Map.of());

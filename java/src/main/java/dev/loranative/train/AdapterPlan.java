@@ -13,7 +13,7 @@ import dev.loranative.lora.EvaSearch;
 import dev.loranative.lora.TargetMatcher;
 import dev.loranative.lora.Targets;
 import dev.loranative.model.LoadedModel;
-import dev.loranative.model.ModelFiles;
+import dev.loranative.model.ModelSource;
 import dev.loranative.optim.GroupRule;
 import dev.loranative.tensor.Ops;
 import java.nio.file.Path;
@@ -37,7 +37,7 @@ final class AdapterPlan {
      * @param resumed the checkpoint to go on from
      * @throws dev.loranative.errors.UserException for targets that the model does not have, an adapter that does not fit
      */
-    AdapterPlan(TrainConfig config, TrainListener listener, ModelFiles files, Optional<Path> resumed) {
+    AdapterPlan(TrainConfig config, TrainListener listener, ModelSource files, Optional<Path> resumed) {
         this.config = config;
         this.listener = listener;
         if (config.run().initAdapter().isPresent()) {
@@ -51,7 +51,7 @@ final class AdapterPlan {
         return attach.apply(loaded);
     }
 
-    private Function<Loaded, Attached> from(Path source, ModelFiles files, boolean resumed) {
+    private Function<Loaded, Attached> from(Path source, ModelSource files, boolean resumed) {
         Adapter adapter = AdapterFiles.read(source, files.tree());
         adapter.warnings().forEach(listener::warning);
         InitLoraWeights init = config.lora().initLoraWeights();
@@ -70,7 +70,7 @@ final class AdapterPlan {
                 lora);
     }
 
-    private Function<Loaded, Attached> anew(ModelFiles files) {
+    private Function<Loaded, Attached> anew(ModelSource files) {
         Targets targets = TargetMatcher.match(config.lora(), files.tree());
         targets.warnings().forEach(listener::warning);
         InitLoraWeights init = config.lora().initLoraWeights();
@@ -103,6 +103,6 @@ final class AdapterPlan {
     }
 
     private GroupRule groupRule() {
-        return config.optimizer().loraplusLrRatio().isPresent() ? GroupRule.LORA_PLUS : GroupRule.PLAIN;
+        return GroupRule.of(config.optimizer());
     }
 }

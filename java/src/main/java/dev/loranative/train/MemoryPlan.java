@@ -24,6 +24,22 @@ public record MemoryPlan(Map<String, Long> parts) {
     }
 
     /**
+     * What the run may take at most: the limit, or what the device has for it if that is less; empty where nobody tells.
+     *
+     * @param device where the run will be; may hold a part of it
+     * @param limitBytes empty: what the device has free
+     */
+    static OptionalLong room(Device device, OptionalLong limitBytes) {
+        OptionalLong available = device.availableBytes();
+        if (available.isEmpty()) {
+            return limitBytes;
+        }
+        // What the device holds already is part of the plan and no longer free.
+        long room = available.getAsLong() + device.allocatedBytes();
+        return OptionalLong.of(Math.min(room, limitBytes.orElse(room)));
+    }
+
+    /**
      * @param device where the run will be; may hold a part of it
      * @param limitBytes empty: what the device has free
      * @param hint what would make it smaller

@@ -1,6 +1,7 @@
 package dev.loranative.train;
 
 import java.nio.file.Path;
+import java.util.OptionalLong;
 
 /** Hears what a run does; the command line shows it. All methods are called on the training thread. */
 public interface TrainListener {
@@ -10,6 +11,14 @@ public interface TrainListener {
 
     /** While weights are quantised, before the first step. */
     default void quantizing(int done, int total) {}
+
+    /**
+     * What the run takes, before it is compared with what there is: first of the weights alone if they are quantised on
+     * loading, then of everything.
+     *
+     * @param roomBytes what it may take; empty where nobody tells
+     */
+    default void planned(MemoryPlan plan, OptionalLong roomBytes) {}
 
     /** Something that deserves attention. */
     void warning(String line);

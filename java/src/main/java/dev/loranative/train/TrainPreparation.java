@@ -19,6 +19,7 @@ import dev.loranative.errors.UserException;
 import dev.loranative.lora.Adapters;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.model.ModelFiles;
+import dev.loranative.model.ModelSource;
 import dev.loranative.optim.AdamW;
 import dev.loranative.optim.Moments;
 import dev.loranative.optim.Schedule;
@@ -30,6 +31,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /**
  * Puts a run together, cheapest checks first, and plans its memory by running the largest micro-batch without computing.
@@ -54,17 +56,34 @@ final class TrainPreparation {
         if (resumed.isEmpty() || !output.is(resumed.get().toAbsolutePath().getParent())) {
             output.requireFree();
         }
-        try (Opened opened = new Opened(
-                ModelFiles.open(config.model().path(), config.model().quantization()),
-                config.model().path())) {
-            TrainSetup setup = prepare(opened, resumed);
+        return prepare(
+                new Opened(
+                        ModelFiles.open(config.model().path(), config.model().quantization()),
+                        config.model().path()),
+                resumed);
+    }
+
+    /**
+     * Of a model from elsewhere, on a device that is open, from the first step on.
+     *
+     * @param model closed with the result, or if there is none; so is the device
+     */
+    TrainSetup prepare(ModelSource model, Device device) {
+        Opened opened = new Opened(model, config.model().path());
+        opened.device = device;
+        return prepare(opened, Optional.empty());
+    }
+
+    private TrainSetup prepare(Opened given, Optional<Path> resumed) {
+        try (Opened opened = given) {
+            TrainSetup setup = put(opened, resumed);
             opened.keep();
             return setup;
         }
     }
 
-    private TrainSetup prepare(Opened opened, Optional<Path> resumed) {
-        ModelFiles files = opened.files;
+    private TrainSetup put(Opened opened, Optional<Path> resumed) {
+        ModelSource files = opened.files;
         requireRouters(files);
         Optional<RunState> reached = resumed.map(Checkpoints::readState);
         AdapterPlan planned = new AdapterPlan(config, listener, files, resumed);
@@ -96,9 +115,9 @@ final class TrainPreparation {
         Optional<SampleText> sample =
                 prompt.map(given -> SampleText.create(given, ops, model, opened.tokenizer.get(), run.seed()));
         MemoryPlan plan = plan(files, adapters, ops, activations, sample);
-        plan.requireFits(
+        requireFits(
+                plan,
                 device,
-                config.machine().maxMemoryBytes(),
                 "lower per_device_train_batch_size or max_length, set gradient_checkpointing, or train fewer modules");
 
         boolean eightBit = config.optimizer().eightBit();
@@ -137,22 +156,27 @@ final class TrainPreparation {
     }
 
     /** Quantising a large model takes minutes: that there is no room for it is said before. */
-    private void requireRoomForWeights(Device device, ModelFiles files) {
+    private void requireRoomForWeights(Device device, ModelSource files) {
         if (files.quantizes()) {
-            new MemoryPlan(Map.of("weights", files.weightBytes()))
-                    .requireFits(
-                            device,
-                            config.machine().maxMemoryBytes(),
-                            "set bnb_4bit_use_double_quant, or use a smaller model");
+            requireFits(
+                    new MemoryPlan(Map.of("weights", files.weightBytes())),
+                    device,
+                    "set bnb_4bit_use_double_quant, or use a smaller model");
         }
     }
 
-    private void requireRouters(ModelFiles files) {
+    private void requireFits(MemoryPlan plan, Device device, String hint) {
+        OptionalLong limit = config.machine().maxMemoryBytes();
+        listener.planned(plan, MemoryPlan.room(device, limit));
+        plan.requireFits(device, limit, hint);
+    }
+
+    private void requireRouters(ModelSource files) {
         requireRouters(files, TrainKeys.ROUTER_AUX_LOSS_COEF, config.model().routerAuxLossCoef());
         requireRouters(files, TrainKeys.ROUTER_Z_LOSS_COEF, config.model().routerZLossCoef());
     }
 
-    private static void requireRouters(ModelFiles files, Key<Double> key, double coefficient) {
+    private static void requireRouters(ModelSource files, Key<Double> key, double coefficient) {
         if (coefficient > 0 && files.config().moe().isEmpty()) {
             throw UserException.badInput(
                     key.name() + " is " + coefficient + ", but "
@@ -161,7 +185,7 @@ final class TrainPreparation {
         }
     }
 
-    private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelFiles files) {
+    private DataSet load(List<Path> paths, LazyTokenizer tokenizer, ModelSource files) {
         SampleOptions options = new SampleOptions(
                 config.data().maxLength(),
                 files.config().longestSequence(),
@@ -183,7 +207,7 @@ final class TrainPreparation {
         return state;
     }
 
-    private Optional<Evaluator> evaluator(Ops ops, LoadedModel model, LazyTokenizer tokenizer, ModelFiles files) {
+    private Optional<Evaluator> evaluator(Ops ops, LoadedModel model, LazyTokenizer tokenizer, ModelSource files) {
         if (config.data().evalDataset().isEmpty()) {
             return Optional.empty();
         }
@@ -205,7 +229,7 @@ final class TrainPreparation {
     }
 
     private MemoryPlan plan(
-            ModelFiles files, Adapters adapters, Ops ops, long activations, Optional<SampleText> sample) {
+            ModelSource files, Adapters adapters, Ops ops, long activations, Optional<SampleText> sample) {
         long adapterBytes = adapters.arena().size() * Float.BYTES;
         Map<String, Long> parts = new LinkedHashMap<>();
         parts.put("weights", files.weightBytes());
@@ -232,7 +256,7 @@ final class TrainPreparation {
     }
 
     private void describe(
-            ModelFiles files, LoadedModel model, Adapters adapters, DataSet data, int totalSteps, MemoryPlan plan) {
+            ModelSource files, LoadedModel model, Adapters adapters, DataSet data, int totalSteps, MemoryPlan plan) {
         long trained = adapters.arena().size();
         long all = files.parameters();
         listener.prepared(String.format(
@@ -278,19 +302,21 @@ final class TrainPreparation {
     /** What must be closed again if the run cannot start. */
     private static final class Opened implements AutoCloseable {
 
-        private final ModelFiles files;
+        private final ModelSource files;
         private final LazyTokenizer tokenizer;
         private Device device;
         private boolean kept;
 
-        Opened(ModelFiles files, Path model) {
+        Opened(ModelSource files, Path model) {
             this.files = files;
             this.tokenizer = new LazyTokenizer(model);
         }
 
         Device open(TrainConfig config) {
-            MachineOptions machine = config.machine();
-            device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm());
+            if (device == null) {
+                MachineOptions machine = config.machine();
+                device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm());
+            }
             return device;
         }
 

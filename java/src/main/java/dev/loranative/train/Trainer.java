@@ -62,9 +62,7 @@ final class Trainer {
                     saveInterrupted();
                     return false;
                 }
-                last = trainStep();
-                step++;
-                log.write(last);
+                log.write(next());
                 listener.step(last, setup.totalSteps());
                 if (evaluationIsDue()) {
                     evaluate(log);
@@ -89,6 +87,13 @@ final class Trainer {
             listener.sample(title, text);
             output.report().sample(title, text);
         });
+    }
+
+    /** The next step of the run; nothing is written. */
+    StepMetrics next() {
+        last = trainStep();
+        step++;
+        return last;
     }
 
     /** One optimizer step: all its micro-batches, then the update. */

@@ -48,6 +48,32 @@ class ModelShapeTest {
         assertThat(Files.readAllBytes(folder.resolve("model.safetensors"))).isEqualTo(first);
     }
 
+    /** As they are known. */
+    @ParameterizedTest
+    @CsvSource({
+        "Qwen3-30B-A3B, 30532122624, 3041656832",
+        "qwen3-30b-a3b, 30532122624, 3041656832",
+        "Llama-2-7b, 6738415616, 6607077376",
+        "moe-small, 11815680, 4734976"
+    })
+    void configurations(String name, long all, long active) {
+        ModelShape shape = ModelShape.configuration(name);
+
+        assertThat(WeightLayout.of(shape.config()).parameters()).isEqualTo(all);
+        assertThat(shape.activeParameters()).isEqualTo(active);
+    }
+
+    @Test
+    void aConfigurationOfAFile() throws Exception {
+        Files.writeString(
+                folder.resolve("config.json"), ModelShape.named("llama-small").configJson());
+
+        for (Path path : new Path[] {folder, folder.resolve("config.json")}) {
+            assertThat(ModelShape.configuration(path.toString()).config())
+                    .isEqualTo(ModelShape.named("llama-small").config());
+        }
+    }
+
     @Test
     void namesTheNearestShape() {
         assertThatThrownBy(() -> ModelShape.named("llama-smal"))

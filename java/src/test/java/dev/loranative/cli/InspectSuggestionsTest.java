@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -51,6 +52,29 @@ class InspectSuggestionsTest {
                         .valueStream()
                         .map(each -> each.get("name").stringValue()))
                 .containsExactly("attention", "router", "experts", "all-linear", "everything");
+    }
+
+    /** A byte for each of two moments, and a float32 for 256 of them; LoRA+ counts the blocks of A and of B apart. */
+    @Test
+    void moments_in_8_bits_cost_a_quarter() {
+        JsonNode json = CommandRun.of("inspect", "--model", QWEN, "--optim", "adamw_8bit", "--json")
+                .json();
+        assertThat(suggestion(json, "router").at("/bytes/optimizer").longValue())
+                .isEqualTo(2 * 1_671_168 / 256 * 260);
+
+        String[] one = {"--target-modules", "layers.0.mlp.gate", "--r", "3", "--optim", "paged_adamw_8bit"};
+        assertThat(optimizerBytes(one)).isEqualTo(2 * 26 * 260); // 3 (2048 + 128) = 25.5 blocks
+        assertThat(optimizerBytes(one, "--loraplus-lr-ratio", "4")).isEqualTo(2 * (24 + 2) * 260);
+        assertThat(optimizerBytes(one, "--optim", "adamw_torch")).isEqualTo(2 * 4 * 3 * (2048 + 128));
+        assertThat(optimizerBytes(one, "--r", "1")).isEqualTo(2 * 9 * 260); // 8.5
+        assertThat(optimizerBytes(one, "--r", "1", "--loraplus-lr-ratio", "4")).isEqualTo(2 * (8 + 1) * 260);
+    }
+
+    private static long optimizerBytes(String[] flags, String... more) {
+        List<Object> words = new ArrayList<>(List.of("inspect", "--model", QWEN, "--json"));
+        words.addAll(List.of(flags));
+        words.addAll(List.of(more));
+        return CommandRun.of(words.toArray()).json().at("/bytes/optimizer").longValue();
     }
 
     @Test
@@ -213,6 +237,7 @@ class InspectSuggestionsTest {
                 .json();
 
         assertThat(json.get("trainable_parameters").longValue()).isEqualTo(48 * 3 * 8 * (2048 + 768));
+        assertThat(json.at("/bytes/optimizer").longValue()).isEqualTo(8 * 48 * 3 * 8 * (2048 + 768));
         assertThat(json.at("/bytes/gradients").longValue()).isEqualTo(4L * 48 * 3 * 8 * (2048 + 768));
         assertThat(json.at("/bytes/adapter").longValue()).isEqualTo(4L * 128 * 48 * 3 * 8 * (2048 + 768));
     }
