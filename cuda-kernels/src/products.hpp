@@ -60,21 +60,23 @@ struct ProductOutput {
     float* const to = c + i * row_stride + j * column_stride;
     *to = result(j, sum, to);
   }
-  /// Elements j and j + 1.
-  __device__ __forceinline__ void store(int64_t i, int64_t j, float sum, float next) const {
+  /// Elements j and j + 1; kSideBySide: column_stride is 1, which saves registers.
+  template <bool kSideBySide = false>
+  __device__ __forceinline__ void store_two(int64_t i, int64_t j, float sum, float next) const {
     if (i >= m || j >= n) return;
-    float* const to = c + i * row_stride + j * column_stride;
+    const int64_t step = kSideBySide ? 1 : column_stride;
+    float* const to = c + i * row_stride + j * step;
     const float value = result(j, sum, to);
     if (j + 1 == n) {
       *to = value;
       return;
     }
-    const float second = result(j + 1, next, to + column_stride);
-    if (column_stride == 1 && (reinterpret_cast<uint64_t>(to) & 7) == 0) {
+    const float second = result(j + 1, next, to + step);
+    if (step == 1 && (reinterpret_cast<uint64_t>(to) & 7) == 0) {
       *reinterpret_cast<float2*>(to) = make_float2(value, second);
     } else {
       *to = value;
-      to[column_stride] = second;
+      to[step] = second;
     }
   }
 };
