@@ -189,7 +189,7 @@ class Bf16Tile {
     Feed<Shape::kM, Shape::kK, Shape::kThreads, Left> from_left(left, k_end);
     Feed<Shape::kN, Shape::kK, Shape::kThreads, Right> from_right(right, k_end);
     if (Right::kFourBits) {
-      fill_table(shared.table, right.dtype);
+      fill_code_table(shared.table, right.dtype);
       __syncthreads();
     }
     const auto begin = [&](int stage, int64_t k) {
