@@ -10,8 +10,9 @@
 //   cuBLAS     as converted, with cublasGemmEx for the product (cublas.hpp)
 //
 // A product with too few tiles for a GPU is split along k into slices that depend on the shape alone; their sums go to
-// scratch and are added in order by a second kernel. An adapter's up-projection is an extra k-block: it is summed
-// first, scaled, and the base product goes on in the same accumulators, so that the result is written once.
+// scratch and are added in order by a second kernel, which also writes results whose columns lie apart. An adapter's
+// up-projection is an extra k-block: it is summed first, scaled, and the base product goes on in the same accumulators,
+// so that the result is written once.
 #include "cublas.hpp"
 #include "product_tile.cuh"
 #include "product_tile_f32.cuh"
@@ -76,7 +77,7 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) p
   ProductOutput output = args.output;
   output.c += blockIdx.y * args.next_slice;
   tile.visit([&](int row, int column, float value, float next) {
-    output.template store_two<kAccess == Access::kAsync>(first_m + row, first_n + column, value, next);
+    output.store_two(first_m + row, first_n + column, value, next);
   });
 }
 
@@ -127,7 +128,7 @@ void cut(Plan& plan, const Product& p) {
   const int64_t slices = slices_of(ceil_div<int64_t>(p.m, Shape::kM) * ceil_div<int64_t>(p.n, Shape::kN), p.k);
   plan.slice = ceil_div(ceil_div(p.k, slices), int64_t{Shape::kK}) * Shape::kK;
   plan.slices = plan.slice == 0 ? 1 : ceil_div(p.k, plan.slice);
-  plan.sums_bytes = plan.slices > 1 ? aligned(plan.slices * p.m * p.n * 4) : 0;
+  plan.sums_bytes = plan.slices > 1 || p.column_stride != 1 ? aligned(plan.slices * p.m * p.n * 4) : 0;
 }
 
 Plan plan_of(const ln_context& context, const Product& p) {
@@ -142,7 +143,7 @@ Plan plan_of(const ln_context& context, const Product& p) {
   }
   if (p.dense && p.k > 0 && context.backend->gemm == LN_GEMM_CUBLAS && (many || !four_bits) && fits_cublas(p)) {
     plan.way = Plan::kCublas;
-  } else if (bf16 && many && p.column_stride == 1) {
+  } else if (bf16 && many) {
     plan.way = Plan::kConverted;
     cut<LargeShape>(plan, p);
   } else {
@@ -299,7 +300,7 @@ void multiply(const ln_context& context, const char* name, const Product& produc
   if (plan.way == Plan::kCublas) return run_cublas(context, name, p);
   TileArgs args = {p.left,    p.right,    p.extra_left,  p.extra_right, p.k,
                    p.extra_k, plan.slice, p.extra_scale, output_of(p),  0};
-  if (plan.slices == 1) return run_tiles(context, name, plan, args);
+  if (plan.sums_bytes == 0) return run_tiles(context, name, plan, args);
   float* const sums = reinterpret_cast<float*>(place);
   args.output = {nullptr, 0, 1, 0, sums, p.n, 1, p.m, p.n};
   args.next_slice = p.m * p.n;
