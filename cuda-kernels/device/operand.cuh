@@ -5,7 +5,7 @@
 #pragma once
 
 #include "elements.cuh"
-#include "quantized_element.cuh"
+#include "quantized.cuh"
 
 namespace ln::cuda {
 
@@ -25,14 +25,6 @@ constexpr int kChunk = 8;
 struct Chunk {
   uint32_t word[8];
 };
-
-/// What decoding needs of a 4-bit type: its 16 values in shared memory, where lanes look up different ones at once.
-/// The caller puts a barrier behind it.
-__device__ __forceinline__ void fill_table(float* table, int32_t dtype) {
-  if (threadIdx.x < 16 && threadIdx.y == 0) {
-    table[threadIdx.x] = (dtype == LN_NF4 ? kElementNf4 : kElementFp4)[threadIdx.x];
-  }
-}
 
 /// Whether every chunk of the matrix is aligned to 16 bytes and is there in full or not at all; for 4-bit types every
 /// chunk then lies in one block. Host code chooses kernels by it.

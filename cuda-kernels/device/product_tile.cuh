@@ -39,23 +39,34 @@ struct TileOperand {
   static constexpr bool kKInner = kKInner_, kFourBits = kFourBits_;
   static constexpr Access kAccess = kAccess_;
 
+  const void* data;  // from the tile's first line on, but for a 4-bit weight
   Reader<kFourBits, kAccess == Access::kWhole> reader;
-  const void* data;
-  int64_t ld, origin;
+  int64_t ld;
+  int64_t origin;  // number of the tile's first element in a 4-bit weight
   int lines;
   int32_t dtype;
 
   __device__ __forceinline__ TileOperand(const Operand& operand, int64_t first_line)
-      : reader(operand.data, operand.dtype),
-        data(operand.data),
+      : data(start(operand, first_line)),
+        reader(data, kAccess == Access::kAsync ? static_cast<int32_t>(LN_BF16) : operand.dtype),
         ld(operand.ld),
-        origin(kKInner ? first_line * operand.ld : first_line),
+        origin(kFourBits ? first(operand, first_line) : 0),
         lines(static_cast<int>(operand.lines - first_line < 4096 ? operand.lines - first_line : 4096)),
         dtype(operand.dtype) {}
 
+  static __device__ __forceinline__ int64_t first(const Operand& operand, int64_t first_line) {
+    return kKInner ? first_line * operand.ld : first_line;
+  }
+  static __device__ __forceinline__ const void* start(const Operand& operand, int64_t first_line) {
+    if (kFourBits) return operand.data;
+    const int64_t halves = kAccess != Access::kAsync && operand.dtype == LN_F32 ? 2 : 1;
+    return static_cast<const uint16_t*>(operand.data) + first(operand, first_line) * halves;
+  }
+
   /// Number of the first element of the chunk at (line, k), and how many of its elements there are.
   __device__ __forceinline__ int64_t at(int line, int64_t k) const {
-    return kKInner ? origin + line * ld + k : origin + k * ld + line;
+    const int64_t from_origin = kKInner ? line * ld + k : k * ld + line;
+    return kFourBits ? origin + from_origin : from_origin;
   }
   __device__ __forceinline__ int valid(int line, int64_t k, int64_t k_end) const {
     if (line >= lines || k >= k_end) return 0;
@@ -178,7 +189,7 @@ class Bf16Tile {
     Feed<Shape::kM, Shape::kK, Shape::kThreads, Left> from_left(left, k_end);
     Feed<Shape::kN, Shape::kK, Shape::kThreads, Right> from_right(right, k_end);
     if (Right::kFourBits) {
-      fill_table(shared.table, right.dtype);
+      fill_code_table(shared.table, right.dtype);
       __syncthreads();
     }
     const auto begin = [&](int stage, int64_t k) {

@@ -26,7 +26,7 @@ class F32Tile {
   __device__ __forceinline__ void run(Shared& shared, const Left& left, const Right& right, int64_t k_begin,
                                       int64_t k_end) {
     if (Right::kFourBits) {
-      fill_table(shared.table, right.dtype);
+      fill_code_table(shared.table, right.dtype);
       __syncthreads();
     }
     const int64_t steps = k_end > k_begin ? (k_end - k_begin + kK - 1) / kK : 0;

@@ -105,6 +105,20 @@ __device__ __forceinline__ float quantized_at(const QuantizedView& view, const f
   return __fmul_rn(table[code_at(view, i)], scale_at(view, i));
 }
 
+/// Element i of a weight that few elements of are read of; the table is read from constant memory.
+__device__ __forceinline__ float quantized_element(const ln_quantized& weight, int32_t type, int64_t i) {
+  const int64_t b = i >> (__ffs(static_cast<int>(weight.block)) - 1);  // a power of two up to 4096
+  const int code = weight.codes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15;
+  float scale;
+  if (weight.nested_absmax == nullptr) {
+    scale = static_cast<const float*>(weight.absmax)[b];
+  } else {
+    const float entry = weight.nested_code[static_cast<const uint8_t*>(weight.absmax)[b]];
+    scale = __fadd_rn(__fmul_rn(entry, weight.nested_absmax[b / weight.nested_block]), weight.offset);
+  }
+  return __fmul_rn(kCodeValues[(type == LN_NF4 ? 0 : kCodes) + code], scale);
+}
+
 /// The eight elements, in their order, of four bytes of codes read as one little-endian word.
 __device__ __forceinline__ void decode_word(const float* table, uint32_t word, float scale, float (&values)[8]) {
 #pragma unroll

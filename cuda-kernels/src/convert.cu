@@ -21,7 +21,7 @@ template <bool kFourBits, bool kWhole>
 __global__ void __launch_bounds__(kLanes* kRowsOfBlock) convert_chunks(Conversion x) {
   __shared__ float table[16];
   if (kFourBits) {
-    fill_table(table, x.data_dtype);
+    fill_code_table(table, x.data_dtype);
     __syncthreads();
   }
   const Reader<kFourBits, kWhole> reader(x.data, x.data_dtype);

@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kThreads) lengths_of_rows(AdaptedWeight adapte
   __shared__ float partial[kWarps];
   const int64_t first_row = int64_t{blockIdx.x} * kRowsOfBlock;
   if (kFourBits) {
-    fill_table(table, adapted.dtype);
+    fill_code_table(table, adapted.dtype);
     __syncthreads();
     if (quantized_view(adapted.weight, adapted.out * adapted.in).elements == 0) {  // for the whole block
       const int64_t row = first_row + threadIdx.x;

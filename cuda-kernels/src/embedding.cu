@@ -11,7 +11,7 @@
 // An id outside the vocabulary: the forward pass gives a row of NaN, the backward pass leaves it out. A slot outside
 // [-1, count) counts as none.
 #include "packs.cuh"
-#include "quantized_element.cuh"
+#include "quantized.cuh"
 #include "streaming.hpp"
 
 namespace ln::cuda {

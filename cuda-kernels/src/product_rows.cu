@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads, 3) product_of_few_rows(RowsArgs args
   __shared__ float table[16];
   __shared__ float partial[kWarps][kRows * kColumns];
   if (kFourBits) {
-    fill_table(table, args.right.dtype);
+    fill_code_table(table, args.right.dtype);
     __syncthreads();
   }
   const int64_t m = args.output.m, n = args.output.n, first_column = int64_t{blockIdx.x} * kColumns;

@@ -10,8 +10,9 @@
 //   cuBLAS     as converted, with cublasGemmEx for the product (cublas.hpp)
 //
 // A product with too few tiles for a GPU is split along k into slices that depend on the shape alone; their sums go to
-// scratch and are added in order by a second kernel. An adapter's up-projection is an extra k-block: it is summed
-// first, scaled, and the base product goes on in the same accumulators, so that the result is written once.
+// scratch and are added in order by a second kernel, which also writes results whose columns lie apart. An adapter's
+// up-projection is an extra k-block: it is summed first, scaled, and the base product goes on in the same accumulators,
+// so that the result is written once.
 #include "cublas.hpp"
 #include "product_tile.cuh"
 #include "product_tile_f32.cuh"
@@ -44,8 +45,8 @@ struct TileArgs {
   Operand left, right, extra_left, extra_right;
   int64_t k, extra_k, slice;  // slice: what a block sums of k
   float extra_scale;
-  float* partials;  // [slices, m, n], NULL: there is one slice
-  ProductOutput output;
+  ProductOutput output;  // of the first slice
+  int64_t next_slice;    // elements of c from there to the next one's
 };
 
 template <class Tile, bool kFourBits, Access kAccess>
@@ -73,31 +74,23 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) p
   tile.run(*shared, TileOperand<kL, false, kAccess>(args.left, first_m),
            TileOperand<kR, kFourBits, kAccess>(args.right, first_n), k_begin, k_end);
 
-  if (args.partials != nullptr) {
-    const int64_t m = args.output.m, n = args.output.n;
-    float* const partials = args.partials + blockIdx.y * m * n;
-    tile.visit([&](int row, int column, float value, float next) {
-      const int64_t i = first_m + row, j = first_n + column;
-      if (i < m && j < n) partials[i * n + j] = value;
-      if (i < m && j + 1 < n) partials[i * n + j + 1] = next;
-    });
-  } else {
-    tile.visit([&](int row, int column, float value, float next) {
-      args.output.store(first_m + row, first_n + column, value, next);
-    });
-  }
+  ProductOutput output = args.output;
+  output.c += blockIdx.y * args.next_slice;
+  tile.visit([&](int row, int column, float value, float next) {
+    output.store_two(first_m + row, first_n + column, value, next);
+  });
 }
 
 constexpr int kSumThreads = 256;
 
-/// The slices' sums, in order.
-__global__ void __launch_bounds__(kSumThreads) sum_slices(TileArgs args, int64_t slices) {
-  const int64_t count = args.output.m * args.output.n;
+/// The slices' sums [slices, m, n], in order.
+__global__ void __launch_bounds__(kSumThreads) sum_slices(ProductOutput output, const float* sums, int64_t slices) {
+  const int64_t count = output.m * output.n;
   for (int64_t e = int64_t{blockIdx.x} * kSumThreads + threadIdx.x; e < count; e += int64_t{gridDim.x} * kSumThreads) {
-    float sum = args.partials[e];
-    for (int64_t s = 1; s < slices; ++s) sum += args.partials[s * count + e];
-    const int64_t i = e / args.output.n;
-    args.output.store(i, e - i * args.output.n, sum);
+    float sum = sums[e];
+    for (int64_t s = 1; s < slices; ++s) sum += sums[s * count + e];
+    const int64_t i = e / output.n;
+    output.store(i, e - i * output.n, sum);
   }
 }
 
@@ -135,7 +128,7 @@ void cut(Plan& plan, const Product& p) {
   const int64_t slices = slices_of(ceil_div<int64_t>(p.m, Shape::kM) * ceil_div<int64_t>(p.n, Shape::kN), p.k);
   plan.slice = ceil_div(ceil_div(p.k, slices), int64_t{Shape::kK}) * Shape::kK;
   plan.slices = plan.slice == 0 ? 1 : ceil_div(p.k, plan.slice);
-  plan.sums_bytes = plan.slices > 1 ? aligned(plan.slices * p.m * p.n * 4) : 0;
+  plan.sums_bytes = plan.slices > 1 || p.column_stride != 1 ? aligned(plan.slices * p.m * p.n * 4) : 0;
 }
 
 Plan plan_of(const ln_context& context, const Product& p) {
@@ -240,10 +233,6 @@ void run_tiles(const ln_context& context, const char* name, const Plan& plan, co
   } else {
     launch_oriented<MediumTile, false, Access::kAny>(context, name, args, plan.slices);
   }
-  if (plan.slices > 1) {
-    launch(context, name, sum_slices, blocks_for(args.output.m * args.output.n, kSumThreads), kSumThreads, 0, args,
-           plan.slices);
-  }
 }
 
 Operand converted(const ln_context& context, const char* name, const Operand& operand, int64_t k, void* target,
@@ -270,7 +259,7 @@ void run_cublas(const ln_context& context, const char* name, const Product& p) {
     plan.slices = 1;
     plan.slice = p.extra_k;
     run_tiles(context, name, plan,
-              {adapter.left, adapter.right, {}, {}, adapter.k, 0, plan.slice, 0, nullptr, output_of(adapter)});
+              {adapter.left, adapter.right, {}, {}, adapter.k, 0, plan.slice, 0, output_of(adapter), 0});
     base.beta = 1;
   } else if (p.bias != nullptr) {
     launch(context, name, scale_and_add_bias, blocks_for(p.m * p.n, kSumThreads), kSumThreads, 0, output_of(p));
@@ -309,9 +298,15 @@ void multiply(const ln_context& context, const char* name, const Product& produc
   convert(p.extra_left, p.extra_k, plan.extra_left_bytes, plan.extra_left_ld);
   convert(p.extra_right, p.extra_k, plan.extra_right_bytes, plan.extra_right_ld);
   if (plan.way == Plan::kCublas) return run_cublas(context, name, p);
-  run_tiles(context, name, plan,
-            {p.left, p.right, p.extra_left, p.extra_right, p.k, p.extra_k, plan.slice, p.extra_scale,
-             plan.slices > 1 ? reinterpret_cast<float*>(place) : nullptr, output_of(p)});
+  TileArgs args = {p.left,    p.right,    p.extra_left,  p.extra_right, p.k,
+                   p.extra_k, plan.slice, p.extra_scale, output_of(p),  0};
+  if (plan.sums_bytes == 0) return run_tiles(context, name, plan, args);
+  float* const sums = reinterpret_cast<float*>(place);
+  args.output = {nullptr, 0, 1, 0, sums, p.n, 1, p.m, p.n};
+  args.next_slice = p.m * p.n;
+  run_tiles(context, name, plan, args);
+  launch(context, name, sum_slices, blocks_for(p.m * p.n, kSumThreads), kSumThreads, 0, output_of(p), sums,
+         plan.slices);
 }
 
 }  // namespace ln::cuda

@@ -60,21 +60,21 @@ struct ProductOutput {
     float* const to = c + i * row_stride + j * column_stride;
     *to = result(j, sum, to);
   }
-  /// Elements j and j + 1.
-  __device__ __forceinline__ void store(int64_t i, int64_t j, float sum, float next) const {
+  /// Elements j and j + 1 where column_stride is 1: a stride less, in registers that tiles need for their sums.
+  __device__ __forceinline__ void store_two(int64_t i, int64_t j, float sum, float next) const {
     if (i >= m || j >= n) return;
-    float* const to = c + i * row_stride + j * column_stride;
+    float* const to = c + i * row_stride + j;
     const float value = result(j, sum, to);
     if (j + 1 == n) {
       *to = value;
       return;
     }
-    const float second = result(j + 1, next, to + column_stride);
-    if (column_stride == 1 && (reinterpret_cast<uint64_t>(to) & 7) == 0) {
+    const float second = result(j + 1, next, to + 1);
+    if ((reinterpret_cast<uint64_t>(to) & 7) == 0) {
       *reinterpret_cast<float2*>(to) = make_float2(value, second);
     } else {
       *to = value;
-      to[column_stride] = second;
+      to[1] = second;
     }
   }
 };

@@ -467,7 +467,7 @@ LN_API int32_t ln_dropout(ln_context* context, const float* x, float* y, int64_t
  * equals; weights[t,j] = probabilities[t, ids[t,j]], divided by their sum with renormalise. counts[e] += number of
  * (t,j) with ids[t,j] = e;  probability_sums[e] += sum_t probabilities[t,e]   (both or neither NULL).
  * For the z-loss (ST-MoE, Zoph et al. 2022):  log_sum_exp[t] = log(sum_e exp(logits[t,e]));
- * *square_sum += sum_t log_sum_exp[t]^2, in the order of t. */
+ * *square_sum += sum_t log_sum_exp[t]^2, in an order that depends on tokens alone. */
 typedef struct ln_router_fwd_args {
   const float* logits;      /* [tokens,experts] */
   float* probabilities;     /* [tokens,experts]; may be logits */
