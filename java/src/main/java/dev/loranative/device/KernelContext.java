@@ -75,6 +75,11 @@ public final class KernelContext implements AutoCloseable {
         return handle;
     }
 
+    /** The calls that a failure of the device can be of. */
+    public String unfinished() {
+        return library.unfinished(handle());
+    }
+
     public long query(Query what) {
         try (Arena call = Arena.ofConfined()) {
             MemorySegment value = call.allocate(ValueLayout.JAVA_LONG);

@@ -6,6 +6,7 @@ import dev.loranative.device.Buffer;
 import dev.loranative.device.ContextOptions;
 import dev.loranative.device.DenseProducts;
 import dev.loranative.device.Device;
+import dev.loranative.device.DeviceFailure;
 import dev.loranative.device.GemmChoice;
 import dev.loranative.device.KernelContext;
 import dev.loranative.device.KernelContext.Query;
@@ -22,6 +23,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
+import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 
@@ -86,8 +88,7 @@ public final class CudaDevice implements Device {
         Optional<String> cause = JcublasProducts.unavailabilityCause();
         if (cause.isEmpty()) {
             try {
-                return Optional.of(JcublasProducts.open(
-                        this, stream, address -> piece(address).at(address), precision() == Precision.BF16));
+                return Optional.of(JcublasProducts.open(this, stream, this::pointer, precision() == Precision.BF16));
             } catch (UserException e) {
                 cause = Optional.of(e.getMessage());
             }
@@ -228,37 +229,50 @@ public final class CudaDevice implements Device {
     @Override
     public void copyFromHost(MemorySegment source, Buffer buffer, long offset) {
         if (source.byteSize() > 0) {
-            long address = buffer.address(offset, source.byteSize());
-            staging.upload(source, piece(address).at(address));
+            CUdeviceptr target = pointer(buffer.address(offset, source.byteSize()));
+            working(() -> staging.upload(source, target));
         }
     }
 
     @Override
     public void copyToHost(Buffer buffer, long offset, MemorySegment target) {
         if (target.byteSize() > 0) {
-            long address = buffer.address(offset, target.byteSize());
-            staging.download(piece(address).at(address), target);
+            CUdeviceptr source = pointer(buffer.address(offset, target.byteSize()));
+            working(() -> staging.download(source, target));
         }
     }
 
     @Override
     public void clear(Buffer buffer, long offset, long bytes) {
         if (bytes > 0) {
-            long address = buffer.address(offset, bytes);
-            require(
-                    JCudaDriver.cuMemsetD8Async(piece(address).at(address), (byte) 0, bytes, stream),
-                    "cuMemsetD8Async");
+            CUdeviceptr start = pointer(buffer.address(offset, bytes));
+            working(() -> require(JCudaDriver.cuMemsetD8Async(start, (byte) 0, bytes, stream), "cuMemsetD8Async"));
         }
     }
 
     @Override
     public void synchronise() {
-        require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+        working(() -> require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize"));
+    }
+
+    /** What the driver reports may be the fault of a kernel before: says of which. */
+    private void working(Runnable calls) {
+        try {
+            calls.run();
+        } catch (DeviceFailure failure) {
+            String kernels = context.unfinished();
+            throw failure.among(
+                    kernels.isEmpty() || jcublas.isEmpty() ? kernels : kernels + " or a product by JCublas among them");
+        }
     }
 
     /** Whether an address lies in memory of this device. */
     boolean holds(long address) {
         return pieces.stream().anyMatch(piece -> piece.holds(address));
+    }
+
+    private CUdeviceptr pointer(long address) {
+        return piece(address).at(address);
     }
 
     private DeviceMemory piece(long address) {
