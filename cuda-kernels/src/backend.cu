@@ -21,6 +21,18 @@ bool is_set(const char* variable) {
   return value != nullptr && *value != '\0' && std::string(value) != "0";
 }
 
+std::string version_text(int32_t capability) {
+  return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
+}
+
+[[noreturn]] void refuse_kernels(const Backend& backend, const std::string& built_for, const std::string& reason,
+                                 const Checker& check) {
+  check.fail(LN_UNSUPPORTED, "device " + std::to_string(backend.device) + " has compute capability " +
+                                 version_text(backend.capability) + ", but the kernels were built for " + built_for +
+                                 " (" + reason +
+                                 "); build them with LN_CUDA_ARCHITECTURES everywhere, or local on this machine");
+}
+
 #if defined(LN_EMULATED)
 // Device numbers of the emulation name schedules: 0 runs the threads of a block in order, the others shuffle them.
 constexpr int32_t kSchedules = 16;
@@ -31,7 +43,13 @@ void open_device(Backend& backend, const Checker& check) {
                                         ", the emulation has schedules 0 to " + std::to_string(kSchedules - 1));
   }
   backend.processors = 4;
-  backend.capability = 80;
+  const char* const capability = std::getenv("FAKE_CUDA_CAPABILITY");
+  backend.capability = capability == nullptr ? 80 : std::atoi(capability);
+  // "8.0, 8.9": as if built for these alone.
+  const char* const built_for = std::getenv("EMULATED_BUILT_FOR");
+  if (built_for != nullptr && std::string(built_for).find(version_text(backend.capability)) == std::string::npos) {
+    refuse_kernels(backend, built_for, "as EMULATED_BUILT_FOR says", check);
+  }
   // "20" or "20,25": the 20th launch faults, the 25th reports it.
   if (const char* const fault = std::getenv("EMULATED_FAULT")) {
     long long at = 0, seen = INT64_MAX;
@@ -52,6 +70,32 @@ void close_device(Backend& backend) noexcept {
 #else
 constexpr int32_t kLeastCapability = 80;
 
+/// "8.0, 8.6, 9.0"
+std::string built_for() {
+  std::string text;
+  for (int architecture : {__CUDA_ARCH_LIST__}) text += (text.empty() ? "" : ", ") + version_text(architecture / 10);
+  return text;
+}
+
+/// A library that was built for other GPUs would fail at its first launch, long after this one was chosen.
+void require_kernels(const Backend& backend, const Checker& check) {
+  cudaFuncAttributes attributes;
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, write_done);
+  switch (status) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorInvalidKernelImage:
+    // There is PTX, which this driver cannot translate:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorJitCompilerNotFound:
+    case cudaErrorJitCompilationDisabled:
+      cudaGetLastError();  // or the next one who asks gets it
+      refuse_kernels(backend, built_for(), cudaGetErrorName(status), check);
+    default:
+      cuda::require(status, "ln_context_create");
+  }
+}
+
 void open_device(Backend& backend, const Checker& check) {
   int count = 0;
   const cudaError_t found = cudaGetDeviceCount(&count);
@@ -71,8 +115,9 @@ void open_device(Backend& backend, const Checker& check) {
   backend.capability = major * 10 + minor;
   if (backend.capability < kLeastCapability) {
     check.fail(LN_UNSUPPORTED, "device " + std::to_string(backend.device) + " has compute capability " +
-                                   std::to_string(major) + "." + std::to_string(minor) + ", at least 8.0 is needed");
+                                   version_text(backend.capability) + ", at least 8.0 is needed");
   }
+  require_kernels(backend, check);
   cuda::require(cudaHostAlloc(&backend.done, sizeof(int64_t), cudaHostAllocMapped), "ln_context_create");
   *backend.done = 0;
   const cudaError_t taken = cudaMalloc(&backend.partials, cuda::kPartials * sizeof(double) + sizeof(uint64_t));

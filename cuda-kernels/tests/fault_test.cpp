@@ -89,5 +89,17 @@ TEST(Fault, WithoutOneNothingBeforeAMarkIsNamed) {
   EXPECT_STREQ("", ln_unfinished(nullptr));
 }
 
+/// Kernels for other GPUs would fail at their first launch.
+TEST(Fault, KernelsForOtherGpusAreRefusedAtOnce) {
+  const Setting built_for("EMULATED_BUILT_FOR", "8.6, 8.9");
+  const ln_context_options options = options_of(0, 0);
+  ln_context* context = nullptr;
+  EXPECT_EQ(LN_UNSUPPORTED, ln_context_create(&options, &context));
+  EXPECT_EQ(nullptr, context);
+  EXPECT_EQ(0u, std::string(ln_last_error(nullptr))
+                    .find("ln_context_create: device 0 has compute capability 8.0, but the kernels were built for 8.6, "
+                          "8.9 ("));
+}
+
 }  // namespace
 }  // namespace ln::test

@@ -143,6 +143,33 @@ class MachinesOnFakeGpuTest {
     }
 
     @Test
+    void kernels_that_were_built_for_other_GPUs() throws Exception {
+        Fork foreign = fork().environment("EMULATED_BUILT_FOR", "8.6, 8.9").environment("FAKE_CUDA_CAPABILITY", 90);
+        String cause =
+                "cuda:0 (Fake GPU, 4.0 GiB, compute capability 9.0) cannot be used: ln_context_create: device 0 has"
+                        + " compute capability 9.0, but the kernels were built for 8.6, 8.9 (";
+
+        assertThat(foreign.run("doctor").result())
+                .contains("none in use: " + cause)
+                .doesNotContain("GPU kernels");
+        CommandRun named = foreign.run(evalOn("cuda:0"));
+        assertThat(named.error(2)).startsWith(cause);
+        assertThat(named.hint())
+                .isEqualTo("build lora-native on this machine (delete java/target/lora-native.jar and start"
+                        + " ./lora-native), or use --device cpu");
+
+        CommandRun auto = foreign.run(evalOn("auto"));
+        auto.json();
+        assertThat(auto.err()).contains("warning: the GPU is not used: " + cause);
+        CommandRun training = foreign.run(trainInto("auto", "--device", "auto", "--max-steps", 1));
+        assertThat(training.exitCode()).as(training.err()).isZero();
+        assertThat(training.err()).contains("warning: the GPU is not used: " + cause);
+        assertThat(foreign.run(trainInto("bfloat16", "--device", "auto", "--precision", "bfloat16"))
+                        .error(2))
+                .startsWith("precision is bfloat16, which the CPU's kernels do not compute in (the GPU is not used: ");
+    }
+
+    @Test
     void a_driver_that_cannot_start() throws Exception {
         CommandRun run = fork().environment("FAKE_CUDA_INIT", 999).run(evalOn("cuda"));
 

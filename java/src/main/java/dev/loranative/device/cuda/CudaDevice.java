@@ -12,6 +12,7 @@ import dev.loranative.device.KernelContext;
 import dev.loranative.device.KernelContext.Query;
 import dev.loranative.device.Loan;
 import dev.loranative.device.Precision;
+import dev.loranative.device.UnsupportedDevice;
 import dev.loranative.errors.UserException;
 import dev.loranative.ffi.NativeLibrary;
 import java.lang.foreign.Arena;
@@ -71,13 +72,24 @@ public final class CudaDevice implements Device {
                     KernelContext.create(library, ContextOptions.cuda(info.number(), precision, gemm, stream.handle()));
         } catch (KernelContext.Refused refused) {
             releaseDriver();
-            throw UserException.badInput(
-                    info + " cannot be used: " + refused.getMessage(),
-                    gemm == GemmChoice.CUBLAS
-                            ? "use --gemm auto, or install cuBLAS 13 or 12"
-                            : "update the NVIDIA driver, or use --device cpu");
+            throw unusable(info, refused, gemm);
         }
         this.jcublas = jcublas(gemm);
+    }
+
+    private static UserException unusable(CudaDeviceInfo info, KernelContext.Refused refused, GemmChoice gemm) {
+        String text = info + " cannot be used: " + refused.getMessage();
+        if (gemm == GemmChoice.CUBLAS && !refused.wantsOtherKernels()) {
+            return UserException.badInput(text, "use --gemm auto, or install cuBLAS 13 or 12");
+        }
+        if (refused.wantsOtherKernels()) {
+            return new UnsupportedDevice(
+                    text,
+                    "build lora-native on this machine (delete java/target/lora-native.jar and start ./lora-native), or"
+                            + " use --device cpu");
+        }
+        String hint = "update the NVIDIA driver, or use --device cpu";
+        return refused.isUnsupported() ? new UnsupportedDevice(text, hint) : UserException.badInput(text, hint);
     }
 
     /** Empty: the kernel library computes all products. */
