@@ -29,8 +29,7 @@ std::string version_text(int32_t capability) {
                                  const Checker& check) {
   check.fail(LN_UNSUPPORTED, "device " + std::to_string(backend.device) + " has compute capability " +
                                  version_text(backend.capability) + ", but the kernels were built for " + built_for +
-                                 " (" + reason +
-                                 "); build them with LN_CUDA_ARCHITECTURES everywhere, or local on this machine");
+                                 " (" + reason + "); build them for it (LN_CUDA_ARCHITECTURES)");
 }
 
 #if defined(LN_EMULATED)

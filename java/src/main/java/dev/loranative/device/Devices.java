@@ -58,7 +58,7 @@ public final class Devices {
                 try {
                     return cuda(info.number(), precision, gemm);
                 } catch (UnsupportedDevice e) {
-                    cause = cause.or(() -> Optional.of(e.getMessage() + "; " + e.hint()));
+                    cause = cause.or(() -> Optional.of(e.getMessage()));
                 }
             }
         }

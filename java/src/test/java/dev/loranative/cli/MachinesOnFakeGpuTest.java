@@ -155,8 +155,9 @@ class MachinesOnFakeGpuTest {
         CommandRun named = foreign.run(evalOn("cuda:0"));
         assertThat(named.error(2)).startsWith(cause);
         assertThat(named.hint())
-                .isEqualTo("build lora-native on this machine (delete java/target/lora-native.jar and start"
-                        + " ./lora-native), or use --device cpu");
+                .isEqualTo(
+                        "delete java/target/lora-native.jar and start ./lora-native, which builds for the GPUs of its"
+                                + " machine, or use --device cpu");
 
         CommandRun auto = foreign.run(evalOn("auto"));
         auto.json();

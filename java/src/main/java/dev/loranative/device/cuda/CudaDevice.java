@@ -85,8 +85,8 @@ public final class CudaDevice implements Device {
         if (refused.wantsOtherKernels()) {
             return new UnsupportedDevice(
                     text,
-                    "build lora-native on this machine (delete java/target/lora-native.jar and start ./lora-native), or"
-                            + " use --device cpu");
+                    "delete java/target/lora-native.jar and start ./lora-native, which builds for the GPUs of its machine,"
+                            + " or use --device cpu");
         }
         String hint = "update the NVIDIA driver, or use --device cpu";
         return refused.isUnsupported() ? new UnsupportedDevice(text, hint) : UserException.badInput(text, hint);
