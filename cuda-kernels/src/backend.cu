@@ -1,4 +1,10 @@
 // Contexts of the CUDA library and of its emulation.
+#if defined(LN_EMULATED)
+#include <dlfcn.h>
+#endif
+
+#include <cstdlib>
+
 #include "cublas.hpp"
 #include "cuda_backend.hpp"
 #include "scratch.hpp"
@@ -6,6 +12,25 @@
 namespace ln {
 
 namespace {
+
+/// Host memory, written while the host may read it.
+__global__ void write_done(int64_t* done, int64_t launches) { *static_cast<volatile int64_t*>(done) = launches; }
+
+bool is_set(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value != nullptr && *value != '\0' && std::string(value) != "0";
+}
+
+std::string version_text(int32_t capability) {
+  return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
+}
+
+[[noreturn]] void refuse_kernels(const Backend& backend, const std::string& built_for, const std::string& reason,
+                                 const Checker& check) {
+  check.fail(LN_UNSUPPORTED, "device " + std::to_string(backend.device) + " has compute capability " +
+                                 version_text(backend.capability) + ", but the kernels were built for " + built_for +
+                                 " (" + reason + "); build them for it (LN_CUDA_ARCHITECTURES)");
+}
 
 #if defined(LN_EMULATED)
 // Device numbers of the emulation name schedules: 0 runs the threads of a block in order, the others shuffle them.
@@ -17,17 +42,58 @@ void open_device(Backend& backend, const Checker& check) {
                                         ", the emulation has schedules 0 to " + std::to_string(kSchedules - 1));
   }
   backend.processors = 4;
-  backend.capability = 80;
+  const char* const capability = std::getenv("FAKE_CUDA_CAPABILITY");
+  backend.capability = capability == nullptr ? 80 : std::atoi(capability);
+  // "8.0, 8.9": as if built for these alone.
+  const char* const built_for = std::getenv("EMULATED_BUILT_FOR");
+  if (built_for != nullptr && std::string(built_for).find(version_text(backend.capability)) == std::string::npos) {
+    refuse_kernels(backend, built_for, "as EMULATED_BUILT_FOR says", check);
+  }
+  // "20" or "20,25": the 20th launch faults, the 25th reports it.
+  if (const char* const fault = std::getenv("EMULATED_FAULT")) {
+    long long at = 0, seen = INT64_MAX;
+    std::sscanf(fault, "%lld,%lld", &at, &seen);
+    backend.fault_at = at;
+    backend.fault_seen = seen;
+  }
   backend.notice = new uint64_t(cuda::kNothing);
   backend.partials = new double[cuda::kPartials];
+  backend.done = new int64_t(0);
 }
 
 void close_device(Backend& backend) noexcept {
   delete backend.notice;
   delete[] backend.partials;
+  delete backend.done;
 }
 #else
 constexpr int32_t kLeastCapability = 80;
+
+/// "8.0, 8.6, 9.0"
+std::string built_for() {
+  std::string text;
+  for (int architecture : {__CUDA_ARCH_LIST__}) text += (text.empty() ? "" : ", ") + version_text(architecture / 10);
+  return text;
+}
+
+/// A library that was built for other GPUs would fail at its first launch, long after this one was chosen.
+void require_kernels(const Backend& backend, const Checker& check) {
+  cudaFuncAttributes attributes;
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, write_done);
+  switch (status) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorInvalidKernelImage:
+    // There is PTX, which this driver cannot translate:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorJitCompilerNotFound:
+    case cudaErrorJitCompilationDisabled:
+      cudaGetLastError();  // or the next one who asks gets it
+      refuse_kernels(backend, built_for(), cudaGetErrorName(status), check);
+    default:
+      cuda::require(status, "ln_context_create");
+  }
+}
 
 void open_device(Backend& backend, const Checker& check) {
   int count = 0;
@@ -48,16 +114,21 @@ void open_device(Backend& backend, const Checker& check) {
   backend.capability = major * 10 + minor;
   if (backend.capability < kLeastCapability) {
     check.fail(LN_UNSUPPORTED, "device " + std::to_string(backend.device) + " has compute capability " +
-                                   std::to_string(major) + "." + std::to_string(minor) + ", at least 8.0 is needed");
+                                   version_text(backend.capability) + ", at least 8.0 is needed");
   }
-  // One allocation, the partial sums first: nothing is left behind if it fails.
-  cuda::require(cudaMalloc(&backend.partials, cuda::kPartials * sizeof(double) + sizeof(uint64_t)),
-                "ln_context_create");
+  require_kernels(backend, check);
+  cuda::require(cudaHostAlloc(&backend.done, sizeof(int64_t), cudaHostAllocMapped), "ln_context_create");
+  *backend.done = 0;
+  const cudaError_t taken = cudaMalloc(&backend.partials, cuda::kPartials * sizeof(double) + sizeof(uint64_t));
+  if (taken != cudaSuccess) cudaFreeHost(backend.done);
+  cuda::require(taken, "ln_context_create");
   backend.notice = reinterpret_cast<uint64_t*>(backend.partials + cuda::kPartials);
 }
 
 void close_device(Backend& backend) noexcept {
-  if (cudaSetDevice(backend.device) == cudaSuccess) cudaFree(backend.partials);
+  if (cudaSetDevice(backend.device) != cudaSuccess) return;
+  cudaFree(backend.partials);
+  cudaFreeHost(backend.done);
 }
 #endif
 
@@ -65,14 +136,47 @@ void close_device(Backend& backend) noexcept {
 
 namespace cuda {
 
+void mark(const ln_context& context) {
+  const Launches& launches = *context.backend->launches;
+  if (!launches.mark_is_due()) return;
 #if defined(LN_EMULATED)
-void clear(const ln_context&, void* at, int64_t bytes) { std::memset(at, 0, static_cast<size_t>(bytes)); }
+  put(context, write_done, 1, 1, 0, context.backend->done, launches.count());
+#else
+  require(put(context, write_done, 1, 1, 0, context.backend->done, launches.count()), context.call.function);
+#endif
+}
+
+#if defined(LN_EMULATED)
+bool emulation_goes_on(const ln_context& context, const char* name) {
+  const Backend& backend = *context.backend;
+  const int64_t launched = backend.launches->count();
+  if (backend.fault_at == 0 || launched < backend.fault_at) return true;
+  if (launched == backend.fault_at) {
+    // The stand-in for the driver, where there is one, fails from now on as well.
+    constexpr int kIllegalAddress = 700;
+    void* const driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+    void* const fail = driver == nullptr ? nullptr : dlsym(driver, "fake_cuda_fail");
+    if (fail != nullptr) reinterpret_cast<void (*)(int)>(fail)(kIllegalAddress);
+  }
+  if (launched >= backend.fault_seen) {
+    throw Error{LN_DEVICE_ERROR, std::string(name) + ": cudaErrorIllegalAddress, as EMULATED_FAULT asks for"};
+  }
+  return false;
+}
+void clear(const ln_context& context, void* at, int64_t bytes) {
+  remember(context);
+  if (!emulation_goes_on(context, "clear")) return;
+  std::memset(at, 0, static_cast<size_t>(bytes));
+  mark(context);
+}
 void reset_notice(const ln_context& context) { *context.backend->notice = kNothing; }
 uint64_t read_notice(const ln_context& context) { return *context.backend->notice; }
 #else
 void clear(const ln_context& context, void* at, int64_t bytes) {
+  remember(context);
   require(cudaSetDevice(context.backend->device), "clear");
   require(cudaMemsetAsync(at, 0, static_cast<size_t>(bytes), stream_of(context)), "clear");
+  mark(context);
 }
 void reset_notice(const ln_context& context) {
   require(cudaSetDevice(context.backend->device), "reset_notice");
@@ -114,11 +218,17 @@ void create(ln_context& context, const ln_context_options& options, const Checke
       check.fail(LN_UNSUPPORTED, "cuBLAS is asked for, but cannot be used: " + why_not);
     }
   }
+  opened.launches = new cuda::Launches(is_set("CUDA_LAUNCH_BLOCKING"));
   context.backend = new Backend(opened);
+}
+
+std::string unfinished(const ln_context& context) {
+  return context.backend->launches->unfinished(*static_cast<const volatile int64_t*>(context.backend->done));
 }
 
 void destroy(ln_context& context) noexcept {
   cuda::close_cublas(context.backend->cublas);
+  delete context.backend->launches;
   close_device(*context.backend);
   delete context.backend;
 }

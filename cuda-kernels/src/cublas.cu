@@ -143,7 +143,10 @@ bool fits_cublas(const Product& p) {
 void multiply_by_cublas(const ln_context& context, const char* name, const Product& p) {
   const Cublas& cublas = *context.backend->cublas;
   const DataType type = multiplies_in_bf16(context) ? kTypeBf16 : kTypeF32;
-#if !defined(LN_EMULATED)
+  remember(context);
+#if defined(LN_EMULATED)
+  if (!emulation_goes_on(context, name)) return;
+#else
   require(cudaSetDevice(context.backend->device), name);
 #endif
   // cuBLAS counts by columns, so it computes c^T = right^T . left^T: an operand with k inside is k x lines to it.
@@ -157,6 +160,7 @@ void multiply_by_cublas(const ln_context& context, const char* name, const Produ
                                      " for m " + std::to_string(p.m) + ", n " + std::to_string(p.n) + ", k " +
                                      std::to_string(p.k)};
   }
+  mark(context);
 }
 
 }  // namespace ln::cuda

@@ -7,6 +7,7 @@
 
 #include "../../native/abi/backend.hpp"
 #include "../simt/simt.hpp"
+#include "launches.hpp"
 
 namespace ln {
 
@@ -24,6 +25,11 @@ struct Backend {
   cuda::Cublas* cublas;  // NULL with LN_GEMM_OWN
   uint64_t* notice;      // [1] in device memory: what a kernel has to say to the host (see read_notice)
   double* partials;      // [cuda::kPartials] in device memory: sums of blocks between two kernels of one op
+  cuda::Launches* launches;
+  int64_t* done;  // [1] in host memory: the device writes how many of the launches it has finished at least
+#if defined(LN_EMULATED)
+  int64_t fault_at, fault_seen;  // numbers of launches: of the one that faults, of the first one that says so; or 0
+#endif
 };
 
 namespace cuda {
@@ -56,15 +62,48 @@ inline void require(cudaError_t status, const char* what) {
 inline cudaStream_t stream_of(const ln_context& context) { return static_cast<cudaStream_t>(context.backend->stream); }
 #endif
 
+/// Remembers that something is about to be launched for the call under way, see launches.hpp.
+inline void remember(const ln_context& context) { context.backend->launches->add(context.call); }
+
+/// After a launch: has the device write that it got here, where that is due.
+void mark(const ln_context& context);
+
+#if defined(LN_EMULATED)
+/// Whether the kernel that was remembered last runs: none does after a fault that was asked for, and sooner or later
+/// launches report it, as on a GPU.
+bool emulation_goes_on(const ln_context& context, const char* name);
+
+template <typename... Parameters, typename... Arguments>
+void put(const ln_context& context, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+         Arguments... arguments) {
+  const std::function<void()> body = [&] { kernel(static_cast<Parameters>(arguments)...); };
+  simt::launch(grid, block, shared_bytes, static_cast<unsigned>(context.backend->device), body);
+}
+#else
+template <typename... Parameters, typename... Arguments>
+cudaError_t put(const ln_context& context, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                Arguments... arguments) {
+  // Not the <<<...>>> of CUDA: formatters of C++ take it apart.
+  std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
+  return std::apply(
+      [&](Parameters&... value) {
+        void* addresses[] = {const_cast<void*>(static_cast<const void*>(&value))...};
+        return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, addresses, shared_bytes,
+                                stream_of(context));
+      },
+      values);
+}
+#endif
+
 /// Puts the kernel onto the context's stream; `name` for messages. Throws what the launch itself reports; a fault while
-/// it runs shows at the next synchronisation. The emulator runs it at once.
+/// it runs shows at a later launch or at the next synchronisation. The emulator runs it at once.
 template <typename... Parameters, typename... Arguments>
 void launch(const ln_context& context, const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block,
             size_t shared_bytes, Arguments... arguments) {
+  remember(context);
 #if defined(LN_EMULATED)
-  static_cast<void>(name);
-  const std::function<void()> body = [&] { kernel(static_cast<Parameters>(arguments)...); };
-  simt::launch(grid, block, shared_bytes, static_cast<unsigned>(context.backend->device), body);
+  if (!emulation_goes_on(context, name)) return;
+  put(context, kernel, grid, block, shared_bytes, arguments...);
 #else
   constexpr size_t kSharedWithoutAsking = 48 << 10;
   require(cudaSetDevice(context.backend->device), name);
@@ -72,17 +111,9 @@ void launch(const ln_context& context, const char* name, void (*kernel)(Paramete
     require(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
             name);
   }
-  // Not the <<<...>>> of CUDA: formatters of C++ take it apart.
-  std::tuple<Parameters...> values(static_cast<Parameters>(arguments)...);
-  std::apply(
-      [&](Parameters&... value) {
-        void* addresses[] = {const_cast<void*>(static_cast<const void*>(&value))...};
-        require(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, addresses, shared_bytes,
-                                 stream_of(context)),
-                name);
-      },
-      values);
+  require(put(context, kernel, grid, block, shared_bytes, arguments...), name);
 #endif
+  mark(context);
 }
 
 /// Sets `bytes` of device memory to zero, in the order of the stream.

@@ -10,6 +10,8 @@ void create(ln_context& context, const ln_context_options& options, const Checke
 void destroy(ln_context& context) noexcept;
 int64_t query(const ln_context& context, int32_t what, const Checker& check);
 int64_t scratch_bytes(const ln_context& context, int32_t op, const void* args, const Checker& check);
+/// As ln_unfinished; empty where kernels are done when their call returns.
+std::string unfinished(const ln_context& context);
 
 void quantize(ln_context& context, const void* src, int32_t src_dtype, int64_t n, int32_t type, int64_t block,
               uint8_t* codes, float* absmax, const Checker& check);

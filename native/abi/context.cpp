@@ -53,6 +53,16 @@ const char* ln_last_error(const ln_context* context) {
   return context == nullptr ? creation_error.c_str() : context->error.c_str();
 }
 
+const char* ln_unfinished(ln_context* context) {
+  if (context == nullptr) return "";
+  try {
+    context->unfinished = ln::backend::unfinished(*context);
+  } catch (...) {
+    context->unfinished.clear();
+  }
+  return context->unfinished.c_str();
+}
+
 int32_t ln_query(ln_context* context, int32_t what, int64_t* value) {
   return ln::guarded(context, "ln_query", [&](const ln::Checker& check) {
     check.pointer("value", value, 8);

@@ -20,13 +20,32 @@ struct Error {
 /// Backend-specific part of a context (threads and SIMD tier on the CPU; device and stream on CUDA).
 struct Backend;
 
+/// The call under way, as messages name it: filled in by its checks. On a device a fault shows after calls have
+/// returned, so that backends may keep these.
+struct Call {
+  static constexpr int kMostSizes = 8;
+  struct Size {
+    const char* name;
+    int64_t value;
+  };
+  const char* function;
+  int count;
+  Size sizes[kMostSizes];
+
+  void add(const char* name, int64_t value) {
+    if (count < kMostSizes) sizes[count++] = {name, value};
+  }
+};
+
 }  // namespace ln
 
 struct ln_context {
   ln::Backend* backend = nullptr;
   void* scratch = nullptr;
   int64_t scratch_bytes = 0;
+  ln::Call call = {};
   std::string error;
+  std::string unfinished;
 };
 
 namespace ln {
@@ -37,7 +56,8 @@ inline bool is_quantized(int32_t dtype) { return dtype == LN_NF4 || dtype == LN_
 /// Names the function and the argument in every refusal: "ln_rope: heads is -1, must be at least 1".
 class Checker {
  public:
-  explicit Checker(const char* function) : function_(function) {}
+  /// Sizes and types that are checked become part of `call`.
+  explicit Checker(Call& call) : call_(call) {}
 
   void pointer(const char* name, const void* value, int64_t alignment = 4) const {
     if (value == nullptr) fail(LN_INVALID_ARGUMENT, std::string(name) + " is NULL");
@@ -49,6 +69,7 @@ class Checker {
     }
   }
   void at_least(const char* name, int64_t value, int64_t least) const {
+    call_.add(name, value);
     if (value < least) {
       fail(LN_INVALID_ARGUMENT,
            std::string(name) + " is " + std::to_string(value) + ", must be at least " + std::to_string(least));
@@ -72,6 +93,7 @@ class Checker {
            std::string(name) + " is " + std::to_string(value) + ", a 4-bit type; only weights are");
   }
   void weight_dtype(const char* name, int32_t value) const {
+    call_.add(name, value);
     if (value < LN_F32 || value > LN_FP4)
       fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", not an ln_dtype");
   }
@@ -91,11 +113,11 @@ class Checker {
     if (!(value - value == 0)) fail(LN_INVALID_ARGUMENT, std::string(name) + " is not finite");
   }
   [[noreturn]] void fail(int32_t status, const std::string& text) const {
-    throw Error{status, std::string(function_) + ": " + text};
+    throw Error{status, std::string(call_.function) + ": " + text};
   }
 
  private:
-  const char* function_;
+  Call& call_;
 };
 
 /// Bytes of an element, of the types that have whole bytes.
@@ -108,7 +130,9 @@ template <typename Body>
 int32_t guarded(ln_context* context, const char* function, Body body) noexcept {
   if (context == nullptr) return LN_INVALID_ARGUMENT;
   try {
-    body(Checker(function));
+    context->call.function = function;
+    context->call.count = 0;
+    body(Checker(context->call));
     return LN_OK;
   } catch (const Error& error) {
     context->error = error.text;

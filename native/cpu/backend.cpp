@@ -105,6 +105,8 @@ void create(ln_context& context, const ln_context_options& options, const Checke
 
 void destroy(ln_context& context) noexcept { delete context.backend; }
 
+std::string unfinished(const ln_context&) { return {}; }
+
 int64_t query(const ln_context& context, int32_t what, const Checker& check) {
   switch (what) {
     case LN_QUERY_SIMD:

@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a prototype or a struct changes. */
-#define LN_ABI_VERSION 3
+#define LN_ABI_VERSION 4
 
 enum ln_status {
   LN_OK = 0,
@@ -108,6 +108,13 @@ LN_API int32_t ln_context_destroy(ln_context* context);
 
 /* Text of the context's last failure, "" if there was none; valid until the next call with this context. */
 LN_API const char* ln_last_error(const ln_context* context);
+
+/* Kernels on a device run after their call has returned, so a fault shows as LN_DEVICE_ERROR of a later call, or where
+ * the caller waits for the stream. Text that names, with their sizes, the calls of this context that it can be of, the
+ * oldest first: those whose kernels the device is not known to have finished, up to 16 kernels; with
+ * CUDA_LAUNCH_BLOCKING=1 in the environment the one call. Does not wait. "" where there is none, as always on the CPU;
+ * valid until the next call with this context. */
+LN_API const char* ln_unfinished(ln_context* context);
 
 LN_API int32_t ln_query(ln_context* context, int32_t what, int64_t* value);
 

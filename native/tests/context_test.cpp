@@ -181,6 +181,15 @@ TEST(ContextTest, LastErrorIsEmptyAtFirstAndKeepsTheLastFailure) {
   EXPECT_EQ("ln_sum: n is -7, must be at least 0", context.error());
 }
 
+TEST(ContextTest, NothingIsUnfinishedWhenACallHasReturned) {
+  Context context;
+  float x = 1;
+  double sum = 0;
+  ASSERT_EQ(LN_OK, ln_sum(context, &x, 1, &sum));
+  EXPECT_STREQ("", ln_unfinished(context));
+  EXPECT_STREQ("", ln_unfinished(nullptr));
+}
+
 TEST(ContextTest, DestroyingNothingIsAllowed) { EXPECT_EQ(LN_OK, ln_context_destroy(nullptr)); }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // emulated kernel library beside it, the whole way of a GPU run (JCuda, device, kernels, training) runs without one.
 // Environment: FAKE_CUDA_DEVICES (1), FAKE_CUDA_CAPABILITY (90), FAKE_CUDA_VERSION (13000), FAKE_CUDA_MEGABYTES (4096),
 // FAKE_CUDA_INIT (0: what cuInit returns), FAKE_CUDA_FAULT_AFTER (n: the n-th synchronisation reports a kernel fault).
+// Emulated kernels that fault (EMULATED_FAULT) say so through fake_cuda_fail.
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -25,10 +27,14 @@ std::mutex mutex;
 size_t used_bytes = 0;
 std::unordered_map<uint64_t, size_t> sizes;
 long synchronisations = 0;
+std::atomic<int> failure{kSuccess};
 
 }  // namespace
 
 #define FAKE extern "C" __attribute__((visibility("default"))) int
+
+/// From now on nothing works, as after the fault of a kernel.
+extern "C" __attribute__((visibility("default"))) void fake_cuda_fail(int status) { failure = status; }
 
 FAKE cuInit(unsigned) { return static_cast<int>(setting("FAKE_CUDA_INIT", kSuccess)); }
 FAKE cuDriverGetVersion(int* version) {
@@ -103,15 +109,15 @@ FAKE cuMemFreeHost(void* memory) {
 }
 FAKE cuMemcpyHtoDAsync_v2(uint64_t target, const void* source, size_t bytes, void*) {
   std::memcpy(reinterpret_cast<void*>(target), source, bytes);
-  return kSuccess;
+  return failure;
 }
 FAKE cuMemcpyDtoHAsync_v2(void* target, uint64_t source, size_t bytes, void*) {
   std::memcpy(target, reinterpret_cast<const void*>(source), bytes);
-  return kSuccess;
+  return failure;
 }
 FAKE cuMemsetD8Async(uint64_t target, unsigned char value, size_t bytes, void*) {
   std::memset(reinterpret_cast<void*>(target), value, bytes);
-  return kSuccess;
+  return failure;
 }
 
 FAKE cuStreamCreate(void** stream, unsigned) {
@@ -124,14 +130,14 @@ FAKE cuStreamDestroy_v2(void* stream) {
 }
 FAKE cuStreamSynchronize(void*) {
   const long fault = setting("FAKE_CUDA_FAULT_AFTER", 0);
-  return fault > 0 && ++synchronisations >= fault ? kIllegalAddress : kSuccess;
+  return fault > 0 && ++synchronisations >= fault ? kIllegalAddress : static_cast<int>(failure);
 }
 FAKE cuEventCreate(void** event, unsigned) {
   *event = std::malloc(1);
   return kSuccess;
 }
 FAKE cuEventRecord(void*, void*) { return kSuccess; }
-FAKE cuEventSynchronize(void*) { return kSuccess; }
+FAKE cuEventSynchronize(void*) { return failure; }
 FAKE cuEventDestroy_v2(void* event) {
   std::free(event);
   return kSuccess;

@@ -96,6 +96,7 @@ final class BenchCommand extends EngineCommand {
         List<String> flags;
         try (Device device =
                 Devices.open(values.get(TrainKeys.DEVICE), values.get(TrainKeys.THREADS), precision, gemm)) {
+            console.warnOfUnusedGpu(device);
             machine = BenchReport.Machine.of(device);
             if (device instanceof CpuDevice cpu) {
                 console.note("measuring the machine");

@@ -1,5 +1,6 @@
 package dev.loranative.cli;
 
+import dev.loranative.device.Device;
 import dev.loranative.train.Interrupt;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
@@ -75,6 +76,11 @@ record Console(
 
     void warning(String line) {
         err.println(colored(Color.YELLOW, "warning:") + " " + line);
+    }
+
+    /** Where {@code auto} took the CPU although there is a GPU. */
+    void warnOfUnusedGpu(Device device) {
+        device.unusedGpu().ifPresent(cause -> warning("the GPU is not used: " + cause));
     }
 
     void failure(Failure failure) {

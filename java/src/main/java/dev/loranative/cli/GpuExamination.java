@@ -2,7 +2,6 @@ package dev.loranative.cli;
 
 import dev.loranative.device.Device;
 import dev.loranative.device.Devices;
-import dev.loranative.device.cuda.CudaDeviceInfo;
 import dev.loranative.device.cuda.CudaDriver;
 import dev.loranative.errors.UserException;
 import dev.loranative.ffi.NativeLibrary;
@@ -37,8 +36,7 @@ final class GpuExamination {
         if (cause.isPresent()) {
             findings.add(Finding.warn("GPU", "none in use: " + cause.get(), CPU_DOES));
         } else {
-            findings.add(kernels());
-            findings.add(products());
+            findings.addAll(inUse());
         }
         return findings;
     }
@@ -77,9 +75,25 @@ final class GpuExamination {
                 .toList();
     }
 
+    /** What {@code auto} takes, and how it computes. */
+    private static List<Finding> inUse() {
+        List<Finding> findings = new ArrayList<>();
+        try (Device device = Devices.open("auto", 0)) {
+            if (device.unusedGpu().isPresent()) {
+                return List.of(
+                        Finding.warn("GPU", "none in use: " + device.unusedGpu().get(), CPU_DOES));
+            }
+            findings.add(kernels(device));
+        } catch (UserException e) {
+            return List.of(Finding.warn("GPU kernels", e.getMessage(), e.hint()));
+        }
+        findings.add(products());
+        return findings;
+    }
+
     /** A small sum on the device: memory, copies, context and kernels work together. */
-    private static Finding kernels() {
-        try (Device device = Devices.open(name(), 0)) {
+    private static Finding kernels(Device device) {
+        try {
             OptionalLong free = device.availableBytes();
             Tensor terms = Tensor.allocate(device, DType.F32, 3);
             terms.copyFrom(device, new float[] {1, 2, 3});
@@ -103,7 +117,7 @@ final class GpuExamination {
         List<String> can = new ArrayList<>();
         List<String> cannot = new ArrayList<>();
         for (String gemm : GEMMS) {
-            try (Device _ = Devices.open(name(), 0, "auto", gemm)) {
+            try (Device _ = Devices.open("auto", 0, "auto", gemm)) {
                 can.add(gemm);
             } catch (UserException e) {
                 cannot.add(e.getMessage());
@@ -113,14 +127,5 @@ final class GpuExamination {
         return cannot.isEmpty()
                 ? Finding.ok("GPU products", detail)
                 : Finding.ok("GPU products", detail + "; " + String.join("; ", cannot));
-    }
-
-    private static String name() {
-        return "cuda:"
-                + CudaDriver.devices().stream()
-                        .filter(CudaDeviceInfo::isUsable)
-                        .findFirst()
-                        .orElseThrow()
-                        .number();
     }
 }

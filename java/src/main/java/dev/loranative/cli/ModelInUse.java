@@ -88,6 +88,7 @@ final class ModelInUse implements AutoCloseable {
     /** Puts the weights and all adapters on the device; the first turn's adapter is active. */
     LoadedModel load() {
         device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm());
+        console.warnOfUnusedGpu(device);
         if (files.quantizes()) {
             // It takes minutes for a large model: that there is no room for it is said before.
             new MemoryPlan(Map.of("weights", files.weightBytes()))

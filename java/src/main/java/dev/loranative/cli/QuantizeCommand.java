@@ -70,6 +70,7 @@ final class QuantizeCommand extends EngineCommand {
         Long maxShardBytes = values.get(CommandKeys.MAX_SHARD_SIZE);
         StatusLine status = new StatusLine(console, System::nanoTime);
         try (Device device = Devices.open(values.get(TrainKeys.DEVICE), values.get(TrainKeys.THREADS))) {
+            console.warnOfUnusedGpu(device);
             return files.writeQuantized(
                     new Ops(device),
                     output,

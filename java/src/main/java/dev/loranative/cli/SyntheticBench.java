@@ -159,6 +159,7 @@ final class SyntheticBench {
                 values.get(TrainKeys.THREADS),
                 values.get(TrainKeys.PRECISION),
                 values.get(TrainKeys.GEMM))) {
+            console.warnOfUnusedGpu(device);
             machine = BenchReport.Machine.of(device);
         }
         console.note("measuring " + runs.size() + (runs.size() == 1 ? " training of " : " trainings of ") + shape.name()

@@ -4,6 +4,7 @@ import dev.loranative.device.KernelContext.Query;
 import dev.loranative.errors.UserException;
 import dev.loranative.ffi.NativeLibrary;
 import java.util.Locale;
+import java.util.Optional;
 
 /** The CPU as a device: kernels of {@code liblora_native_cpu} on the host's memory. */
 public final class CpuDevice extends HostDevice {
@@ -11,8 +12,11 @@ public final class CpuDevice extends HostDevice {
     /** Names the SIMD tier to use; read by the native library. */
     private static final String SIMD_VARIABLE = "LORA_NATIVE_SIMD";
 
-    private CpuDevice(KernelContext context) {
+    private final Optional<String> unusedGpu;
+
+    private CpuDevice(KernelContext context, Optional<String> unusedGpu) {
         super(context);
+        this.unusedGpu = unusedGpu;
     }
 
     /** @param threads worker threads; 0 for one per processor that this process may use */
@@ -21,8 +25,14 @@ public final class CpuDevice extends HostDevice {
     }
 
     public static CpuDevice open(int threads, SimdTier simd) {
+        return open(threads, simd, Optional.empty());
+    }
+
+    /** @param unusedGpu see {@link #unusedGpu} */
+    static CpuDevice open(int threads, SimdTier simd, Optional<String> unusedGpu) {
         try {
-            return new CpuDevice(KernelContext.create(NativeLibrary.openCpu(), ContextOptions.cpu(threads, simd)));
+            return new CpuDevice(
+                    KernelContext.create(NativeLibrary.openCpu(), ContextOptions.cpu(threads, simd)), unusedGpu);
         } catch (KernelContext.Refused refused) {
             String text = refused.getMessage();
             throw UserException.badInput(
@@ -38,6 +48,11 @@ public final class CpuDevice extends HostDevice {
     public String description() {
         return "CPU, " + threads() + (threads() == 1 ? " thread, " : " threads, ")
                 + simd().name().toLowerCase(Locale.ROOT);
+    }
+
+    @Override
+    public Optional<String> unusedGpu() {
+        return unusedGpu;
     }
 
     public int threads() {

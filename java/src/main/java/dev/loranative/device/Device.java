@@ -62,6 +62,11 @@ public interface Device extends AutoCloseable {
     /** Memory that new work can take, without swapping on the CPU; empty where the system does not tell. */
     OptionalLong availableBytes();
 
+    /** Why {@code auto} took this device and not the GPU that the machine has; empty where that was no question. */
+    default Optional<String> unusedGpu() {
+        return Optional.empty();
+    }
+
     NativeLibrary library();
 
     /** The {@code ln_context} of this device. */

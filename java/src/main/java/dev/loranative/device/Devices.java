@@ -34,12 +34,10 @@ public final class Devices {
             throw UserException.badInput("device '" + name + "' is unknown", "use auto, cpu or cuda:N");
         }
         if (name.equals("cpu")) {
-            return cpu(threads, precision, gemm);
+            return cpu(threads, precision, gemm, Optional.empty());
         }
         if (name.equals("auto")) {
-            return unavailabilityCause().isPresent()
-                    ? cpu(threads, precision, gemm)
-                    : cuda(firstUsable(), precision, gemm);
+            return auto(threads, precision, gemm);
         }
         // Of a device that is missing or too old, opening it says more.
         Optional<String> cause = libraryOrDriverCause();
@@ -49,31 +47,51 @@ public final class Devices {
         return cuda(name.contains(":") ? Integer.parseInt(name.substring(name.indexOf(':') + 1)) : 0, precision, gemm);
     }
 
-    private static int firstUsable() {
-        return CudaDriver.devices().stream()
-                .filter(CudaDeviceInfo::isUsable)
-                .findFirst()
-                .orElseThrow()
-                .number();
+    /** The first GPU that the kernels run on, else the CPU. */
+    private static Device auto(int threads, Precision precision, GemmChoice gemm) {
+        Optional<String> cause = unavailabilityCause();
+        if (cause.isPresent()) {
+            return cpu(threads, precision, gemm, hasGpu() ? cause : Optional.empty());
+        }
+        for (CudaDeviceInfo info : CudaDriver.devices()) {
+            if (info.isUsable()) {
+                try {
+                    return cuda(info.number(), precision, gemm);
+                } catch (UnsupportedDevice e) {
+                    cause = cause.or(() -> Optional.of(e.getMessage()));
+                }
+            }
+        }
+        return cpu(threads, precision, gemm, cause);
     }
 
-    private static Device cpu(int threads, Precision precision, GemmChoice gemm) {
+    private static boolean hasGpu() {
+        return CudaDriver.unavailabilityCause().isEmpty()
+                && !CudaDriver.devices().isEmpty();
+    }
+
+    private static Device cpu(int threads, Precision precision, GemmChoice gemm, Optional<String> unusedGpu) {
+        String why =
+                unusedGpu.map(cause -> " (the GPU is not used: " + cause + ")").orElse("");
         if (precision == Precision.BF16) {
             throw UserException.badInput(
-                    "precision is bfloat16, which the CPU's kernels do not compute in",
+                    "precision is bfloat16, which the CPU's kernels do not compute in" + why,
                     "leave precision out, or use a GPU");
         }
         if (gemm == GemmChoice.CUBLAS || gemm == GemmChoice.JCUBLAS) {
-            throw UserException.badInput("gemm is for GPUs, and the device is the CPU", "leave gemm out");
+            throw UserException.badInput("gemm is for GPUs, and the device is the CPU" + why, "leave gemm out");
         }
-        return CpuDevice.open(threads);
+        return CpuDevice.open(threads, SimdTier.AUTO, unusedGpu);
     }
 
     private static Device cuda(int number, Precision precision, GemmChoice gemm) {
         return CudaDevice.open(number, NativeLibrary.openCuda().orElseThrow(), precision, gemm);
     }
 
-    /** Why no GPU can be used, one sentence; empty when one can. */
+    /**
+     * Why no GPU can be used, one sentence; empty when one can as far as is known before it is opened: then it also turns
+     * out whether the kernels were built for it.
+     */
     public static Optional<String> unavailabilityCause() {
         return libraryOrDriverCause().or(() -> {
             List<CudaDeviceInfo> devices = CudaDriver.devices();

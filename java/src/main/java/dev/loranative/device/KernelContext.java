@@ -1,6 +1,7 @@
 package dev.loranative.device;
 
 import dev.loranative.ffi.Frame;
+import dev.loranative.ffi.KernelException;
 import dev.loranative.ffi.NativeLibrary;
 import dev.loranative.ffi.Structs;
 import java.lang.foreign.Arena;
@@ -26,8 +27,21 @@ public final class KernelContext implements AutoCloseable {
 
         private static final long serialVersionUID = 1;
 
-        private Refused(String text) {
+        private final int status;
+
+        private Refused(int status, String text) {
             super(text);
+            this.status = status;
+        }
+
+        /** The options are right, but the library or the machine cannot do what they say. */
+        public boolean isUnsupported() {
+            return status == KernelException.UNSUPPORTED;
+        }
+
+        /** The library was built for other devices. */
+        public boolean wantsOtherKernels() {
+            return getMessage().contains("the kernels were built for");
         }
     }
 
@@ -57,7 +71,7 @@ public final class KernelContext implements AutoCloseable {
                 throw new AssertionError(e);
             }
             if (status != 0) {
-                throw new Refused(library.lastError(MemorySegment.NULL));
+                throw new Refused(status, library.lastError(MemorySegment.NULL));
             }
             return new KernelContext(library, pointer.get(ValueLayout.ADDRESS, 0));
         }
@@ -73,6 +87,11 @@ public final class KernelContext implements AutoCloseable {
             throw new IllegalStateException("device used after it was closed");
         }
         return handle;
+    }
+
+    /** The calls that a failure of the device can be of. */
+    public String unfinished() {
+        return library.unfinished(handle());
     }
 
     public long query(Query what) {

@@ -6,7 +6,7 @@ package dev.loranative.errors;
  * <p>The message is one line that contains the offending value and where it was; the hint says what to do next. The
  * command line prints both and ends with {@link #exitCode()}.
  */
-public final class UserException extends RuntimeException {
+public class UserException extends RuntimeException {
 
     /** It failed while running. */
     public static final int FAILED = 1;

@@ -3,6 +3,9 @@ package dev.loranative.ffi;
 /** A kernel refused its arguments; the text is the library's own and names function, argument and value. */
 public final class KernelException extends RuntimeException {
 
+    /** The {@code ln_status} of what is legal, but not for this library or machine. */
+    public static final int UNSUPPORTED = 2;
+
     /** The {@code ln_status} of a kernel that found too little scratch, and has written nothing. */
     public static final int SCRATCH_TOO_SMALL = 3;
 

@@ -41,6 +41,12 @@ public record Kernels(
         MethodHandle lastError,
 
         @Symbol(
+                value = "ln_unfinished",
+                takes = {POINTER},
+                returns = POINTER)
+        MethodHandle unfinished,
+
+        @Symbol(
                 value = "ln_query",
                 takes = {POINTER, INT32, POINTER})
         MethodHandle query,

@@ -7,6 +7,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
@@ -19,9 +20,10 @@ import java.util.OptionalInt;
 public final class NativeLibrary {
 
     /** {@code LN_ABI_VERSION} of {@code lora_native.h}; a test compares the two. */
-    public static final int ABI_VERSION = 3;
+    public static final int ABI_VERSION = 4;
 
-    private static final long LONGEST_ERROR_TEXT = 4096;
+    /** Room for {@link #unfinished}: 16 calls. */
+    private static final long LONGEST_TEXT = 8192;
 
     private static final byte[] ELF = {0x7f, 'E', 'L', 'F'};
     private static final int ELF_HEADER_BYTES = 64;
@@ -152,9 +154,18 @@ public final class NativeLibrary {
 
     /** Text of the last failure of {@code context}, or of creating one when it is NULL. */
     public String lastError(MemorySegment context) {
+        return text(kernels.lastError(), context);
+    }
+
+    /** The calls of {@code context} that a fault of the device can be of, with their sizes; empty where there are none. */
+    public String unfinished(MemorySegment context) {
+        return text(kernels.unfinished(), context);
+    }
+
+    private static String text(MethodHandle function, MemorySegment context) {
         try {
-            MemorySegment text = (MemorySegment) kernels.lastError().invokeExact(context);
-            return text.reinterpret(LONGEST_ERROR_TEXT).getString(0);
+            MemorySegment text = (MemorySegment) function.invokeExact(context);
+            return text.reinterpret(LONGEST_TEXT).getString(0);
         } catch (Throwable e) {
             throw new AssertionError(e);
         }

@@ -142,7 +142,10 @@ final class Launcher {
         if (status != 0) {
             KernelException failure =
                     new KernelException(status, device.library().lastError(context()));
-            throw failure.isDeviceError() ? DeviceFailure.of(failure.getMessage()) : failure;
+            throw failure.isDeviceError()
+                    ? DeviceFailure.of(failure.getMessage())
+                            .among(device.library().unfinished(context()))
+                    : failure;
         }
     }
 

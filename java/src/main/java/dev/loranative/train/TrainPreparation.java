@@ -105,6 +105,7 @@ final class TrainPreparation {
 
         Device device = opened.open(config);
         Ops ops = new Ops(device);
+        device.unusedGpu().ifPresent(cause -> listener.warning("the GPU is not used: " + cause));
         files.notes().forEach(note -> listener.prepared("note     " + note));
         requireRoomForWeights(device, files);
         LoadedModel model = files.load(ops, listener::quantizing);

@@ -2,6 +2,7 @@ package dev.loranative.train;
 
 import dev.loranative.data.Batch;
 import dev.loranative.data.Window;
+import dev.loranative.device.DeviceFailure;
 import dev.loranative.model.CausalLm;
 import dev.loranative.nn.Pass;
 import dev.loranative.report.ReportData.Outcome;
@@ -75,10 +76,16 @@ final class Trainer {
             output.finish(step, last);
             sample("after training");
             return true;
+        } catch (DeviceFailure e) {
+            throw failed(e.during("after " + step + (step == 1 ? " step" : " steps")));
         } catch (RuntimeException e) {
-            output.report().write(new Outcome.Failed(String.valueOf(e.getMessage())));
-            throw e;
+            throw failed(e);
         }
+    }
+
+    private RuntimeException failed(RuntimeException e) {
+        output.report().write(new Outcome.Failed(String.valueOf(e.getMessage())));
+        return e;
     }
 
     private void sample(String title) {

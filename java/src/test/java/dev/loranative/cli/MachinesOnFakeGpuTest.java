@@ -7,11 +7,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledIfSystemProperty;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Commands on machines of all kinds: what the driver says comes from the stand-in's environment. */
 @EnabledIfSystemProperty(named = "lora.native.cuda.library", matches = ".+")
@@ -139,6 +143,34 @@ class MachinesOnFakeGpuTest {
     }
 
     @Test
+    void kernels_that_were_built_for_other_GPUs() throws Exception {
+        Fork foreign = fork().environment("EMULATED_BUILT_FOR", "8.6, 8.9").environment("FAKE_CUDA_CAPABILITY", 90);
+        String cause =
+                "cuda:0 (Fake GPU, 4.0 GiB, compute capability 9.0) cannot be used: ln_context_create: device 0 has"
+                        + " compute capability 9.0, but the kernels were built for 8.6, 8.9 (";
+
+        assertThat(foreign.run("doctor").result())
+                .contains("none in use: " + cause)
+                .doesNotContain("GPU kernels");
+        CommandRun named = foreign.run(evalOn("cuda:0"));
+        assertThat(named.error(2)).startsWith(cause);
+        assertThat(named.hint())
+                .isEqualTo(
+                        "delete java/target/lora-native.jar and start ./lora-native, which builds for the GPUs of its"
+                                + " machine, or use --device cpu");
+
+        CommandRun auto = foreign.run(evalOn("auto"));
+        auto.json();
+        assertThat(auto.err()).contains("warning: the GPU is not used: " + cause);
+        CommandRun training = foreign.run(trainInto("auto", "--device", "auto", "--max-steps", 1));
+        assertThat(training.exitCode()).as(training.err()).isZero();
+        assertThat(training.err()).contains("warning: the GPU is not used: " + cause);
+        assertThat(foreign.run(trainInto("bfloat16", "--device", "auto", "--precision", "bfloat16"))
+                        .error(2))
+                .startsWith("precision is bfloat16, which the CPU's kernels do not compute in (the GPU is not used: ");
+    }
+
+    @Test
     void a_driver_that_cannot_start() throws Exception {
         CommandRun run = fork().environment("FAKE_CUDA_INIT", 999).run(evalOn("cuda"));
 
@@ -203,8 +235,9 @@ class MachinesOnFakeGpuTest {
                 .run(trainInto("broken", steps));
         assertThat(broken.exitCode()).as(broken.err()).isEqualTo(1);
         assertThat(broken.err())
-                .contains("error: the GPU failed: cuStreamSynchronize reports CUDA_ERROR_ILLEGAL_ADDRESS")
+                .contains(": cuStreamSynchronize reports CUDA_ERROR_ILLEGAL_ADDRESS")
                 .contains("CUDA_LAUNCH_BLOCKING=1");
+        assertThat(broken.err()).containsPattern("the GPU failed after [1-5] steps?: ");
         Path output = temporary.resolve("broken");
         assertThat(output.resolve("checkpoint-1")).exists();
         assertThat(output.resolve("checkpoint-6")).doesNotExist();
@@ -214,5 +247,37 @@ class MachinesOnFakeGpuTest {
         assertThat(resumed.exitCode()).as(resumed.err()).isZero();
         assertThat(output.resolve(ADAPTER))
                 .hasSameBinaryContentAs(temporary.resolve("whole").resolve(ADAPTER));
+    }
+
+    /** A kernel of the third step faults; what sees it is a call that waits, or one that launches. */
+    @ParameterizedTest
+    @ValueSource(strings = {"500", "500,540"})
+    void a_kernel_fault_names_the_ops_that_it_can_be_of(String fault) throws Exception {
+        CommandRun broken = fork().environment("EMULATED_FAULT", fault)
+                .run(trainInto("broken", "--max-steps", 6, "--save-steps", 1));
+
+        assertThat(broken.exitCode()).as(broken.err()).isEqualTo(1);
+        Matcher named = Pattern.compile("the GPU failed after (\\d) steps?: .*; at fault is one of (ln_.*\\))")
+                .matcher(broken.err());
+        assertThat(named.find()).as(broken.err()).isTrue();
+        assertThat(named.group(2).split("\\), "))
+                .hasSizeBetween(1, 16)
+                .allMatch(call -> call.contains("(") && call.matches(".*\\d.*"));
+        int steps = Integer.parseInt(named.group(1));
+        assertThat(temporary.resolve("broken/checkpoint-" + steps)).exists();
+        assertThat(temporary.resolve("broken/checkpoint-" + (steps + 1))).doesNotExist();
+    }
+
+    @Test
+    void with_CUDA_LAUNCH_BLOCKING_a_kernel_fault_names_the_op() throws Exception {
+        CommandRun broken = fork().environment("EMULATED_FAULT", "500,500")
+                .environment("CUDA_LAUNCH_BLOCKING", 1)
+                .run(trainInto("broken", "--max-steps", 6));
+
+        assertThat(broken.exitCode()).as(broken.err()).isEqualTo(1);
+        Matcher named = Pattern.compile(": (ln_\\w+): cudaErrorIllegalAddress.*; at fault is (ln_\\w+)\\([^)]*\\)\\R")
+                .matcher(broken.err());
+        assertThat(named.find()).as(broken.err()).isTrue();
+        assertThat(named.group(2)).isEqualTo(named.group(1));
     }
 }

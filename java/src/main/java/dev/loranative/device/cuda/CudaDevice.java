@@ -6,11 +6,13 @@ import dev.loranative.device.Buffer;
 import dev.loranative.device.ContextOptions;
 import dev.loranative.device.DenseProducts;
 import dev.loranative.device.Device;
+import dev.loranative.device.DeviceFailure;
 import dev.loranative.device.GemmChoice;
 import dev.loranative.device.KernelContext;
 import dev.loranative.device.KernelContext.Query;
 import dev.loranative.device.Loan;
 import dev.loranative.device.Precision;
+import dev.loranative.device.UnsupportedDevice;
 import dev.loranative.errors.UserException;
 import dev.loranative.ffi.NativeLibrary;
 import java.lang.foreign.Arena;
@@ -22,6 +24,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
+import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 
@@ -69,13 +72,24 @@ public final class CudaDevice implements Device {
                     KernelContext.create(library, ContextOptions.cuda(info.number(), precision, gemm, stream.handle()));
         } catch (KernelContext.Refused refused) {
             releaseDriver();
-            throw UserException.badInput(
-                    info + " cannot be used: " + refused.getMessage(),
-                    gemm == GemmChoice.CUBLAS
-                            ? "use --gemm auto, or install cuBLAS 13 or 12"
-                            : "update the NVIDIA driver, or use --device cpu");
+            throw unusable(info, refused, gemm);
         }
         this.jcublas = jcublas(gemm);
+    }
+
+    private static UserException unusable(CudaDeviceInfo info, KernelContext.Refused refused, GemmChoice gemm) {
+        String text = info + " cannot be used: " + refused.getMessage();
+        if (gemm == GemmChoice.CUBLAS && !refused.wantsOtherKernels()) {
+            return UserException.badInput(text, "use --gemm auto, or install cuBLAS 13 or 12");
+        }
+        if (refused.wantsOtherKernels()) {
+            return new UnsupportedDevice(
+                    text,
+                    "delete java/target/lora-native.jar and start ./lora-native, which builds for the GPUs of its machine,"
+                            + " or use --device cpu");
+        }
+        String hint = "update the NVIDIA driver, or use --device cpu";
+        return refused.isUnsupported() ? new UnsupportedDevice(text, hint) : UserException.badInput(text, hint);
     }
 
     /** Empty: the kernel library computes all products. */
@@ -86,8 +100,7 @@ public final class CudaDevice implements Device {
         Optional<String> cause = JcublasProducts.unavailabilityCause();
         if (cause.isEmpty()) {
             try {
-                return Optional.of(JcublasProducts.open(
-                        this, stream, address -> piece(address).at(address), precision() == Precision.BF16));
+                return Optional.of(JcublasProducts.open(this, stream, this::pointer, precision() == Precision.BF16));
             } catch (UserException e) {
                 cause = Optional.of(e.getMessage());
             }
@@ -228,37 +241,50 @@ public final class CudaDevice implements Device {
     @Override
     public void copyFromHost(MemorySegment source, Buffer buffer, long offset) {
         if (source.byteSize() > 0) {
-            long address = buffer.address(offset, source.byteSize());
-            staging.upload(source, piece(address).at(address));
+            CUdeviceptr target = pointer(buffer.address(offset, source.byteSize()));
+            working(() -> staging.upload(source, target));
         }
     }
 
     @Override
     public void copyToHost(Buffer buffer, long offset, MemorySegment target) {
         if (target.byteSize() > 0) {
-            long address = buffer.address(offset, target.byteSize());
-            staging.download(piece(address).at(address), target);
+            CUdeviceptr source = pointer(buffer.address(offset, target.byteSize()));
+            working(() -> staging.download(source, target));
         }
     }
 
     @Override
     public void clear(Buffer buffer, long offset, long bytes) {
         if (bytes > 0) {
-            long address = buffer.address(offset, bytes);
-            require(
-                    JCudaDriver.cuMemsetD8Async(piece(address).at(address), (byte) 0, bytes, stream),
-                    "cuMemsetD8Async");
+            CUdeviceptr start = pointer(buffer.address(offset, bytes));
+            working(() -> require(JCudaDriver.cuMemsetD8Async(start, (byte) 0, bytes, stream), "cuMemsetD8Async"));
         }
     }
 
     @Override
     public void synchronise() {
-        require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+        working(() -> require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize"));
+    }
+
+    /** What the driver reports may be the fault of a kernel before: says of which. */
+    private void working(Runnable calls) {
+        try {
+            calls.run();
+        } catch (DeviceFailure failure) {
+            String kernels = context.unfinished();
+            throw failure.among(
+                    kernels.isEmpty() || jcublas.isEmpty() ? kernels : kernels + " or a product by JCublas among them");
+        }
     }
 
     /** Whether an address lies in memory of this device. */
     boolean holds(long address) {
         return pieces.stream().anyMatch(piece -> piece.holds(address));
+    }
+
+    private CUdeviceptr pointer(long address) {
+        return piece(address).at(address);
     }
 
     private DeviceMemory piece(long address) {

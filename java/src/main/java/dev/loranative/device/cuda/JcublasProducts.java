@@ -42,16 +42,19 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
     private static final long WORKSPACE_BYTES = 32L << 20;
 
     private final cublasHandle handle = new cublasHandle();
+    private final Device device;
     private final LongFunction<CUdeviceptr> pointers;
     private final Loan workspace;
     private final int compute;
 
     /**
+     * @param device of all operands
      * @param pointers what JCuda takes for an address
      * @param workspace of {@link #WORKSPACE_BYTES}, given back on closing
      * @param inBfloat16 whether operands are rounded to bfloat16 on their way into the tensor cores
      */
-    private JcublasProducts(LongFunction<CUdeviceptr> pointers, Loan workspace, boolean inBfloat16) {
+    private JcublasProducts(Device device, LongFunction<CUdeviceptr> pointers, Loan workspace, boolean inBfloat16) {
+        this.device = device;
         this.pointers = pointers;
         this.workspace = workspace;
         this.compute =
@@ -64,7 +67,7 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
             Device device, CUstream stream, LongFunction<CUdeviceptr> pointers, boolean inBfloat16) {
         Loan workspace = device.borrow(WORKSPACE_BYTES);
         try {
-            JcublasProducts opened = new JcublasProducts(pointers, workspace, inBfloat16);
+            JcublasProducts opened = new JcublasProducts(device, pointers, workspace, inBfloat16);
             opened.configure(stream);
             return opened;
         } catch (UserException e) {
@@ -113,28 +116,30 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
     /** cuBLAS counts columns first: c^T = b^T . a^T, where a row-major matrix already is its own transpose. */
     @Override
     public void multiply(Operand a, Operand b, long c, long m, long n, long k, float alpha, float beta) {
-        require(
-                JCublas2.cublasGemmEx_64_new(
-                        handle,
-                        operation(b),
-                        operation(a),
-                        n,
-                        m,
-                        k,
-                        Pointer.to(new float[] {alpha}),
-                        pointers.apply(b.address()),
-                        cudaDataType.CUDA_R_32F,
-                        b.columns(),
-                        pointers.apply(a.address()),
-                        cudaDataType.CUDA_R_32F,
-                        a.columns(),
-                        Pointer.to(new float[] {beta}),
-                        pointers.apply(c),
-                        cudaDataType.CUDA_R_32F,
-                        n,
-                        compute,
-                        cublasGemmAlgo.CUBLAS_GEMM_DEFAULT),
-                "cublasGemmEx");
+        int status = JCublas2.cublasGemmEx_64_new(
+                handle,
+                operation(b),
+                operation(a),
+                n,
+                m,
+                k,
+                Pointer.to(new float[] {alpha}),
+                pointers.apply(b.address()),
+                cudaDataType.CUDA_R_32F,
+                b.columns(),
+                pointers.apply(a.address()),
+                cudaDataType.CUDA_R_32F,
+                a.columns(),
+                Pointer.to(new float[] {beta}),
+                pointers.apply(c),
+                cudaDataType.CUDA_R_32F,
+                n,
+                compute,
+                cublasGemmAlgo.CUBLAS_GEMM_DEFAULT);
+        if (status != cublasStatus.CUBLAS_STATUS_SUCCESS) {
+            device.synchronise(); // where a kernel before failed, this says so
+            require(status, "cublasGemmEx");
+        }
     }
 
     private static int operation(Operand operand) {
