@@ -1,6 +1,6 @@
 package dev.loranative.benchmarks;
 
-import dev.loranative.device.SimdTier;
+import dev.loranative.device.Devices;
 import dev.loranative.tensor.Bench;
 import dev.loranative.tensor.cases.OpCase;
 import dev.loranative.tensor.cases.OpCases;
@@ -22,7 +22,10 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** One row of the table of op cases. The suite gives the names of all rows to time; by itself JMH times the first ones. */
+/**
+ * One row of the table of op cases. The suite gives the names of all rows to time; by itself JMH times the first ones. On a
+ * GPU a call is waited for: launching and waiting are in the time, some ten microseconds.
+ */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
@@ -37,19 +40,24 @@ public class OpBenchmark {
     @Param({"1"})
     public int threads;
 
+    /** As {@code --device}. */
+    @Param({"cpu"})
+    public String device;
+
     private Bench bench;
     private OpRun run;
 
     @Setup
     public void open() {
         OpCase row = OpCases.named(opCase);
-        bench = new Bench(SimdTier.AUTO, threads);
+        bench = new Bench(Devices.open(device, threads));
         run = row.on(bench);
     }
 
     @Benchmark
     public void call() {
         run.run();
+        bench.device().synchronise();
     }
 
     /** What is wrong after exactly one call; empty if nothing is. */

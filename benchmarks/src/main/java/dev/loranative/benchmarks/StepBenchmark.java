@@ -7,6 +7,7 @@ import dev.loranative.bench.SteppedTraining;
 import dev.loranative.bench.TemporaryFolder;
 import dev.loranative.train.StepMetrics;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -45,10 +46,14 @@ public class StepBenchmark {
     @Param({"2"})
     public int threads;
 
+    /** As {@code --device}. */
+    @Param({"cpu"})
+    public String device;
+
     private TemporaryFolder folder;
     private SteppedTraining run;
 
-    /** Resident memory of the process after a step. */
+    /** After a step: resident memory of the process, or what it holds of the GPU's. */
     @AuxCounters(AuxCounters.Type.EVENTS)
     @State(Scope.Thread)
     public static class Memory {
@@ -63,7 +68,11 @@ public class StepBenchmark {
         Path data = path.resolve("data.jsonl");
         model.write(path);
         RandomData.write(data, model.config().vocabSize(), SAMPLES, length);
-        run = SteppedTraining.start(path, data, path.resolve("output"), StepSpeed.flags(batch, length, threads));
+        run = SteppedTraining.start(path, data, path.resolve("output"), flags());
+    }
+
+    private List<String> flags() {
+        return StepSpeed.flags(batch, length, List.of("--device", device, "--threads", "" + threads));
     }
 
     @Benchmark

@@ -42,6 +42,7 @@ class OpBenchmarkTest {
         OpBenchmark benchmark = new OpBenchmark();
         benchmark.opCase = row.name();
         benchmark.threads = threads;
+        benchmark.device = "cpu";
         benchmark.open();
         try {
             benchmark.call();

@@ -17,6 +17,7 @@ class StepBenchmarkTest {
         benchmark.batch = 2;
         benchmark.length = 16;
         benchmark.threads = 2;
+        benchmark.device = "cpu";
         StepBenchmark.Memory memory = new StepBenchmark.Memory();
         benchmark.open();
         try {

@@ -67,12 +67,12 @@ public record StepSpeed(
         }
     }
 
-    /** Of {@code train}, for attention targets on the CPU. */
-    public static List<String> flags(int batch, int length, int threads) {
-        return flags(batch, length, List.of("--device", "cpu", "--threads", "" + threads));
-    }
-
-    private static List<String> flags(int batch, int length, List<String> machine) {
+    /**
+     * Of {@code train}, for attention targets.
+     *
+     * @param machine flags that say where to compute
+     */
+    public static List<String> flags(int batch, int length, List<String> machine) {
         List<String> flags =
                 new ArrayList<>(List.of("--target-modules", "attention", "--r", "8", "--lora-alpha", "16"));
         flags.addAll(List.of("--per-device-train-batch-size", "" + batch, "--max-length", "" + length));

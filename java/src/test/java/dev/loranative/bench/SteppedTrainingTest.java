@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.loranative.errors.UserException;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -23,7 +24,7 @@ class SteppedTrainingTest {
 
     private SteppedTraining start() {
         return SteppedTraining.start(
-                folder, folder.resolve("data.jsonl"), folder.resolve("output"), StepSpeed.flags(2, 8, 1));
+                folder, folder.resolve("data.jsonl"), folder.resolve("output"), StepSpeed.flags(2, 8, List.of("--device", "cpu", "--threads", "1")));
     }
 
     @Test
