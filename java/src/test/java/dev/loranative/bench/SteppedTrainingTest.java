@@ -24,7 +24,10 @@ class SteppedTrainingTest {
 
     private SteppedTraining start() {
         return SteppedTraining.start(
-                folder, folder.resolve("data.jsonl"), folder.resolve("output"), StepSpeed.flags(2, 8, List.of("--device", "cpu", "--threads", "1")));
+                folder,
+                folder.resolve("data.jsonl"),
+                folder.resolve("output"),
+                StepSpeed.flags(2, 8, List.of("--device", "cpu", "--threads", "1")));
     }
 
     @Test
