@@ -204,6 +204,34 @@ void grouped(ln_context* context, int64_t rows, int64_t experts, int64_t out, in
          2.0 * static_cast<double>(rows) * static_cast<double>(out) * static_cast<double>(in), 0);
 }
 
+/// The gate and up projections of all experts with the activation behind them, nothing kept.
+void gated(ln_context* context, int64_t rows, int64_t experts, int64_t out, int64_t in) {
+  Memory memory;
+  ln_grouped_gated_fwd_args args = {};
+  std::vector<const void*> gate, up;
+  std::vector<int32_t> offsets;
+  for (int64_t e = 0; e <= experts; ++e) offsets.push_back(static_cast<int32_t>(rows * e / experts));
+  for (int64_t e = 0; e < experts; ++e) {
+    gate.push_back(nf4(memory, out * in));
+    up.push_back(nf4(memory, out * in));
+  }
+  args.x = memory.random(rows * in);
+  args.offsets = memory.of(offsets);
+  args.gate_weights = memory.table(gate);
+  args.up_weights = memory.table(up);
+  args.weight_dtype = LN_NF4;
+  args.y = memory.zeros(rows * out);
+  args.rows = rows;
+  args.in = in;
+  args.out = out;
+  args.experts = experts;
+  const Scratch scratch(context, LN_OP_GROUPED_GATED_FWD, args);
+  report(
+      "NF4 gate, up and SwiGLU forward, " + std::to_string(rows) + " rows of " + std::to_string(experts) + " experts",
+      seconds_of([&] { require(ln_grouped_gated_fwd(context, &args), context); }),
+      4.0 * static_cast<double>(rows) * static_cast<double>(out) * static_cast<double>(in), 0);
+}
+
 void attention(ln_context* context, int64_t tokens, int64_t length) {
   constexpr int64_t heads = 32, key_heads = 4, head_dim = 128;
   Memory memory;
@@ -285,6 +313,8 @@ int main(int count, char** arguments) {
     linear(own.handle, rows / (rows > 8 && smaller > 1 ? 8 : 1), 4096 / smaller, 2048 / smaller);
   grouped(own.handle, 8 * 8192 / smaller / smaller, 128 / (smaller > 1 ? 32 : 1), 768 / (smaller > 1 ? 12 : 1),
           2048 / smaller);
+  gated(own.handle, 8 * 8192 / smaller / smaller, 128 / (smaller > 1 ? 32 : 1), 768 / (smaller > 1 ? 12 : 1),
+        2048 / smaller);
   attention(own.handle, 8192 / smaller, 4096 / smaller);
   streaming(own.handle, 8192 / smaller, 2048 / (smaller > 1 ? 8 : 1));
   return 0;

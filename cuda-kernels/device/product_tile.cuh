@@ -268,6 +268,37 @@ class Bf16Tile {
     }
   }
 
+  /// With a PairedOperand on the right: scale(), each matrix by its own factor.
+  __device__ __forceinline__ void scale_pairs(float first, float second) {
+#pragma unroll
+    for (int i = 0; i < kTilesM; ++i) {
+#pragma unroll
+      for (int j = 0; j < 2 * kPairsN; ++j) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums_[i][j][e] *= j % 2 == 0 ? first : second;
+      }
+    }
+  }
+
+  /// With a PairedOperand on the right: visitor(row, column, value of the first matrix, its next, value of the second,
+  /// its next); `column` is that of the matrices, from 0 to kN / 2, and even.
+  template <class Visitor>
+  __device__ __forceinline__ void visit_pairs(Visitor visitor) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int i = 0; i < kTilesM; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+#pragma unroll
+        for (int p = 0; p < kPairsN; ++p) {
+          const float(&first)[4] = sums_[i][2 * p], (&second)[4] = sums_[i][2 * p + 1];
+          visitor(warp_m() + i * 16 + half * 8 + lane / 4, warp_n() / 2 + p * 8 + lane % 4 * 2, first[half * 2],
+                  first[half * 2 + 1], second[half * 2], second[half * 2 + 1]);
+        }
+      }
+    }
+  }
+
  private:
   static __device__ __forceinline__ int warp_m() {
     return static_cast<int>(threadIdx.x) / 32 / Shape::kWarpsN * Shape::kWarpM;

@@ -266,6 +266,10 @@ int64_t scratch_bytes(const ln_context& context, int32_t op, const void* args, c
       return cuda::attention_bwd_scratch(context, *static_cast<const ln_attention_args*>(args));
     case LN_OP_MOE_PLAN:
       return cuda::moe_plan_scratch(context, *static_cast<const ln_moe_plan_args*>(args));
+    case LN_OP_GROUPED_GATED_FWD:
+      return cuda::grouped_gated_fwd_scratch(context, *static_cast<const ln_grouped_gated_fwd_args*>(args));
+    case LN_OP_GROUPED_GATED_BWD:
+      return cuda::grouped_gated_bwd_scratch(context, *static_cast<const ln_grouped_gated_bwd_args*>(args));
     default:
       check.fail(LN_INVALID_ARGUMENT, "op is " + std::to_string(op) + ", not an ln_op");
   }

@@ -37,9 +37,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// The rows as the wide product takes them.
-GroupedRows prepared(const ln_context& context, const char* name, const GroupedPlan& plan, const float* x, int64_t rows,
-                     int64_t columns, void* copy) {
+}  // namespace
+
+GroupedRows grouped_rows(const ln_context& context, const char* name, const GroupedPlan& plan, const float* x,
+                         int64_t rows, int64_t columns, void* copy) {
   if (!plan.copied) return {x, columns, LN_F32};
   const bool whole = whole_chunks({x, columns, rows, LN_F32, 1}, columns);
   launch(context, name, whole ? copy_rows<true> : copy_rows<false>,
@@ -47,8 +48,6 @@ GroupedRows prepared(const ln_context& context, const char* name, const GroupedP
          static_cast<uint16_t*>(copy), plan.copy_ld);
   return {copy, plan.copy_ld, LN_BF16};
 }
-
-}  // namespace
 
 int64_t grouped_linear_fwd_scratch(const ln_context& context, const ln_grouped_linear_fwd_args& args) {
   return grouped_plan(context, args.rows, args.experts, args.in).bytes();
@@ -69,7 +68,7 @@ void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& a
   const GroupedScratch scratch(require_scratch(context, check, plan.bytes()), plan);
   const GroupedLayer layer = grouped_layer(args);
   plan_grouped_tiles(context, kName, plan, layer, scratch.tiles);
-  const GroupedRows x = prepared(context, kName, plan, args.x, args.rows, args.in, scratch.copy);
+  const GroupedRows x = grouped_rows(context, kName, plan, args.x, args.rows, args.in, scratch.copy);
   if (args.max_rank > 0) {
     const bool other = args.lora_x != nullptr && args.lora_x != args.x;
     grouped_down(context, kName, plan, layer, scratch.tiles, other ? GroupedRows{args.lora_x, args.in, LN_F32} : x,
@@ -87,7 +86,7 @@ void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& a
   const bool adapted = args.max_rank > 0;
   if (!adapted && args.dx == nullptr) return;
   plan_grouped_tiles(context, kName, plan, layer, scratch.tiles);
-  const GroupedRows dy = prepared(context, kName, plan, args.dy, args.rows, args.out, scratch.copy);
+  const GroupedRows dy = grouped_rows(context, kName, plan, args.dy, args.rows, args.out, scratch.copy);
   if (adapted) {
     grouped_low_rank_gradient(context, kName, plan, layer, scratch.tiles, dy, args.v);
     if (args.grad_a != nullptr) {

@@ -57,6 +57,7 @@ void plan_grouped_tiles(const ln_context& context, const char* name, const Group
 ///   result[rows,out] = x . weights[e]^T + scales[e] * low . lora_b[e]^T                   (forward)
 ///   result[rows,in]  = dy . weights[e] + low . lora_a[e]        (+= with accumulate)      (gradient)
 /// left.data NULL: without the base product. low [rows,max_rank], NULL: without the adapter.
+/// `second`, of the same sizes and types, and what belongs to it: for grouped_gated_gradient, which sums both.
 struct GroupedWide {
   GroupedLayer layer;
   const GroupedTile* tiles;
@@ -64,6 +65,9 @@ struct GroupedWide {
   const float* low;
   float* result;
   bool accumulate;
+  GroupedLayer second = {};
+  const void* second_left = nullptr;
+  const float* second_low = nullptr;
 };
 void grouped_output(const ln_context& context, const char* name, const GroupedPlan& plan, const GroupedWide& wide);
 void grouped_input_gradient(const ln_context& context, const char* name, const GroupedPlan& plan,
@@ -74,6 +78,27 @@ void grouped_down(const ln_context& context, const char* name, const GroupedPlan
                   const GroupedTile* tiles, const GroupedRows& x, float* low);
 void grouped_low_rank_gradient(const ln_context& context, const char* name, const GroupedPlan& plan,
                                const GroupedLayer& layer, const GroupedTile* tiles, const GroupedRows& dy, float* low);
+
+void grouped_gated_gradient(const ln_context& context, const char* name, const GroupedPlan& plan,
+                            const GroupedWide& wide);
+
+/// Both wide products of ln_grouped_gated_fwd and what is made of them, in bfloat16 contexts and with LN_SILU.
+struct GroupedGated {
+  GroupedLayer gate, up;
+  const GroupedTile* tiles;
+  GroupedRows left;
+  const float* gate_low;  // [rows,max_rank of the side], NULL: without adapters
+  const float* up_low;
+  float* gate_result;  // or both NULL
+  float* up_result;
+  float* result;
+};
+void grouped_gated_output(const ln_context& context, const char* name, const GroupedPlan& plan,
+                          const GroupedGated& gated);
+
+/// The rows as the wide products take them: x itself, or its copy where the plan has one.
+GroupedRows grouped_rows(const ln_context& context, const char* name, const GroupedPlan& plan, const float* x,
+                         int64_t rows, int64_t columns, void* copy);
 
 /// grad_a[e] += v^T . x;   grad_b[e] += scales[e] * dy^T . u. Experts without rows leave theirs.
 void grouped_gradient_of_a(const ln_context& context, const char* name, const GroupedLayer& layer, const GroupedRows& x,

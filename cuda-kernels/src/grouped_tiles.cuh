@@ -72,7 +72,7 @@ struct GroupedAdapter {
   bool wrong;
 };
 
-__device__ __forceinline__ GroupedAdapter grouped_adapter(const GroupedLayer& layer, int32_t e) {
+__device__ __forceinline__ GroupedAdapter grouped_adapter(GroupedLayer layer, int32_t e) {
   GroupedAdapter adapter = {nullptr, nullptr, 0, 0, false};
   if (layer.max_rank == 0 || layer.ranks[e] == 0) return adapter;
   adapter = {layer.lora_a[e], layer.lora_b[e], layer.ranks[e], layer.scales[e], false};

@@ -1,29 +1,27 @@
 // The wide products of the grouped linear layer, forward and gradient of the input: one kernel for both, a block per
 // tile of rows and slice of columns. The adapter's part is an extra k-block: it is summed first, scaled, and the base
-// product goes on in the same accumulators. Blocks that run together share an expert: the columns of a tile come first,
-// then the expert's next tile, so that its rows and its weight are read from L2.
+// product goes on in the same accumulators; so does the second source of a gradient (the up side of gated experts).
+// Blocks that run together share an expert: the columns of a tile come first, then the expert's next tile, so that its
+// rows and its weight are read from L2.
 //
 // Seam: a ring of experts' weights, dequantised into L2 by another stream while the one before is multiplied, would put
 // LN_BF16 weights behind `weights` and take kWeightBf16 here.
 #pragma once
 
 #include "grouped_tiles.cuh"
-#include "quantized.cuh"
+#include "grouped_weight.cuh"
 
 namespace ln::cuda {
 
-/// What the weight is: of any dtype of whole bytes, bfloat16 (by cp.async), or of 4 bits.
-enum GroupedWeight { kWeightAny, kWeightBf16, kWeightFourBits };
-
-/// kLeft: how the left operand is read; kAsync: it is bfloat16, kAny: the tile is float32.
-template <class Tile, bool kGradient, GroupedWeight kWeight, Access kLeft>
+/// kLeft: how the left operand is read; kAsync: it is bfloat16, kAny: the tile is float32. kSources: 2 for a gradient
+/// that has args.second, which takes some registers.
+template <class Tile, bool kGradient, GroupedWeight kWeight, Access kLeft, int kSources>
 __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks)
     grouped_wide_product(GroupedWide args, bool pairs) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
   constexpr bool kRightKInner = !kGradient;
-  const GroupedLayer& layer = args.layer;
-  const int64_t k = kGradient ? layer.out : layer.in, n = kGradient ? layer.in : layer.out;
+  const int64_t k = kGradient ? args.layer.out : args.layer.in, n = kGradient ? args.layer.in : args.layer.out;
   const int64_t column_tiles = (n + Shape::kN - 1) / Shape::kN;
   const GroupedTile part = args.tiles[blockIdx.x / column_tiles];
   if (part.rows == 0) return;
@@ -31,27 +29,33 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks)
   bool wrong = false;
 
   Tile tile;
-  if (args.low != nullptr) {
-    const GroupedAdapter adapter = grouped_adapter(layer, part.expert);
-    wrong = adapter.wrong;
-    if (adapter.rank > 0) {
-      const Operand low = {args.low, layer.max_rank, end_row, LN_F32, 1};
-      const Operand up = kGradient ? Operand{adapter.a, layer.in, layer.in, LN_F32, 0}
-                                   : Operand{adapter.b, adapter.rank, layer.out, LN_F32, 1};
-      add_short_product(tile, *shared, low, part.first, up, first_column, adapter.rank);
-      if (!kGradient) tile.scale(adapter.scale);
+#pragma unroll 1
+  for (int source = 0; source < kSources; ++source) {
+    const bool first = kSources == 1 || source == 0;
+    const float* const low_rows = first ? args.low : args.second_low;
+    if (low_rows != nullptr) {
+      const GroupedAdapter adapter = grouped_adapter(first ? args.layer : args.second, part.expert);
+      wrong = wrong || adapter.wrong;
+      if (adapter.rank > 0) {
+        const Operand low = {low_rows, first ? args.layer.max_rank : args.second.max_rank, end_row, LN_F32, 1};
+        const Operand up = kGradient ? Operand{adapter.a, args.layer.in, args.layer.in, LN_F32, 0}
+                                     : Operand{adapter.b, adapter.rank, args.layer.out, LN_F32, 1};
+        add_short_product(tile, *shared, low, part.first, up, first_column, adapter.rank);
+        if (!kGradient) tile.scale(adapter.scale);
+      }
     }
-  }
-  if (args.left.data != nullptr) {
-    const void* const weight = layer.weights[part.expert];
-    if (weight == nullptr || (kWeight == kWeightFourBits && quantized_view(weight, k * n).elements == 0)) {
-      wrong = true;
-    } else {
-      const Operand left = {args.left.data, args.left.ld, end_row, args.left.dtype, 1};
-      const Operand right = {weight, layer.in, n, layer.weight_dtype, kRightKInner};
-      constexpr Access kRight = kWeight == kWeightBf16 ? Access::kAsync : Access::kWhole;
-      add_product<kWeight == kWeightFourBits, kLeft, kRight, false>(tile, *shared, left, part.first, right,
-                                                                    first_column, 0, k);
+    const void* const left_rows = first ? args.left.data : args.second_left;
+    if (left_rows != nullptr) {
+      const void* const weight = (first ? args.layer.weights : args.second.weights)[part.expert];
+      if (lacks_weight<kWeight>(weight, k * n)) {
+        wrong = true;
+      } else {
+        const Operand left = {left_rows, args.left.ld, end_row, args.left.dtype, 1};
+        const Operand right = {weight, args.layer.in, n, args.layer.weight_dtype, kRightKInner};
+        constexpr Access kRight = kWeight == kWeightBf16 ? Access::kAsync : Access::kWhole;
+        add_product<kWeight == kWeightFourBits, kLeft, kRight, false>(tile, *shared, left, part.first, right,
+                                                                      first_column, 0, k);
+      }
     }
   }
 
@@ -72,26 +76,21 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks)
   });
 }
 
-template <class Tile, bool kGradient, GroupedWeight kWeight, Access kLeft>
+template <class Tile, bool kGradient, GroupedWeight kWeight, Access kLeft, int kSources = 1>
 void launch_grouped_wide(const ln_context& context, const char* name, const GroupedPlan& plan,
                          const GroupedWide& wide) {
   using Shape = typename Tile::Shape;
   const int64_t n = kGradient ? wide.layer.in : wide.layer.out;
   const bool pairs = n % 2 == 0 && reinterpret_cast<uintptr_t>(wide.result) % 8 == 0;
-  launch(context, name, grouped_wide_product<Tile, kGradient, kWeight, kLeft>,
+  launch(context, name, grouped_wide_product<Tile, kGradient, kWeight, kLeft, kSources>,
          static_cast<unsigned>(plan.slots * ceil_div<int64_t>(n, Shape::kN)), Shape::kThreads,
          sizeof(typename Tile::Shared), wide, pairs);
 }
 
-/// Tiles by rows. A weight is decoded once per tile: 16 and 32 rows are bound by its bytes.
 template <bool kGradient>
 void grouped_wide(const ln_context& context, const char* name, const GroupedPlan& plan, const GroupedWide& wide) {
   constexpr bool kR = !kGradient;
-  using Of16 = Bf16Tile<TileShape<16, 128, 32, 16, 32, 2, 4>, true, kR>;
-  using Of32 = Bf16Tile<TileShape<32, 128, 32, 32, 32, 2, 3>, true, kR>;
-  using Of64 = Bf16Tile<TileShape<64, 128, 32, 32, 64, 2, 2>, true, kR>;
-  using Of128 = Bf16Tile<TileShape<128, 128, 32, 64, 64, 3, 2>, true, kR>;
-  using Of128InEightWarps = Bf16Tile<TileShape<128, 128, 32, 64, 32, 4, 1>, true, kR>;  // takes fewer registers
+  using Tiles = GroupedBf16Tiles<kR>;
   using F32 = GroupedF32Tile<true, kR>;
   const auto run = [&](auto launch_any, auto launch_four_bits) {
     (is_quantized(wide.layer.weight_dtype) ? launch_four_bits : launch_any)(context, name, plan, wide);
@@ -100,19 +99,20 @@ void grouped_wide(const ln_context& context, const char* name, const GroupedPlan
     run(launch_grouped_wide<F32, kGradient, kWeightAny, Access::kAny>,
         launch_grouped_wide<F32, kGradient, kWeightFourBits, Access::kAny>);
   } else if (wide.left.dtype == LN_BF16 && wide.layer.weight_dtype == LN_BF16) {
-    launch_grouped_wide<Of128InEightWarps, kGradient, kWeightBf16, Access::kAsync>(context, name, plan, wide);
+    launch_grouped_wide<typename Tiles::Of128InEightWarps, kGradient, kWeightBf16, Access::kAsync>(context, name, plan,
+                                                                                                   wide);
   } else if (wide.left.dtype == LN_BF16) {
-    run(launch_grouped_wide<Of128InEightWarps, kGradient, kWeightAny, Access::kAsync>,
-        launch_grouped_wide<Of128, kGradient, kWeightFourBits, Access::kAsync>);
+    run(launch_grouped_wide<typename Tiles::Of128InEightWarps, kGradient, kWeightAny, Access::kAsync>,
+        launch_grouped_wide<typename Tiles::Of128, kGradient, kWeightFourBits, Access::kAsync>);
   } else if (plan.tile_rows == 16) {
-    run(launch_grouped_wide<Of16, kGradient, kWeightAny, Access::kWhole>,
-        launch_grouped_wide<Of16, kGradient, kWeightFourBits, Access::kWhole>);
+    run(launch_grouped_wide<typename Tiles::Of16, kGradient, kWeightAny, Access::kWhole>,
+        launch_grouped_wide<typename Tiles::Of16, kGradient, kWeightFourBits, Access::kWhole>);
   } else if (plan.tile_rows == 32) {
-    run(launch_grouped_wide<Of32, kGradient, kWeightAny, Access::kWhole>,
-        launch_grouped_wide<Of32, kGradient, kWeightFourBits, Access::kWhole>);
+    run(launch_grouped_wide<typename Tiles::Of32, kGradient, kWeightAny, Access::kWhole>,
+        launch_grouped_wide<typename Tiles::Of32, kGradient, kWeightFourBits, Access::kWhole>);
   } else {
-    run(launch_grouped_wide<Of64, kGradient, kWeightAny, Access::kWhole>,
-        launch_grouped_wide<Of64, kGradient, kWeightFourBits, Access::kWhole>);
+    run(launch_grouped_wide<typename Tiles::Of64, kGradient, kWeightAny, Access::kWhole>,
+        launch_grouped_wide<typename Tiles::Of64, kGradient, kWeightFourBits, Access::kWhole>);
   }
 }
 

@@ -1,19 +1,9 @@
 #include "backend.hpp"
 
-namespace {
-
-void check_activation(const ln::Checker& check, int32_t activation) {
-  if (activation < LN_SILU || activation > LN_GELU_ERF) {
-    check.fail(LN_INVALID_ARGUMENT, "activation is " + std::to_string(activation) + ", not an ln_activation");
-  }
-}
-
-}  // namespace
-
 int32_t ln_gated_activation_fwd(ln_context* context, int32_t activation, const float* gate, const float* up, float* y,
                                 int64_t n) {
   return ln::guarded(context, "ln_gated_activation_fwd", [&](const ln::Checker& check) {
-    check_activation(check, activation);
+    check.activation("activation", activation);
     check.at_least("n", n, 0);
     if (n == 0) return;
     check.pointer("gate", gate);
@@ -26,7 +16,7 @@ int32_t ln_gated_activation_fwd(ln_context* context, int32_t activation, const f
 int32_t ln_gated_activation_bwd(ln_context* context, int32_t activation, const float* dy, const float* gate,
                                 const float* up, float* dgate, float* dup, int64_t n) {
   return ln::guarded(context, "ln_gated_activation_bwd", [&](const ln::Checker& check) {
-    check_activation(check, activation);
+    check.activation("activation", activation);
     check.at_least("n", n, 0);
     if (n == 0) return;
     check.pointer("dy", dy);

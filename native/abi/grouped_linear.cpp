@@ -1,29 +1,19 @@
-#include "backend.hpp"
+#include "grouped_checks.hpp"
 
 namespace {
 
 template <typename Args>
 void check_sizes(const Args& args, const ln::Checker& check) {
-  check.at_least("rows", args.rows, 0);
-  check.at_most("rows", args.rows, INT32_MAX);  // offsets are int32
-  check.at_least("in", args.in, 1);
-  check.at_least("out", args.out, 1);
-  check.at_least("experts", args.experts, 1);
-  check.at_least("max_rank", args.max_rank, 0);
-  check.at_most("max_rank", args.max_rank, INT32_MAX);
-  check.weight_dtype("weight_dtype", args.weight_dtype);
+  ln::check_grouped_sizes(args, check);
+  ln::check_max_rank("max_rank", args.max_rank, check);
 }
 
-/// The tables that both passes read; their entries are the backend's to check, as they lie in its memory.
 template <typename Args>
 void check_tables(const Args& args, const ln::Checker& check) {
   check.pointer("offsets", args.offsets);
   if (args.max_rank == 0) return;
   check.optional("lora_x", args.lora_x);
-  check.pointer("lora_a", args.lora_a, alignof(void*));
-  check.pointer("lora_b", args.lora_b, alignof(void*));
-  check.pointer("ranks", args.ranks);
-  check.pointer("scales", args.scales);
+  ln::check_adapter_tables(args, check);
 }
 
 }  // namespace
@@ -49,9 +39,7 @@ int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linear_bwd_a
     check.flag("accumulate", args->accumulate);
     if (args->dx == nullptr && args->dlora_x != nullptr)
       check.fail(LN_INVALID_ARGUMENT, "dlora_x is given, dx is NULL");
-    if ((args->grad_a == nullptr) != (args->grad_b == nullptr)) {
-      check.fail(LN_INVALID_ARGUMENT, "grad_a and grad_b must both be given or both be NULL");
-    }
+    ln::check_both_gradients(*args, check);
     if (args->rows == 0) return;
     check.pointer("dy", args->dy);
     check_tables(*args, check);
@@ -61,8 +49,7 @@ int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linear_bwd_a
       if (args->grad_a != nullptr) {
         check.pointer("u", args->u);
         if (args->lora_x == nullptr) check.pointer("x", args->x);
-        check.pointer("grad_a", args->grad_a, alignof(void*));
-        check.pointer("grad_b", args->grad_b, alignof(void*));
+        ln::check_gradient_tables(*args, check);
       }
     }
     check.optional("dx", args->dx);

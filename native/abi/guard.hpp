@@ -103,6 +103,10 @@ class Checker {
            std::string(name) + " is " + std::to_string(value) + ", must be LN_NF4 (3) or LN_FP4 (4)");
     }
   }
+  void activation(const char* name, int32_t value) const {
+    if (value < LN_SILU || value > LN_GELU_ERF)
+      fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", not an ln_activation");
+  }
   void power_of_two(const char* name, int64_t value, int64_t least, int64_t most) const {
     if (value < least || value > most || (value & (value - 1)) != 0) {
       fail(LN_INVALID_ARGUMENT, std::string(name) + " is " + std::to_string(value) + ", must be a power of two from " +

@@ -131,7 +131,9 @@ enum ln_op {
   LN_OP_GROUPED_LINEAR_BWD = 4, /* ln_grouped_linear_bwd_args */
   LN_OP_ATTENTION_FWD = 5,      /* ln_attention_args */
   LN_OP_ATTENTION_BWD = 6,      /* ln_attention_args */
-  LN_OP_MOE_PLAN = 7            /* ln_moe_plan_args */
+  LN_OP_MOE_PLAN = 7,           /* ln_moe_plan_args */
+  LN_OP_GROUPED_GATED_FWD = 8,  /* ln_grouped_gated_fwd_args */
+  LN_OP_GROUPED_GATED_BWD = 9   /* ln_grouped_gated_bwd_args */
 };
 LN_API int32_t ln_scratch_bytes(ln_context* context, int32_t op, const void* args, int64_t* bytes);
 
@@ -294,6 +296,71 @@ typedef struct ln_grouped_linear_bwd_args {
   int32_t accumulate;
 } ln_grouped_linear_bwd_args;
 LN_API int32_t ln_grouped_linear_bwd(ln_context* context, const ln_grouped_linear_bwd_args* args);
+
+/* The first half of gated MLPs for all experts: two ln_grouped_linear_fwd over the same rows and the activation behind
+ * them. For a row r of expert e, with the adapters of each side as there, both reading x:
+ *   gate[r,:] = x[r,:] . gate_weights[e]^T (+ adapter);  up[r,:] = x[r,:] . up_weights[e]^T (+ adapter)
+ *   y[r,:] = f(gate[r,:]) * up[r,:],   f as in ln_gated_activation_fwd
+ * gate and up are [rows,out] and wanted for the backward pass; both NULL: only y is. gate_u [rows,gate_max_rank] and
+ * up_u [rows,up_max_rank] as u there. A side with max_rank 0 has no adapters, and their pointers are not read. */
+typedef struct ln_grouped_gated_fwd_args {
+  const float* x;
+  const int32_t* offsets;
+  const void* const* gate_weights;
+  const float* const* gate_lora_a;
+  const float* const* gate_lora_b;
+  const int32_t* gate_ranks;
+  const float* gate_scales;
+  float* gate_u;
+  const void* const* up_weights;
+  const float* const* up_lora_a;
+  const float* const* up_lora_b;
+  const int32_t* up_ranks;
+  const float* up_scales;
+  float* up_u;
+  float* gate; /* [rows,out] or NULL */
+  float* up;   /* [rows,out] or NULL */
+  float* y;    /* [rows,out], neither gate nor up */
+  int64_t rows, in, out, experts, gate_max_rank, up_max_rank;
+  int32_t weight_dtype;
+  int32_t activation; /* ln_activation */
+} ln_grouped_gated_fwd_args;
+LN_API int32_t ln_grouped_gated_fwd(ln_context* context, const ln_grouped_gated_fwd_args* args);
+
+/* gate and up, as the forward pass gave them, are replaced by their gradients dgate = dy * up * f'(gate) and
+ * dup = dy * f(gate). The rest is ln_grouped_linear_bwd of both sides:
+ *   dx[r,:] = dgate[r,:] . gate_weights[e] + dup[r,:] . up_weights[e] (+ through the adapters)
+ * gate_grad_a[e], ... accumulate; an expert without rows leaves them as they are. */
+typedef struct ln_grouped_gated_bwd_args {
+  const float* dy;
+  const float* x;
+  const int32_t* offsets;
+  const void* const* gate_weights;
+  const float* const* gate_lora_a;
+  const float* const* gate_lora_b;
+  const int32_t* gate_ranks;
+  const float* gate_scales;
+  const float* gate_u;
+  float* gate_v;             /* [rows,gate_max_rank] */
+  float* const* gate_grad_a; /* or both NULL */
+  float* const* gate_grad_b;
+  const void* const* up_weights;
+  const float* const* up_lora_a;
+  const float* const* up_lora_b;
+  const int32_t* up_ranks;
+  const float* up_scales;
+  const float* up_u;
+  float* up_v;             /* [rows,up_max_rank] */
+  float* const* up_grad_a; /* or both NULL */
+  float* const* up_grad_b;
+  float* gate; /* [rows,out] */
+  float* up;   /* [rows,out] */
+  float* dx;   /* [rows,in] or NULL */
+  int64_t rows, in, out, experts, gate_max_rank, up_max_rank;
+  int32_t weight_dtype;
+  int32_t activation; /* ln_activation */
+} ln_grouped_gated_bwd_args;
+LN_API int32_t ln_grouped_gated_bwd(ln_context* context, const ln_grouped_gated_bwd_args* args);
 
 /* ---- weight-decomposed adapters (DoRA, Liu et al. 2024)
  * ------------------------------------------------------------------------------------------------------------------ */

@@ -36,7 +36,7 @@ inline int64_t total(const std::vector<int64_t>& counts) {
 struct Fixture {
   Case x;
   int64_t experts, rows;
-  Random random{23};
+  Random random;
   TestMatrix input, lora_x, u, y, dy, v, dx, dlora_x;
   std::deque<TestMatrix> weights, lora_a, lora_b, grad_a, grad_b;
   Guarded<int32_t> offsets, ranks;
@@ -45,10 +45,11 @@ struct Fixture {
   Guarded<const float*> a_table, b_table;
   Guarded<float*> grad_a_table, grad_b_table;
 
-  explicit Fixture(const Case& c)
+  explicit Fixture(const Case& c, uint64_t seed = 23)
       : x(c),
         experts(static_cast<int64_t>(c.rows.size())),
         rows(total(c.rows)),
+        random(seed),
         input(rows, c.in, LN_F32, random),
         lora_x(rows, c.in, LN_F32, random),
         u(rows, c.max_rank, LN_F32, random),

@@ -132,6 +132,74 @@ int32_t grouped_backward(ln_context* context, Memory& memory) {
   return ln_grouped_linear_bwd(context, &args);
 }
 
+/// Two grouped layers' tables as the sides of a pair.
+template <typename Args, typename Layer>
+void sides(Args& args, const Layer& gate, const Layer& up) {
+  args.gate_weights = gate.weights;
+  args.gate_lora_a = gate.lora_a;
+  args.gate_lora_b = gate.lora_b;
+  args.gate_ranks = gate.ranks;
+  args.gate_scales = gate.scales;
+  args.gate_max_rank = gate.max_rank;
+  args.up_weights = up.weights;
+  args.up_lora_a = up.lora_a;
+  args.up_lora_b = up.lora_b;
+  args.up_ranks = up.ranks;
+  args.up_scales = up.scales;
+  args.up_max_rank = up.max_rank;
+  args.offsets = gate.offsets;
+  args.rows = gate.rows;
+  args.in = gate.in;
+  args.out = gate.out;
+  args.experts = gate.experts;
+  args.weight_dtype = gate.weight_dtype;
+  args.activation = LN_SILU;
+}
+
+int32_t gated_forward(ln_context* context, Memory& memory) {
+  ln_grouped_linear_fwd_args gate = {}, up = {};
+  experts(memory, gate, kRows);
+  experts(memory, up, kRows);
+  ln_grouped_gated_fwd_args args = {};
+  sides(args, gate, up);
+  args.x = memory.random(kRows * kIn);
+  args.gate_u = memory.zeros(kRows * kRank);
+  args.up_u = memory.zeros(kRows * kRank);
+  args.gate = memory.zeros(kRows * kOut);
+  args.up = memory.zeros(kRows * kOut);
+  args.y = memory.zeros(kRows * kOut);
+  const Scratch scratch(context, LN_OP_GROUPED_GATED_FWD, args);
+  return ln_grouped_gated_fwd(context, &args);
+}
+
+int32_t gated_backward(ln_context* context, Memory& memory) {
+  ln_grouped_linear_bwd_args gate = {}, up = {};
+  experts(memory, gate, kRows);
+  experts(memory, up, kRows);
+  ln_grouped_gated_bwd_args args = {};
+  sides(args, gate, up);
+  args.dy = memory.random(kRows * kOut);
+  args.x = memory.random(kRows * kIn);
+  args.gate_u = memory.random(kRows * kRank);
+  args.up_u = memory.random(kRows * kRank);
+  args.gate_v = memory.zeros(kRows * kRank);
+  args.up_v = memory.zeros(kRows * kRank);
+  std::vector<float*> grad_a, grad_b;
+  for (int64_t e = 0; e < 2 * kExperts; ++e) {
+    grad_a.push_back(memory.random(kRank * kIn));
+    grad_b.push_back(memory.random(kOut * kRank));
+  }
+  args.gate_grad_a = memory.table(grad_a);
+  args.gate_grad_b = memory.table(grad_b);
+  args.up_grad_a = args.gate_grad_a + kExperts;
+  args.up_grad_b = args.gate_grad_b + kExperts;
+  args.gate = memory.random(kRows * kOut);
+  args.up = memory.random(kRows * kOut);
+  args.dx = memory.zeros(kRows * kIn);
+  const Scratch scratch(context, LN_OP_GROUPED_GATED_BWD, args);
+  return ln_grouped_gated_bwd(context, &args);
+}
+
 int32_t matmul(ln_context* context, Memory& memory, int64_t m, int64_t n, int64_t k) {
   ln_matmul_args args = {};
   args.a = memory.random(m * k);
@@ -420,6 +488,8 @@ const std::vector<Case>& cases() {
        [](ln_context* c, Memory& m) { return linear_backward(c, m, kRows, quantized(m, kOut * kIn)); }},
       {"grouped forward", true, grouped_forward},
       {"grouped backward", true, grouped_backward},
+      {"gated experts forward", true, gated_forward},
+      {"gated experts backward", true, gated_backward},
       {"dora", false, dora},
       {"attention forward 64", true, [](ln_context* c, Memory& m) { return attention_forward(c, m, 64); }},
       {"attention forward 20", true, [](ln_context* c, Memory& m) { return attention_forward(c, m, 20); }},

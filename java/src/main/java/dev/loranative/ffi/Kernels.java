@@ -102,6 +102,16 @@ public record Kernels(
         MethodHandle groupedLinearBackward,
 
         @Symbol(
+                value = "ln_grouped_gated_fwd",
+                takes = {POINTER, POINTER})
+        MethodHandle groupedGatedForward,
+
+        @Symbol(
+                value = "ln_grouped_gated_bwd",
+                takes = {POINTER, POINTER})
+        MethodHandle groupedGatedBackward,
+
+        @Symbol(
                 value = "ln_dora_norms",
                 takes = {POINTER, POINTER, INT32, POINTER, POINTER, FLOAT, POINTER, INT64, INT64, INT64})
         MethodHandle doraNorms,

@@ -39,6 +39,21 @@ public final class Structs {
             pointer dlora_x, int64 rows, int64 in, int64 out, int64 experts, int64 max_rank, int32 weight_dtype,
             int32 accumulate""");
 
+    public static final NativeStruct GROUPED_GATED_FORWARD = NativeStruct.of("ln_grouped_gated_fwd_args", """
+            pointer x, pointer offsets, pointer gate_weights, pointer gate_lora_a, pointer gate_lora_b,
+            pointer gate_ranks, pointer gate_scales, pointer gate_u, pointer up_weights, pointer up_lora_a,
+            pointer up_lora_b, pointer up_ranks, pointer up_scales, pointer up_u, pointer gate, pointer up, pointer y,
+            int64 rows, int64 in, int64 out, int64 experts, int64 gate_max_rank, int64 up_max_rank,
+            int32 weight_dtype, int32 activation""");
+
+    public static final NativeStruct GROUPED_GATED_BACKWARD = NativeStruct.of("ln_grouped_gated_bwd_args", """
+            pointer dy, pointer x, pointer offsets, pointer gate_weights, pointer gate_lora_a, pointer gate_lora_b,
+            pointer gate_ranks, pointer gate_scales, pointer gate_u, pointer gate_v, pointer gate_grad_a,
+            pointer gate_grad_b, pointer up_weights, pointer up_lora_a, pointer up_lora_b, pointer up_ranks,
+            pointer up_scales, pointer up_u, pointer up_v, pointer up_grad_a, pointer up_grad_b, pointer gate,
+            pointer up, pointer dx, int64 rows, int64 in, int64 out, int64 experts, int64 gate_max_rank,
+            int64 up_max_rank, int32 weight_dtype, int32 activation""");
+
     public static final NativeStruct DORA_FORWARD = NativeStruct.of("ln_dora_fwd_args", """
             pointer z, pointer magnitude, pointer norms, pointer bias, pointer y, int64 rows, int64 out,
             int32 bias_dtype, int32 accumulate""");
@@ -97,6 +112,8 @@ public final class Structs {
             LINEAR_BACKWARD,
             GROUPED_LINEAR_FORWARD,
             GROUPED_LINEAR_BACKWARD,
+            GROUPED_GATED_FORWARD,
+            GROUPED_GATED_BACKWARD,
             DORA_FORWARD,
             DORA_BACKWARD,
             RMSNORM_FORWARD,

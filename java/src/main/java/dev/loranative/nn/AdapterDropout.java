@@ -10,9 +10,14 @@ import dev.loranative.tensor.Tensor;
  */
 public record AdapterDropout(float probability, int module) {
 
+    /** Whether the adapter sees something else than x in this pass. */
+    boolean drops(Pass pass) {
+        return probability != 0 && pass.usesDropout();
+    }
+
     /** x after dropout in the slab, or null when the pass has none and the adapter sees x itself. */
     Tensor apply(Pass pass, Tensor x) {
-        if (probability == 0 || !pass.usesDropout()) {
+        if (!drops(pass)) {
             return null;
         }
         Tensor dropped = pass.slab().floats(x.shape());

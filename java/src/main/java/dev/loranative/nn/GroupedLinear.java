@@ -1,6 +1,7 @@
 package dev.loranative.nn;
 
 import dev.loranative.tensor.ExpertWeights;
+import dev.loranative.tensor.GatedProducts;
 import dev.loranative.tensor.Products;
 import dev.loranative.tensor.Slab;
 import dev.loranative.tensor.Tensor;
@@ -109,11 +110,41 @@ public final class GroupedLinear {
         if (baseUpdates != null && dx != null) {
             baseUpdates.addBackward(pass, dy, offsets, dx);
         }
+        addSharedGradients(products, dy, loraX == null ? x : loraX, v);
+        slab.release(start);
+    }
+
+    private void addSharedGradients(Products products, Tensor dy, Tensor loraX, Tensor v) {
         if (shared != null && shared.gradA() != null) {
             // Rows of all experts in one product each: the order of the sum does not depend on threads.
             products.matmul(dy, true, u, false, shared.gradB(), shared.scale(), 1);
-            products.matmul(v, true, loraX == null ? x : loraX, false, shared.gradA(), 1, 1);
+            products.matmul(v, true, loraX, false, shared.gradA(), 1, 1);
         }
-        slab.release(start);
+    }
+
+    /** Whether this and another projection of the same experts are one op in this pass: both read x and nothing else. */
+    boolean joins(Pass pass, GroupedLinear other) {
+        return readsInputAlone(pass) && other.readsInputAlone(pass) && weights.hasShapeOf(other.weights);
+    }
+
+    private boolean readsInputAlone(Pass pass) {
+        return baseUpdates == null && (lora == null || !dropout.drops(pass));
+    }
+
+    /** This projection as one side of a joint forward pass over so many rows. */
+    GatedProducts.Side forwardSide(Pass pass, long rows) {
+        u = lora == null ? null : pass.slab().floats(rows, lora.maxRank());
+        return new GatedProducts.Side(weights, lora, u, null);
+    }
+
+    /** This projection as one side of the joint backward pass. */
+    GatedProducts.Side backwardSide(Pass pass, long rows) {
+        return new GatedProducts.Side(
+                weights, lora, u, lora == null ? null : pass.slab().floats(rows, lora.maxRank()));
+    }
+
+    /** What the joint backward pass leaves over: gradients of an adapter that all experts share. */
+    void finishBackward(Pass pass, Tensor dy, Tensor x, Tensor v) {
+        addSharedGradients(pass.ops().products(), dy, x, v);
     }
 }

@@ -38,6 +38,18 @@ public final class ExpertWeights {
         return weights[0].dtype();
     }
 
+    /** Whether the other projection has as many experts of the same shape and dtype. */
+    public boolean hasShapeOf(ExpertWeights other) {
+        return experts() == other.experts()
+                && dtype() == other.dtype()
+                && weights[0].hasShape(other.weights[0].shape());
+    }
+
+    @Override
+    public String toString() {
+        return experts() + " x " + weights[0];
+    }
+
     Tensor addresses() {
         return addresses;
     }

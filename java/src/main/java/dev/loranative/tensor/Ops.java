@@ -13,6 +13,7 @@ public final class Ops {
 
     private final Launcher launcher;
     private final Products products;
+    private final GatedProducts gatedProducts;
     private final Dora dora;
     private final Norms norms;
     private final Attentions attentions;
@@ -24,6 +25,7 @@ public final class Ops {
     public Ops(Device device) {
         this.launcher = new Launcher(device);
         this.products = new Products(launcher);
+        this.gatedProducts = new GatedProducts(launcher);
         this.dora = new Dora(launcher);
         this.norms = new Norms(launcher);
         this.attentions = new Attentions(launcher);
@@ -40,6 +42,11 @@ public final class Ops {
     /** Matrix products, plain, with LoRA, grouped over experts. */
     public Products products() {
         return products;
+    }
+
+    /** The gate and up products of all experts in one, with the activation behind them. */
+    public GatedProducts gatedProducts() {
+        return gatedProducts;
     }
 
     /** Row norms and column scales of weight-decomposed adapters. */

@@ -13,6 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class FeedForwardTest {
 
@@ -113,6 +114,41 @@ class FeedForwardTest {
         check(mixture, true);
 
         assertThat(mixture.module().isTrainable()).isFalse();
+    }
+
+    /** Gate and up projections that are one op, and those that cannot be: their adapters see different inputs. */
+    @ParameterizedTest
+    @ValueSource(strings = {"plain", "frozen gate", "shared adapters", "dropout", "frozen updates"})
+    void expertsJoinGateAndUpWhereTheyCan(String kind) {
+        float dropout = kind.equals("dropout") ? 0.3f : 0;
+        int[] ranks = {3, 3, 2, 0, 1};
+        boolean shared = kind.equals("shared adapters");
+        GroupedLinear gate = shared
+                ? bench.shared("gate", HIDDEN, INNER, 0, EXPERTS)
+                : bench.grouped("gate", HIDDEN, INNER, dropout, kind.equals("frozen gate") ? new int[EXPERTS] : ranks);
+        GroupedLinear up = shared
+                ? bench.shared("up", HIDDEN, INNER, 0, EXPERTS)
+                : bench.grouped("up", HIDDEN, INNER, dropout, ranks);
+        if (kind.equals("frozen updates")) {
+            up.addToBase(bench.frozenUpdates(HIDDEN, INNER, 2, EXPERTS));
+        }
+        Experts experts =
+                new Experts(Activation.SILU, gate, up, bench.grouped("down", INNER, HIDDEN, dropout, 2, 1, 1, 1, 1));
+        int[] offsets = {0, 3, 4, 5, 6, TOKENS};
+        Tensor offsetsOnDevice = bench.bench().ints(offsets, offsets.length);
+        DropoutStreams streams = dropout == 0 ? null : Workbench.dropoutStreams();
+        Pass pass = Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, streams, null);
+
+        assertThat(gate.joins(pass, up)).isEqualTo(!kind.equals("dropout") && !kind.equals("frozen updates"));
+        new ModuleCheck(
+                        bench,
+                        bench.normal(1, TOKENS, HIDDEN),
+                        HIDDEN,
+                        (running, x, y) -> experts.forward(running, x, offsetsOnDevice, y),
+                        (running, dy, x, dx, accumulate) -> experts.backward(running, dy, x, offsetsOnDevice, dx))
+                .withoutAccumulation()
+                .passes(() -> Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, streams, null))
+                .run();
     }
 
     private void check(Mixture mixture, boolean auxiliaryLoss) {

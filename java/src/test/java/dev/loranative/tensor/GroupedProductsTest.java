@@ -32,6 +32,28 @@ class GroupedProductsTest {
     }
 
     @Test
+    void gateAndUpHaveOneShape() {
+        try (Bench bench = new Bench(SimdTier.AUTO, 1)) {
+            ExpertWeights gate = new ExpertWeights(bench.device(), new Tensor[] {bench.unwritten(3, 5)});
+            ExpertWeights up = new ExpertWeights(bench.device(), new Tensor[] {bench.unwritten(4, 5)});
+            Tensor offsets = bench.ints(new int[] {0, 4}, 2);
+            GatedProducts products = bench.ops().gatedProducts();
+
+            assertThatThrownBy(() -> products.forward(
+                            Activation.SILU,
+                            bench.unwritten(4, 5),
+                            offsets,
+                            new GatedProducts.Side(gate, null, null, null),
+                            new GatedProducts.Side(up, null, null, null),
+                            null,
+                            null,
+                            bench.unwritten(4, 3)))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessage("gate and up differ: 1 x F32[3, 5] and 1 x F32[4, 5]");
+        }
+    }
+
+    @Test
     void expertsHaveOneShape() {
         try (Bench bench = new Bench(SimdTier.AUTO, 1)) {
             Tensor[] weights = {bench.unwritten(3, 5), bench.unwritten(5, 3)};

@@ -189,7 +189,7 @@ final class ActivationCases {
         return 1 / (1 + Math.exp(-x));
     }
 
-    private static DoubleUnaryOperator function(Activation activation) {
+    static DoubleUnaryOperator function(Activation activation) {
         return switch (activation) {
             case SILU -> x -> x / (1 + Math.exp(-x));
             case GELU_TANH -> x -> 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));

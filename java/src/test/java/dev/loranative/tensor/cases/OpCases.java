@@ -43,6 +43,7 @@ public final class OpCases {
                         ProductCases.all(),
                         AdapterCases.all(),
                         GroupedProductCases.all(),
+                        GatedProductCases.all(),
                         NormCases.all(),
                         RopeCases.all(),
                         AttentionCases.all(),
