@@ -43,8 +43,8 @@ int32_t ln_grouped_gated_fwd(ln_context* context, const ln_grouped_gated_fwd_arg
     if (args->rows == 0) return;
     check.pointer("x", args->x);
     check.pointer("offsets", args->offsets);
-    check_side(ln::gate_side(*args, args->gate), Checker(ln::kGatedForwardGate));
-    check_side(ln::up_side(*args, args->up), Checker(ln::kGatedForwardUp));
+    check_side(ln::gate_side(*args, args->gate), check.of("gate"));
+    check_side(ln::up_side(*args, args->up), check.of("up"));
     check.optional("gate", args->gate);
     check.optional("up", args->up);
     check.pointer("y", args->y);
@@ -57,13 +57,13 @@ int32_t ln_grouped_gated_bwd(ln_context* context, const ln_grouped_gated_bwd_arg
     check.pointer("args", args, 8);
     check_sizes(*args, check);
     const ln_grouped_linear_bwd_args gate = ln::gate_side(*args), up = ln::up_side(*args);
-    ln::check_both_gradients(gate, Checker(ln::kGatedBackwardGate));
-    ln::check_both_gradients(up, Checker(ln::kGatedBackwardUp));
+    ln::check_both_gradients(gate, check.of("gate"));
+    ln::check_both_gradients(up, check.of("up"));
     if (args->rows == 0) return;
     check.pointer("dy", args->dy);
     check.pointer("offsets", args->offsets);
-    check_side(gate, Checker(ln::kGatedBackwardGate));
-    check_side(up, Checker(ln::kGatedBackwardUp));
+    check_side(gate, check.of("gate"));
+    check_side(up, check.of("up"));
     check.pointer("gate", args->gate);
     check.pointer("up", args->up);
     check.optional("dx", args->dx);

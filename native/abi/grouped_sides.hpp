@@ -5,11 +5,7 @@
 
 namespace ln {
 
-/// Sides have checkers of their own, so that a refusal says which one it means.
-constexpr const char kGatedForward[] = "ln_grouped_gated_fwd", kGatedForwardGate[] = "ln_grouped_gated_fwd: gate",
-                     kGatedForwardUp[] = "ln_grouped_gated_fwd: up", kGatedBackward[] = "ln_grouped_gated_bwd",
-                     kGatedBackwardGate[] = "ln_grouped_gated_bwd: gate",
-                     kGatedBackwardUp[] = "ln_grouped_gated_bwd: up";
+constexpr const char kGatedForward[] = "ln_grouped_gated_fwd", kGatedBackward[] = "ln_grouped_gated_bwd";
 
 /// y is `gate`.
 inline ln_grouped_linear_fwd_args gate_side(const ln_grouped_gated_fwd_args& a, float* gate) {

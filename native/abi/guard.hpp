@@ -59,6 +59,13 @@ class Checker {
   /// Sizes and types that are checked become part of `call`.
   explicit Checker(Call& call) : call_(call) {}
 
+  /// For arguments that belong together, so that a refusal says which of such groups it means.
+  Checker of(const char* part) const {
+    Checker checker(call_);
+    checker.part_ = part;
+    return checker;
+  }
+
   void pointer(const char* name, const void* value, int64_t alignment = 4) const {
     if (value == nullptr) fail(LN_INVALID_ARGUMENT, std::string(name) + " is NULL");
     optional(name, value, alignment);
@@ -117,11 +124,13 @@ class Checker {
     if (!(value - value == 0)) fail(LN_INVALID_ARGUMENT, std::string(name) + " is not finite");
   }
   [[noreturn]] void fail(int32_t status, const std::string& text) const {
-    throw Error{status, std::string(call_.function) + ": " + text};
+    throw Error{status,
+                std::string(call_.function) + ": " + (part_ == nullptr ? "" : std::string(part_) + ": ") + text};
   }
 
  private:
   Call& call_;
+  const char* part_ = nullptr;
 };
 
 /// Bytes of an element, of the types that have whole bytes.

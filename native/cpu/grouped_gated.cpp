@@ -49,16 +49,16 @@ void grouped_gated_fwd(ln_context& context, const ln_grouped_gated_fwd_args& arg
     gate = args.y;
     up = reinterpret_cast<float*>(static_cast<char*>(scratch) + cpu::forward_product_bytes(context, args));
   }
-  grouped_linear_fwd(context, gate_side(args, gate), Checker(kGatedForwardGate));
-  grouped_linear_fwd(context, up_side(args, up), Checker(kGatedForwardUp));
+  grouped_linear_fwd(context, gate_side(args, gate), check.of("gate"));
+  grouped_linear_fwd(context, up_side(args, up), check.of("up"));
   gated_activation_fwd(context, args.activation, gate, up, args.y, args.rows * args.out);
 }
 
 void grouped_gated_bwd(ln_context& context, const ln_grouped_gated_bwd_args& args, const Checker& check) {
   require_scratch(context, check, cpu::grouped_gated_scratch_bytes(context, LN_OP_GROUPED_GATED_BWD, &args));
   gated_activation_bwd(context, args.activation, args.dy, args.gate, args.up, args.gate, args.up, args.rows * args.out);
-  grouped_linear_bwd(context, gate_side(args), Checker(kGatedBackwardGate));
-  grouped_linear_bwd(context, up_side(args), Checker(kGatedBackwardUp));
+  grouped_linear_bwd(context, gate_side(args), check.of("gate"));
+  grouped_linear_bwd(context, up_side(args), check.of("up"));
 }
 
 }  // namespace backend
