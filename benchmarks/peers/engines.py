@@ -39,6 +39,7 @@ def commands(engine, case, output):
         words += ["--learning-rate", LEARNING_RATE]
         words += ["--recompute"] if case.recompute else []
         words += ["--experts", case.experts] if case.experts else []
+        words += ["--device", "cuda" if case.on_gpu else "cpu"]
         words += ["--nf4"] if case.weights == "nf4" else []
         os.makedirs(output)
         return [str(word) for word in words], metrics
@@ -48,6 +49,7 @@ def commands(engine, case, output):
     words += ["--learning-rate", LEARNING_RATE, "--lr-scheduler-type", "constant", "--weight-decay", 0]
     words += ["--max-grad-norm", 1.0, "--train-sampling-strategy", "sequential"]
     words += ["--gradient-checkpointing", str(case.recompute).lower()]
+    words += ["--device", case.device]
     words += ["--load-in-4bit", "true"] if case.weights == "nf4" else []
     return [str(word) for word in words], os.path.join(output, "metrics.jsonl")
 
@@ -84,8 +86,12 @@ def run(engine, case, folder):
         sys.exit(f"error: {engine} failed on {case}\n{tail(log_path)}\ncommand: {' '.join(command)}")
     with open(metrics) as file:
         lines = [json.loads(line) for line in file]
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Run(lines, peak, first)
+    return Run(lines, gpu_peak(lines) if case.on_gpu else usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), first)
+
+
+def gpu_peak(lines):
+    """Bytes of the GPU's memory that the engine held at most, as it says itself."""
+    return max(line.get("memory_bytes") or line.get("settings", {}).get("device_peak_bytes") or 0 for line in lines)
 
 
 def tail(path):

@@ -24,6 +24,7 @@ def arguments():
     parser.add_argument("--attention", default="sdpa", help="attn_implementation of transformers")
     parser.add_argument("--experts", help="experts_implementation of transformers; default: its own")
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing")
+    parser.add_argument("--device", default="cpu", help="of torch; on a GPU the base is bfloat16 and adapters float32")
     parser.add_argument("--nf4", action="store_true", help="base in NF4 by bitsandbytes, experts too; head and router stay")
     return parser.parse_args()
 
@@ -32,14 +33,16 @@ def load(options, torch):
     import transformers
     from peft import PeftModel
 
-    choices = {"attn_implementation": options.attention}
+    choices = {"attn_implementation": options.attention, "dtype": dtype(options, torch)}
     if options.experts:
         choices["experts_implementation"] = options.experts
     if options.nf4:
         choices["quantization_config"] = transformers.BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype(options, torch)
         )
-    base = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32, **choices)
+    base = transformers.AutoModelForCausalLM.from_pretrained(options.model, **choices)
+    if options.device != "cpu":
+        base = base.to(options.device)
     if options.nf4:
         quantize_experts(base)
     model = PeftModel.from_pretrained(base, options.adapter, is_trainable=True)
@@ -48,6 +51,10 @@ def load(options, torch):
         model.enable_input_require_grads()
     model.train()
     return model
+
+
+def dtype(options, torch):
+    return torch.float32 if options.device == "cpu" else torch.bfloat16
 
 
 def quantize_experts(base):
@@ -72,7 +79,7 @@ def main():
     with open(options.metrics, "w", buffering=1) as metrics:
         for step in range(options.steps):
             start = step * options.batch % len(rows)
-            ids = torch.tensor(rows[start : start + options.batch])
+            ids = torch.tensor(rows[start : start + options.batch], device=options.device)
             begin = time.perf_counter()
             loss = model(input_ids=ids, labels=ids).loss
             loss.backward()
@@ -86,9 +93,9 @@ def main():
         metrics.write(json.dumps(dict(settings=settings(options, model, torch, trained))) + "\n")
 
 
-def weights(options):
+def weights(options, torch):
     if not options.nf4:
-        return "float32"
+        return str(dtype(options, torch)).removeprefix("torch.")
     import bitsandbytes
 
     return f"NF4, bitsandbytes {bitsandbytes.__version__}"
@@ -107,8 +114,10 @@ def settings(options, model, torch, trained):
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         onednn=torch.backends.mkldnn.is_available(),
         mkl=torch.backends.mkl.is_available(),
-        dtype="float32",
-        weights=weights(options),
+        device=options.device if options.device == "cpu" else torch.cuda.get_device_name(options.device),
+        device_peak_bytes=None if options.device == "cpu" else torch.cuda.max_memory_reserved(options.device),
+        dtype=str(dtype(options, torch)).removeprefix("torch."),
+        weights=weights(options, torch),
         compiled=False,
         attention=config._attn_implementation,
         experts=getattr(config, "_experts_implementation", None),

@@ -15,14 +15,14 @@ def write(results, folder):
     with open(paths[0], "w") as file:
         json.dump(results, file, indent=1)
         file.write("\n")
-    pictures = plots(results, stem) if results["kind"] == "sweep" else []
+    pictures = plots(results, stem) if results["kind"].endswith("sweep") else []
     with open(paths[1], "w") as file:
         file.write(markdown(results, [os.path.basename(path) for path in pictures]))
     return paths + pictures
 
 
 def markdown(results, pictures):
-    sweep = results["kind"] == "sweep"
+    sweep = results["kind"].endswith("sweep")
     settings, torch = results["settings"], results["rows"][0]["peft_settings"]
     lines = [
         f"# lora-native and transformers + PEFT{' over sequence length' if sweep else ''}, {results['date']}",
@@ -35,7 +35,7 @@ def markdown(results, pictures):
         f"- torch was allowed: {torch['threads']} threads, {torch['cpu_capability']}, oneDNN {on(torch['onednn'])},"
         f" MKL {on(torch['mkl'])}{bitsandbytes(results)}; attention {torch['attention']}, experts {experts(results)}; not compiled",
         f"- {results['processor']}, {results['processors']} processors, {results['system']}",
-        f"- both: {settings['threads']} threads, float32 arithmetic, LoRA of rank {settings['rank']}, AdamW, clipping at"
+        f"- both: {where(settings, torch)}, LoRA of rank {settings['rank']}, AdamW, clipping at"
         f" 1, recomputation {on(settings['recompute'])}; {settings['rounds']} rounds in turns of {settings['steps']} steps",
         "",
         "| model | weights | targets | tokens | lora-native | PEFT | times as fast | memory | PEFT | share | first step | PEFT | losses differ by |",
@@ -55,6 +55,12 @@ def markdown(results, pictures):
     for picture in pictures:
         lines += [f"![{picture.removesuffix('.svg')}]({picture})", ""]
     return "\n".join(lines)
+
+
+def where(settings, torch):
+    if settings["device"] == "cpu":
+        return f"{settings['threads']} threads, float32 arithmetic"
+    return f"{torch['device']}, products in bfloat16, memory of the GPU"
 
 
 def experts(results):

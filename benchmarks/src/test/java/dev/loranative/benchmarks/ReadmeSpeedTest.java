@@ -47,7 +47,7 @@ class ReadmeSpeedTest {
 
         assertThat(ReadmeSpeed.section(results))
                 .contains("transformers 5.1 + PEFT 0.2 on torch 2.3")
-                .contains("| moe-small | attention | 1,234 | 400 | 3.46 | 100 MiB | 300 MiB |")
+                .contains("| moe-small | bf16 | attention | 1,234 | 400 | 3.46 | 100 MiB | 300 MiB |")
                 .contains("2026-02-01, commit abc; [peers-2026-02-01](benchmarks/results/peers-2026-02-01.md)")
                 .contains("| `linear_fwd 512x1024x1024 bf16` | 2 | 150 | 81 % |")
                 .contains("| train step, moe-small | 2 | 90 | 46 % |")
