@@ -23,7 +23,9 @@ bool in_one_kernel(const ln_context& context, int32_t activation) {
 
 /// Scratch forward: tiles, copy of x, up where nobody keeps it and it has to be somewhere.
 int64_t up_bytes(const ln_context& context, const ln_grouped_gated_fwd_args& args) {
-  return in_one_kernel(context, args.activation) ? 0 : args.rows * args.out * int64_t{sizeof(float)};
+  return args.gate != nullptr || in_one_kernel(context, args.activation)
+             ? 0
+             : args.rows * args.out * int64_t{sizeof(float)};
 }
 
 struct Gradients {

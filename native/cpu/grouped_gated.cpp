@@ -33,7 +33,8 @@ int64_t grouped_gated_scratch_bytes(const ln_context& context, int32_t op, const
     return product_bytes(context, LN_OP_GROUPED_LINEAR_BWD, gate_side(backward), up_side(backward));
   }
   const auto& forward = *static_cast<const ln_grouped_gated_fwd_args*>(args);
-  return forward_product_bytes(context, forward) + forward.rows * forward.out * int64_t{sizeof(float)};
+  const int64_t up_elements = forward.gate == nullptr ? forward.rows * forward.out : 0;
+  return forward_product_bytes(context, forward) + up_elements * int64_t{sizeof(float)};
 }
 
 }  // namespace cpu

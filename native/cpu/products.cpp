@@ -157,6 +157,7 @@ class Wave {
     }
   }
 
+  /// Small enough that a thread which is late, or was interrupted, leaves the others little to wait for.
   int64_t wanted_tasks() const { return pool_.threads() == 1 ? 1 : 8 * pool_.threads(); }
 
   void count_tasks(int64_t columns, int64_t rows_at_least) {

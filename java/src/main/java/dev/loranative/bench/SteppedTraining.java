@@ -139,20 +139,5 @@ public final class SteppedTraining implements AutoCloseable {
             granted = false;
             answer(new Answer(metrics, null));
         }
-
-        @Override
-        public void prepared(String line) {}
-
-        @Override
-        public void warning(String line) {}
-
-        @Override
-        public void evaluated(int step, double loss) {}
-
-        @Override
-        public void saved(Path checkpoint) {}
-
-        @Override
-        public void sample(String title, String text) {}
     }
 }

@@ -160,23 +160,5 @@ public record SyntheticRun(
             this.plan = Optional.of(plan);
             this.room = roomBytes;
         }
-
-        @Override
-        public void prepared(String line) {}
-
-        @Override
-        public void warning(String line) {}
-
-        @Override
-        public void step(StepMetrics metrics, int totalSteps) {}
-
-        @Override
-        public void evaluated(int step, double loss) {}
-
-        @Override
-        public void saved(Path checkpoint) {}
-
-        @Override
-        public void sample(String title, String text) {}
     }
 }

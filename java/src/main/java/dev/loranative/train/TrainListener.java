@@ -3,11 +3,14 @@ package dev.loranative.train;
 import java.nio.file.Path;
 import java.util.OptionalLong;
 
-/** Hears what a run does; the command line shows it. All methods are called on the training thread. */
+/**
+ * Hears what a run does; the command line shows it. All methods are called on the training thread. Who does not implement
+ * one does not want to know.
+ */
 public interface TrainListener {
 
     /** One line about the model, the data, the targets or the memory, before the first step. */
-    void prepared(String line);
+    default void prepared(String line) {}
 
     /** While weights are quantised, before the first step. */
     default void quantizing(int done, int total) {}
@@ -21,15 +24,15 @@ public interface TrainListener {
     default void planned(MemoryPlan plan, OptionalLong roomBytes) {}
 
     /** Something that deserves attention. */
-    void warning(String line);
+    default void warning(String line) {}
 
     /** After every optimizer step. */
-    void step(StepMetrics metrics, int totalSteps);
+    default void step(StepMetrics metrics, int totalSteps) {}
 
-    void evaluated(int step, double loss);
+    default void evaluated(int step, double loss) {}
 
-    void saved(Path checkpoint);
+    default void saved(Path checkpoint) {}
 
     /** A text generated to show what the model does. */
-    void sample(String title, String text);
+    default void sample(String title, String text) {}
 }

@@ -13,9 +13,6 @@ final class QuietListener implements TrainListener {
     final List<Double> evaluations = new ArrayList<>();
 
     @Override
-    public void prepared(String line) {}
-
-    @Override
     public void warning(String line) {
         warnings.add(line);
     }
@@ -34,7 +31,4 @@ final class QuietListener implements TrainListener {
     public void saved(Path checkpoint) {
         saved.add(checkpoint);
     }
-
-    @Override
-    public void sample(String title, String text) {}
 }
