@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "coming_operand.hpp"
 #include "product_blocks.hpp"
 
 namespace ln::cpu {
@@ -118,14 +119,14 @@ class Wave {
   /// The rows of these panels: their steps of the first term are packed, and the second term may need the result.
   void compute_side(const Block& block, int64_t first, int64_t last, float* panels) {
     const Side& side = block.product.side;
-    const int64_t width = kTaskColumns / kernels_.tile_columns * kernels_.tile_columns;
+    const int64_t width = columns_at_a_time();
     for (int64_t column = 0; column < side.n; column += width) {
       const int64_t end = std::min(column + width, side.n);
       for (int64_t k = 0; k == 0 || k < block.product.terms[0].k; k += kBlock) {
         const int64_t count = std::min(kBlock, block.product.terms[0].k - k);
         kernels_.pack_b(side.b, k, count, column, end - column, panels, kernels_.tile_columns * kBlock);
         multiply_panels(block, first, last, k, count, panels, column, end, nullptr, k == 0 ? 0.0f : 1.0f, side.c,
-                        side.ldc);
+                        side.ldc, {});
       }
     }
     for (int64_t row = block.row(block.first_panel + first); row < block.row(block.first_panel + last); ++row) {
@@ -202,26 +203,56 @@ class Wave {
   }
 
   void compute(int64_t task, int worker) {
-    const Block& block =
-        *(std::upper_bound(blocks_, blocks_ + count_, task,
-                           [](int64_t value, const Block& candidate) { return value < candidate.first_task; }) -
-          1);
-    const int64_t row_task = (task - block.first_task) / block.column_tasks,
-                  column_task = (task - block.first_task) % block.column_tasks;
+    const Block& block = block_of(task);
+    const int64_t row_task = (task - block.first_task) / block.column_tasks;
     pack(block, row_task, worker);
-    const int64_t n = block.product.n, tiles = ceiling(n, kernels_.tile_columns);
-    const int64_t first = column_task * tiles / block.column_tasks * kernels_.tile_columns;
-    const int64_t last = std::min(n, (column_task + 1) * tiles / block.column_tasks * kernels_.tile_columns);
-    if (block.product.transposed_c) return add_transposed(block.product, first, last, panels_of(worker));
+    const Columns columns = columns_of(block, task);
+    if (block.product.transposed_c) return add_transposed(block.product, columns.first, columns.last, panels_of(worker));
     if (block.direct) {
-      if (first < last) kernels_.direct(block.product, first, last);
+      if (columns.first < columns.last) kernels_.direct(block.product, columns.first, columns.last);
       return;
     }
-    const int64_t width = kTaskColumns / kernels_.tile_columns * kernels_.tile_columns;
-    for (int64_t column = first; column < last; column += width) {
+    const int64_t width = columns_at_a_time();
+    for (int64_t column = columns.first; column < columns.last; column += width) {
+      const bool more = column + width < columns.last;
       multiply(block, row_task * block.panels / block.row_tasks, (row_task + 1) * block.panels / block.row_tasks,
-               column, std::min(column + width, last), panels_of(worker));
+               column, std::min(column + width, columns.last), panels_of(worker),
+               more ? coming(block, {column + width, columns.last}, block.first_k) : first_of(task + 1));
     }
+  }
+
+  struct Columns {
+    int64_t first, last;
+  };
+
+  int64_t columns_at_a_time() const { return kTaskColumns / kernels_.tile_columns * kernels_.tile_columns; }
+
+  const Block& block_of(int64_t task) const {
+    return *(std::upper_bound(blocks_, blocks_ + count_, task,
+                              [](int64_t value, const Block& candidate) { return value < candidate.first_task; }) -
+             1);
+  }
+
+  Columns columns_of(const Block& block, int64_t task) const {
+    const int64_t column_task = (task - block.first_task) % block.column_tasks;
+    const int64_t tiles = ceiling(block.product.n, kernels_.tile_columns);
+    return {column_task * tiles / block.column_tasks * kernels_.tile_columns,
+            std::min(block.product.n, (column_task + 1) * tiles / block.column_tasks * kernels_.tile_columns)};
+  }
+
+  /// What is packed of b for the first of these columns from step k on.
+  ComingOperand coming(const Block& block, const Columns& columns, int64_t k) const {
+    const Term& term = block.product.terms[0];
+    if (block.direct || k >= term.k) return {};
+    return {term.b, k, std::min({kBlock, block.last_k - k, term.k - k}), columns.first,
+            std::min(columns_at_a_time(), columns.last - columns.first)};
+  }
+
+  /// Of the task that this thread most likely takes next.
+  ComingOperand first_of(int64_t task) const {
+    if (task >= tasks_) return {};
+    const Block& block = block_of(task);
+    return coming(block, columns_of(block, task), block.first_k);
   }
 
   void add_transposed(const Product& product, int64_t first, int64_t last, float* part) {
@@ -240,8 +271,9 @@ class Wave {
     }
   }
 
-  void multiply(const Block& block, int64_t first_panel, int64_t last_panel, int64_t first, int64_t last,
-                float* panels) {
+  /// Columns [first, last) of these panels of a; `next` is packed after them.
+  void multiply(const Block& block, int64_t first_panel, int64_t last_panel, int64_t first, int64_t last, float* panels,
+                const ComingOperand& next) {
     const Product& product = block.product;
     const int64_t step = kernels_.tile_columns;
     float bias[kTaskColumns];
@@ -257,7 +289,7 @@ class Wave {
       });
       multiply_panels(block, first_panel, last_panel, k, count, panels, first, last,
                       product.bias != nullptr && k == 0 ? bias : nullptr, k == 0 ? product.beta : 1.0f, product.c,
-                      product.ldc);
+                      product.ldc, k + count < block.last_k ? coming(block, {first, last}, k + count) : next);
       k += count;
     } while (k < block.last_k);
   }
@@ -265,12 +297,14 @@ class Wave {
   /// Columns [first, last) of c, whose panels of b start at first; steps [k, k + count) of these panels of a.
   void multiply_panels(const Block& block, int64_t first_panel, int64_t last_panel, int64_t k, int64_t count,
                        const float* panels, int64_t first, int64_t last, const float* bias, float beta, float* c,
-                       int64_t ldc) {
+                       int64_t ldc, ComingOperand next) {
     const int64_t step = kernels_.tile_columns;
+    const int64_t lines = ceiling(next.lines(), (last_panel - first_panel) * ceiling(last - first, step));
     for (int64_t panel = first_panel; panel < last_panel; ++panel) {
       const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
       const float* const a = panel_of(block, panel, k);
       for (int64_t j = first; j < last; j += step) {
+        next.fetch(lines);
         kernels_.tile(count, a, panels + (j - first) * kBlock, bias == nullptr ? nullptr : bias + (j - first), beta,
                       c + row * ldc + j, ldc, rows, std::min(step, last - j));
       }
