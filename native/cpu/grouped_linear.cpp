@@ -1,18 +1,16 @@
 #include <cstring>
 #include <string>
 
-#include "linear_products.hpp"
+#include "grouped_layers.hpp"
 #include "products.hpp"
 #include "quantized_check.hpp"
 #include "scratch.hpp"
 
-namespace ln::backend {
+namespace ln {
+
+namespace cpu {
 
 namespace {
-
-using cpu::LinearLayer;
-using cpu::Product;
-using cpu::ProductList;
 
 /// The layer of expert e on its own rows; rows 0 for an expert without rows, of which nothing else is read then.
 template <typename Args>
@@ -67,12 +65,12 @@ void check_weight(const Args& args, int64_t e, const Checker& check) {
   check_entry(check, "weights", e, args.weights[e], weight_alignment(args.weight_dtype));
   if (!is_quantized(args.weight_dtype)) return;
   const std::string name = "weights[" + std::to_string(e) + "]";
-  cpu::require_quantized(check, name.c_str(), args.weights[e], args.weight_dtype, args.in * args.out);
+  require_quantized(check, name.c_str(), args.weights[e], args.weight_dtype, args.in * args.out);
 }
 
 /// Everything about the experts with rows that both passes read.
 template <typename Args>
-void check_experts(const Args& args, bool weights_are_read, const Checker& check) {
+void check_read(const Args& args, bool weights_are_read, const Checker& check) {
   check_offsets(args, check);
   for (int64_t e = 0; e < args.experts; ++e) {
     if (args.offsets[e + 1] == args.offsets[e]) continue;
@@ -90,9 +88,9 @@ void check_experts(const Args& args, bool weights_are_read, const Checker& check
 
 /// The columns of u or v that an expert's rank leaves unused.
 template <typename Args>
-void clear_unused(const ln_context& context, const Args& args, float* u) {
-  cpu::pool(context).ranges(
-      args.experts, args.rows * args.max_rank < cpu::kElementsPerTask ? args.experts : 1,
+void clear_unused_columns(const ln_context& context, const Args& args, float* u) {
+  pool(context).ranges(
+      args.experts, args.rows * args.max_rank < kElementsPerTask ? args.experts : 1,
       [&](int64_t first, int64_t last, int) {
         for (int64_t e = first; e < last; ++e) {
           const int64_t rank = args.ranks[e];
@@ -105,70 +103,86 @@ void clear_unused(const ln_context& context, const Args& args, float* u) {
 
 }  // namespace
 
-void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& args, const Checker& check) {
-  check_experts(args, true, check);
-  const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_FWD, &args);
-  void* const scratch = require_scratch(context, check, bytes);
-  const auto run = [&](const auto& product) {
-    cpu::run_products(context, scratch, bytes, ProductList(args.experts, product));
-  };
-  const bool apart = args.max_rank > 0 && args.lora_x != nullptr;
-  if (args.max_rank > 0) clear_unused(context, args, args.u);
-  if (apart) {
-    run([&](int64_t e) {
-      const int64_t row = args.offsets[e];
-      return cpu::down_projection(layer_of(args, e), args.lora_x + row * args.in, args.u + row * args.max_rank);
-    });
-  }
-  run([&](int64_t e) {
-    const int64_t row = args.offsets[e];
-    return cpu::output(layer_of(args, e), args.x + row * args.in, args.u + row * args.max_rank, apart, nullptr, LN_F32,
-                       args.y + row * args.out);
-  });
-}
+void check_experts(const ln_grouped_linear_fwd_args& args, const Checker& check) { check_read(args, true, check); }
 
-void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check) {
-  check_experts(args, args.dx != nullptr, check);
+void check_experts(const ln_grouped_linear_bwd_args& args, const Checker& check) {
+  check_read(args, args.dx != nullptr, check);
   for (int64_t e = 0; e < args.experts && args.max_rank > 0 && args.grad_a != nullptr; ++e) {
     if (args.offsets[e + 1] == args.offsets[e] || args.ranks[e] == 0) continue;
     check_entry(check, "grad_a", e, args.grad_a[e], 4);
     check_entry(check, "grad_b", e, args.grad_b[e], 4);
   }
-  const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args);
+}
+
+void clear_unused(const ln_context& context, const ln_grouped_linear_fwd_args& args) {
+  if (args.max_rank > 0) clear_unused_columns(context, args, args.u);
+}
+
+Product expert_output(const ln_grouped_linear_fwd_args& args, int64_t e) {
+  const int64_t row = args.offsets[e];
+  return output(layer_of(args, e), args.x + row * args.in, args.u + row * args.max_rank, args.lora_x != nullptr,
+                nullptr, LN_F32, args.y + row * args.out);
+}
+
+LinearLayer expert_layer(const ln_grouped_linear_bwd_args& args, int64_t e) { return layer_of(args, e); }
+
+}  // namespace cpu
+
+namespace backend {
+
+void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& args, const Checker& check) {
+  cpu::check_experts(args, check);
+  const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_FWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
   const auto run = [&](const auto& product) {
-    cpu::run_products(context, scratch, bytes, ProductList(args.experts, product));
+    cpu::run_products(context, scratch, bytes, cpu::ProductList(args.experts, product));
+  };
+  cpu::clear_unused(context, args);
+  if (args.max_rank > 0 && args.lora_x != nullptr) {
+    run([&](int64_t e) {
+      const int64_t row = args.offsets[e];
+      return cpu::down_projection(cpu::layer_of(args, e), args.lora_x + row * args.in, args.u + row * args.max_rank);
+    });
+  }
+  run([&](int64_t e) { return cpu::expert_output(args, e); });
+}
+
+void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check) {
+  cpu::check_experts(args, check);
+  const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args);
+  void* const scratch = require_scratch(context, check, bytes);
+  const auto run = [&](int64_t count, const auto& product) {
+    cpu::run_products(context, scratch, bytes, cpu::ProductList(count, product));
   };
   const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
   const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
   const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
-  if (args.max_rank > 0) clear_unused(context, args, args.v);
-  if (args.max_rank > 0) run([&](int64_t e) { return cpu::low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
+  if (args.max_rank > 0) cpu::clear_unused_columns(context, args, args.v);
   if (args.dx != nullptr) {
-    run([&](int64_t e) {
-      return cpu::input_gradient(layer_of(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
+    run(args.experts, [&](int64_t e) {
+      return cpu::input_gradient(cpu::expert_layer(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
                                  args.dx + args.offsets[e] * args.in);
     });
+  } else if (args.max_rank > 0) {
+    run(args.experts, [&](int64_t e) { return cpu::low_rank_gradient(cpu::expert_layer(args, e), dy(e), v(e)); });
   }
   if (args.max_rank > 0 && args.grad_a != nullptr) {
     const bool across = cpu::takes_transposed(context, args.max_rank);
-    run([&](int64_t e) {
-      const LinearLayer layer = layer_of(args, e);
-      return layer.rank == 0
-                 ? Product{}
-                 : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e], across);
-    });
-    run([&](int64_t e) {
-      const LinearLayer layer = layer_of(args, e);
-      return layer.rank == 0 ? Product{}
-                             : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
+    run(2 * args.experts, [&](int64_t i) {
+      const int64_t e = i / 2;
+      const cpu::LinearLayer layer = cpu::expert_layer(args, e);
+      if (layer.rank == 0) return cpu::Product{};
+      return i % 2 == 0
+                 ? cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e], across)
+                 : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
     });
   }
   if (args.dlora_x != nullptr) {
-    run([&](int64_t e) {
-      return cpu::adapter_input_gradient(layer_of(args, e), v(e), args.dlora_x + args.offsets[e] * args.in);
+    run(args.experts, [&](int64_t e) {
+      return cpu::adapter_input_gradient(cpu::expert_layer(args, e), v(e), args.dlora_x + args.offsets[e] * args.in);
     });
   }
 }
 
-}  // namespace ln::backend
+}  // namespace backend
+}  // namespace ln

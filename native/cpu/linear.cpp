@@ -36,21 +36,25 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
   const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_LINEAR_BWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
   const LinearLayer layer = layer_of(args);
-  const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(1, product)); };
-  if (args.rank > 0) run([&](int64_t) { return cpu::low_rank_gradient(layer, args.dy, args.v); });
+  const auto run = [&](int64_t count, const auto& product) {
+    cpu::run_products(context, scratch, bytes, ProductList(count, product));
+  };
   if (args.dx != nullptr) {
-    run([&](int64_t) {
+    run(1, [&](int64_t) {
       return cpu::input_gradient(layer, args.dy, args.v, args.dlora_x == nullptr, args.accumulate != 0, args.dx);
     });
+  } else if (args.rank > 0) {
+    run(1, [&](int64_t) { return cpu::low_rank_gradient(layer, args.dy, args.v); });
   }
   if (args.rank > 0 && args.grad_a != nullptr) {
     const bool across = cpu::takes_transposed(context, args.rank);
-    run([&](int64_t) { return cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b, across); });
-    run([&](int64_t) {
-      return cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a);
+    run(2, [&](int64_t side) {
+      return side == 0
+                 ? cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b, across)
+                 : cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a);
     });
   }
-  if (args.dlora_x != nullptr) run([&](int64_t) { return cpu::adapter_input_gradient(layer, args.v, args.dlora_x); });
+  if (args.dlora_x != nullptr) run(1, [&](int64_t) { return cpu::adapter_input_gradient(layer, args.v, args.dlora_x); });
 }
 
 }  // namespace ln::backend

@@ -59,10 +59,11 @@ inline Product output(const LinearLayer& layer, const float* x, float* u, bool u
   return product;
 }
 
-/// v = scale * dy . lora_b; a product of its own, so that it has the same bytes whether or not somebody needs dx
+/// v = scale * dy . lora_b, where nobody needs dx
 inline Product low_rank_gradient(const LinearLayer& layer, const float* dy, float* v) {
-  Product product = start(layer.rows, layer.rank, v, layer.ldu, 0);
-  add(product, plain(dy, layer.out), plain(layer.lora_b, layer.rank), layer.out, layer.scale);
+  Product product = start(layer.rows, 0, nullptr, 0, 0);
+  add(product, plain(dy, layer.out), {}, layer.out, 1);
+  add_side(product, plain(layer.lora_b, layer.rank), v, layer.ldu, layer.rank, layer.scale);
   return product;
 }
 
@@ -87,12 +88,21 @@ inline Product gradient_of_a(const LinearLayer& layer, const float* v, const flo
   return product;
 }
 
-/// dx (+)= dy . weight (+ v . lora_a with `through`)
-inline Product input_gradient(const LinearLayer& layer, const float* dy, const float* v, bool through, bool accumulate,
+/// dx (+)= dy . weight (+ v . lora_a with `through`); v = scale * dy . lora_b too
+inline Product input_gradient(const LinearLayer& layer, const float* dy, float* v, bool through, bool accumulate,
                               float* dx) {
   Product product = start(layer.rows, layer.in, dx, layer.in, accumulate ? 1.0f : 0.0f);
   add(product, plain(dy, layer.out), {layer.weight, layer.in, layer.weight_dtype, 0}, layer.out, 1);
   if (layer.rank > 0 && through) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
+  if (layer.rank > 0) add_side(product, plain(layer.lora_b, layer.rank), v, layer.ldu, layer.rank, layer.scale);
+  return product;
+}
+
+/// dx = dgate . gate's weight + dup . up's weight, of two layers without adapters that read the same x
+inline Product input_gradient(const LinearLayer& gate, const LinearLayer& up, const float* dgate, const float* dup,
+                              float* dx) {
+  Product product = input_gradient(gate, dgate, nullptr, false, false, dx);
+  add(product, plain(dup, up.out), {up.weight, up.in, up.weight_dtype, 0}, up.out, 1);
   return product;
 }
 

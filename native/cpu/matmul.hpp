@@ -30,8 +30,8 @@ struct Term {
   float scale;
 };
 
-/// c[m,n] = scale * a . b with the a of a product's first term, which is packed once for both; n 0: none. The second
-/// term's a may be c.
+/// c[m,n] = scale * (a . b) with the a of a product's first term, which is packed once for both; n 0: none. The second
+/// term's a may be c. The product itself may have no columns.
 struct Side {
   Matrix b;
   float* c;

@@ -33,11 +33,11 @@ inline bool is_direct(const MatmulKernels& kernels, const Product& product) {
   return product.transposed_c || (product.m <= kernels.direct_rows && kernels.takes_direct(product));
 }
 
-/// The product of a side: c = scale * a . b with the first term's a.
+/// The product of a side before it is scaled: c = a . b with the first term's a.
 inline Product side_product(const Product& product) {
   Product side{};
   if (product.side.n == 0) return side;
-  side.terms[0] = {product.terms[0].a, product.side.b, product.terms[0].k, product.side.scale};
+  side.terms[0] = {product.terms[0].a, product.side.b, product.terms[0].k, 1};
   side.term_count = 1;
   side.m = product.m;
   side.n = product.side.n;
@@ -46,8 +46,17 @@ inline Product side_product(const Product& product) {
   return side;
 }
 
+/// Rows [first, last) of a side that is computed. What comes out does not depend on how it was computed.
+inline void scale_side(const Side& side, int64_t first, int64_t last) {
+  if (side.scale == 1) return;
+  for (int64_t row = first; row < last; ++row) {
+    for (int64_t j = 0; j < side.n; ++j) side.c[row * side.ldc + j] *= side.scale;
+  }
+}
+
 /// Whether the side is computed while a is packed: where all of k is packed at a time.
 inline bool takes_side(const MatmulKernels& kernels, const Product& product) {
+  if (product.n == 0) return false;
   if (is_direct(kernels, product)) return is_direct(kernels, side_product(product));
   const int64_t panels = std::min(ceiling(product.m, kernels.tile_rows), ceiling(kChunkRows, kernels.tile_rows));
   return steps_of(product) <= packed_steps(kernels, panels);
@@ -65,6 +74,7 @@ struct Block {
   int64_t first_packing, piece;  // of its row tasks; panels that are packed together
   double work;
   bool direct;
+  bool follows;  // takes the packed a of the block before it
 
   // Rows are spread evenly over the panels: 16 rows are 8 + 8, not 14 + 2.
   int64_t row(int64_t panel) const { return panel * product.m / all_panels; }
@@ -80,6 +90,20 @@ void for_pieces(const Product& product, int64_t first, int64_t last, const Body&
     if (from < to) body(product.terms[t], from - start, to - from, from - first);
     start += product.terms[t].k;
   }
+}
+
+/// Whether both blocks take the same a, packed in the same way, and nothing is computed from it meanwhile.
+inline bool same_packing(const Block& x, const Block& y) {
+  if (x.direct || y.direct || x.product.side.n > 0 || y.product.side.n > 0) return false;
+  if (x.product.m != y.product.m || x.first_panel != y.first_panel || x.panels != y.panels) return false;
+  if (x.first_k != y.first_k || x.last_k != y.last_k || x.product.term_count != y.product.term_count) return false;
+  for (int32_t t = 0; t < x.product.term_count; ++t) {
+    const Term &a = x.product.terms[t], &b = y.product.terms[t];
+    if (a.a.data != b.a.data || a.a.ld != b.a.ld || a.a.dtype != b.a.dtype || a.a.transposed != b.a.transposed ||
+        a.k != b.k || a.scale != b.scale)
+      return false;
+  }
+  return true;
 }
 
 /// Walks over the blocks of a list of products in order.

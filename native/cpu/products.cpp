@@ -58,8 +58,9 @@ class Wave {
       // A block that continues another one's sums has to wait for it.
       if (count_ > 0 && cursor.block().first_k > 0) break;
       Block* const block = new (blocks_ + count_) Block(cursor.block());
-      block->packed = used_;
-      used_ += cursor.size();
+      block->follows = count_ > 0 && same_packing(block[-1], *block);
+      block->packed = block->follows ? block[-1].packed : used_;
+      if (!block->follows) used_ += cursor.size();
       ++count_;
       cursor.advance();
     }
@@ -93,7 +94,10 @@ class Wave {
   }
 
   void pack(const Block& block, int64_t first, int64_t last, int worker) {
-    if (block.direct) return kernels_.direct(side_product(block.product), 0, block.product.side.n);
+    if (block.direct) {
+      kernels_.direct(side_product(block.product), 0, block.product.side.n);
+      return scale_side(block.product.side, 0, block.product.m);
+    }
     const int64_t middle = block.product.side.n > 0 ? block.product.terms[0].k : block.first_k;
     pack_steps(block, first, last, block.first_k, middle);
     if (block.product.side.n > 0) compute_side(block, first, last, panels_of(worker));
@@ -129,9 +133,7 @@ class Wave {
                         side.ldc, {});
       }
     }
-    for (int64_t row = block.row(block.first_panel + first); row < block.row(block.first_panel + last); ++row) {
-      for (int64_t j = 0; j < side.n && side.scale != 1; ++j) side.c[row * side.ldc + j] *= side.scale;
-    }
+    scale_side(side, block.row(block.first_panel + first), block.row(block.first_panel + last));
   }
 
   float* panel_of(const Block& block, int64_t panel, int64_t k) {
@@ -180,8 +182,9 @@ class Wave {
             1, std::min({(rows + rows_at_least / 2) / rows_at_least, most / block.column_tasks, block.panels}));
       }
       block.row_tasks = std::min(block.row_tasks, std::max<int64_t>(1, kMaxRowTasks - packings - (count_ - b - 1)));
-      block.first_packing = packings;
-      packings += block.row_tasks;
+      if (block.follows) block.row_tasks = blocks_[b - 1].row_tasks;
+      block.first_packing = block.follows ? blocks_[b - 1].first_packing : packings;
+      if (!block.follows) packings += block.row_tasks;
       block.first_task = tasks_;
       tasks_ += block.column_tasks * block.row_tasks;
       work_ += block.work;
@@ -339,10 +342,15 @@ void run_products(const ln_context& context, void* scratch, int64_t scratch_byte
       wave.run();
     }
   };
+  const auto is_apart = [&](const Product& product) { return product.side.n > 0 && !takes_side(kernels, product); };
   run(ProductList(products.count(), [&](int64_t i) {
     const Product product = products[i];
-    return product.side.n > 0 && !takes_side(kernels, product) ? side_product(product) : Product{};
+    return is_apart(product) ? side_product(product) : Product{};
   }));
+  for (int64_t i = 0; i < products.count(); ++i) {
+    const Product product = products[i];
+    if (is_apart(product)) scale_side(product.side, 0, product.m);
+  }
   run(products);
 }
 

@@ -228,6 +228,22 @@ TEST(Linear, WithoutAdapterTheInputGradientOfTheAdapterIsZero) {
   }
 }
 
+TEST(Linear, GradientsOfTheAdapterAreTheSameBytesWhetherOrNotTheInputNeedsOne) {
+  for (int32_t simd : tiers()) {
+    Context context(simd, 2);
+    for (const Case& x : {Case{5, 300, 90, 8}, Case{130, 70, 500, 16}, Case{520, 12, 2000, 8}}) {
+      if (!kCpu && x.rows > 500) continue;
+      Fixture with(x), without(x);
+      without.x.input = false;
+      with.run_backward(context);
+      without.run_backward(context);
+      expect_identical(without.v.floats(), with.v.floats(), x.rows * x.rank, x.text(simd) + " v");
+      expect_identical(without.grad_a.floats(), with.grad_a.floats(), x.rank * x.in, x.text(simd) + " grad_a");
+      expect_identical(without.grad_b.floats(), with.grad_b.floats(), x.out * x.rank, x.text(simd) + " grad_b");
+    }
+  }
+}
+
 TEST(Linear, SameBytesForEveryNumberOfThreads) {
   if (!kCpu) GTEST_SKIP() << "threads are the CPU's; schedules: CudaLinear.SameBytesForEverySchedule";
   for (int32_t simd : tiers()) {

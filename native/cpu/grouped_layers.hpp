@@ -1,0 +1,22 @@
+// Grouped linear layers taken apart, for ops that compute several of them at once.
+#pragma once
+
+#include "../abi/guard.hpp"
+#include "linear_products.hpp"
+
+namespace ln::cpu {
+
+/// Refuses offsets, ranks and entries of tables that the passes cannot use.
+void check_experts(const ln_grouped_linear_fwd_args& args, const Checker& check);
+void check_experts(const ln_grouped_linear_bwd_args& args, const Checker& check);
+
+/// Zeros the columns of u that the experts' ranks leave unused.
+void clear_unused(const ln_context& context, const ln_grouped_linear_fwd_args& args);
+
+/// y of expert e, and u without lora_x.
+Product expert_output(const ln_grouped_linear_fwd_args& args, int64_t e);
+
+/// Expert e on its own rows; rows 0, and nothing else, for an expert without rows.
+LinearLayer expert_layer(const ln_grouped_linear_bwd_args& args, int64_t e);
+
+}  // namespace ln::cpu
