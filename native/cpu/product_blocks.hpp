@@ -71,6 +71,7 @@ struct Block {
   int64_t first_k, last_k;
   int64_t packed;  // offset in floats
   int64_t first_task, row_tasks, column_tasks;
+  int64_t narrow_tasks;  // of the column tasks: the last ones, a tile wide
   int64_t first_packing, piece;  // of its row tasks; panels that are packed together
   double work;
   bool direct;

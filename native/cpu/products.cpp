@@ -151,6 +151,7 @@ class Wave {
     count_tasks(columns, rows_at_least);
     while (tasks_ < wanted_tasks() && columns >= 2 * kernels_.tile_columns) count_tasks(columns /= 2, rows_at_least);
     while (tasks_ < wanted_tasks() && rows_at_least > 4 * kernels_.tile_rows) count_tasks(columns, rows_at_least /= 2);
+    if (pool_.threads() > 1) narrow_ends();
     for (int64_t b = 0; b < count_; ++b) {
       Block& block = blocks_[b];
       for (int64_t i = 0; i < block.row_tasks; ++i) new (packings_ + block.first_packing + i) Packing();
@@ -170,6 +171,7 @@ class Wave {
     for (int64_t b = 0; b < count_; ++b) {
       Block& block = blocks_[b];
       const int64_t n = block.product.n, rows = block.rows();
+      block.narrow_tasks = 0;
       block.work =
           static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(block.last_k - block.first_k);
       const int64_t most = std::max<int64_t>(1, static_cast<int64_t>(block.work / kTaskGrain));
@@ -189,6 +191,27 @@ class Wave {
       tasks_ += block.column_tasks * block.row_tasks;
       work_ += block.work;
     }
+  }
+
+  /// Makes what the threads do last small: who is done first waits for half a task of the others.
+  void narrow_ends() {
+    double work = 0;
+    int64_t ends = 0, first_task = 0;
+    for (int64_t b = 0; b < count_; ++b) {
+      Block& block = blocks_[b];
+      work += block.work;
+      const auto now = static_cast<int64_t>(work / work_ * static_cast<double>(pool_.threads()) + 1e-6);
+      const int64_t tiles = ceiling(block.product.n, kernels_.tile_columns);
+      if (now > ends && !block.direct && block.column_tasks > 1 && block.column_tasks < tiles) {
+        const int64_t narrow = std::max<int64_t>(2, tiles / 4), width = ceiling(tiles, block.column_tasks);
+        block.narrow_tasks = narrow;
+        block.column_tasks = ceiling(tiles - narrow, width) + narrow;
+      }
+      ends = now;
+      block.first_task = first_task;
+      first_task += block.column_tasks * block.row_tasks;
+    }
+    tasks_ = first_task;
   }
 
   /// Where a thread starts so that all have as much work before them.
@@ -238,9 +261,12 @@ class Wave {
 
   Columns columns_of(const Block& block, int64_t task) const {
     const int64_t column_task = (task - block.first_task) % block.column_tasks;
-    const int64_t tiles = ceiling(block.product.n, kernels_.tile_columns);
-    return {column_task * tiles / block.column_tasks * kernels_.tile_columns,
-            std::min(block.product.n, (column_task + 1) * tiles / block.column_tasks * kernels_.tile_columns)};
+    const int64_t wide = block.column_tasks - block.narrow_tasks;
+    const int64_t tiles = ceiling(block.product.n, kernels_.tile_columns) - block.narrow_tasks;
+    const auto column = [&](int64_t i) {
+      return (i < wide ? i * tiles / wide : tiles + i - wide) * kernels_.tile_columns;
+    };
+    return {column(column_task), std::min(block.product.n, column(column_task + 1))};
   }
 
   /// What is packed of b for the first of these columns from step k on.
