@@ -49,12 +49,12 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
   if (args.rank > 0 && args.grad_a != nullptr) {
     const bool across = cpu::takes_transposed(context, args.rank);
     run(2, [&](int64_t side) {
-      return side == 0
-                 ? cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b, across)
-                 : cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a);
+      return side == 0 ? cpu::gradient_of_b(layer, args.dy, args.u, args.grad_b, across)
+                       : cpu::gradient_of_a(layer, args.v, args.lora_x == nullptr ? args.x : args.lora_x, args.grad_a);
     });
   }
-  if (args.dlora_x != nullptr) run(1, [&](int64_t) { return cpu::adapter_input_gradient(layer, args.v, args.dlora_x); });
+  if (args.dlora_x != nullptr)
+    run(1, [&](int64_t) { return cpu::adapter_input_gradient(layer, args.v, args.dlora_x); });
 }
 
 }  // namespace ln::backend

@@ -54,6 +54,14 @@ struct Product {
   bool transposed_c;
 };
 
+/// Lines of memory that will be read soon: `left` of them, in runs of `run` adjacent ones, `gap` bytes from the end of
+/// a run to the next one's start. Only data, as its users are in tiers.
+struct ComingLines {
+  static constexpr int64_t kLine = 64;
+  const char* at;
+  int64_t left, run, left_of_run, gap;
+};
+
 struct MatmulKernels {
   int64_t tile_rows;
   int64_t tile_columns;
@@ -70,9 +78,10 @@ struct MatmulKernels {
                  int64_t panel_step);
 
   /// c[rows,columns] = beta * c + bias + panel_a . panel_b over `count` steps of k; bias (or NULL) has tile_columns
-  /// floats.
+  /// floats. Meanwhile it asks for at most `lines` of what is coming, for packing waits for memory and this leaves it
+  /// idle.
   void (*tile)(int64_t count, const float* panel_a, const float* panel_b, const float* bias, float beta, float* c,
-               int64_t ldc, int64_t rows, int64_t columns);
+               int64_t ldc, int64_t rows, int64_t columns, ComingLines* coming, int64_t lines);
 
   /// Whether `direct` can do a product of direct_rows or fewer rows.
   bool (*takes_direct)(const Product& product);

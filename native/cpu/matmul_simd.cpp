@@ -23,11 +23,25 @@ void pack_b(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t c
 // Registers in a line of the cache.
 constexpr int kPrefetchVectors = 16 / LN_WIDTH;
 
+/// One step of k.
+template <int R, int V>
+LN_INLINE void add_step(const float* a, const float* b, vf (&sum)[R][V]) {
+  vf y[V];
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) y[v] = load(b + v * kWidth);
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i) {
+    const vf x = broadcast(a[i]);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) sum[i][v] = fma(x, y[v], sum[i][v]);
+  }
+}
+
 /// One register tile: R rows, V vectors of columns, the last one maybe in part. Every element is a chain of fused
 /// multiply-adds in rising k that starts at the bias.
 template <int R, int V>
 void tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc,
-          int64_t columns) {
+          int64_t columns, ComingLines* coming, int64_t lines) {
   // Where the sums go is rarely in the caches, and needed last.
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
@@ -40,20 +54,23 @@ void tile(int64_t count, const float* a, const float* b, const float* bias, floa
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) sum[i][v] = bias == nullptr ? (vf){} : load(bias + v * kWidth);
   }
-#pragma GCC unroll 2
-  for (int64_t p = 0; p < count; ++p) {
-    vf y[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) y[v] = load(b + v * kWidth);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const vf x = broadcast(a[i]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) sum[i][v] = fma(x, y[v], sum[i][v]);
+  // One line in a step, so that memory answers while the next steps are computed.
+  const int64_t offered = lines < coming->left ? lines : coming->left, asking = offered < count ? offered : count;
+  ComingLines next = *coming;
+  int64_t p = 0;
+  for (; p < asking; ++p, a += kPanelStride, b += kTileColumns) {
+    __builtin_prefetch(next.at, 0, 2);
+    next.at += ComingLines::kLine;
+    if (--next.left_of_run == 0) {
+      next.left_of_run = next.run;
+      next.at += next.gap;
     }
-    a += kPanelStride;
-    b += kTileColumns;
+    add_step<R, V>(a, b, sum);
   }
+  next.left -= asking;
+  *coming = next;
+#pragma GCC unroll 2
+  for (; p < count; ++p, a += kPanelStride, b += kTileColumns) add_step<R, V>(a, b, sum);
   const int64_t part = columns - (V - 1) * kWidth;
   const vf factor = broadcast(beta);
 #pragma GCC unroll 16
@@ -71,7 +88,8 @@ void tile(int64_t count, const float* a, const float* b, const float* bias, floa
   }
 }
 
-typedef void (*Tile)(int64_t, const float*, const float*, const float*, float, float*, int64_t, int64_t);
+typedef void (*Tile)(int64_t, const float*, const float*, const float*, float, float*, int64_t, int64_t, ComingLines*,
+                     int64_t);
 
 struct Tiles {
   Tile of[kTileRows][kTileVectors] = {};
@@ -92,8 +110,8 @@ struct Tiles {
 constexpr Tiles tiles;
 
 void any_tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc,
-              int64_t rows, int64_t columns) {
-  tiles.of[rows - 1][(columns - 1) / kWidth](count, a, b, bias, beta, c, ldc, columns);
+              int64_t rows, int64_t columns, ComingLines* coming, int64_t lines) {
+  tiles.of[rows - 1][(columns - 1) / kWidth](count, a, b, bias, beta, c, ldc, columns, coming, lines);
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ struct Block {
   int64_t first_k, last_k;
   int64_t packed;  // offset in floats
   int64_t first_task, row_tasks, column_tasks;
-  int64_t narrow_tasks;  // of the column tasks: the last ones, a tile wide
+  int64_t narrow_tasks;          // of the column tasks: the last ones, a tile wide
   int64_t first_packing, piece;  // of its row tasks; panels that are packed together
   double work;
   bool direct;
@@ -105,6 +105,19 @@ inline bool same_packing(const Block& x, const Block& y) {
       return false;
   }
   return true;
+}
+
+/// The lines of steps [k, k + count) and columns [column, column + columns) of b, as far as its elements or codes go.
+inline ComingLines lines_of(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns) {
+  const bool quantized = b.dtype == LN_NF4 || b.dtype == LN_FP4;
+  const auto bytes = [&](int64_t elements) {
+    return quantized ? elements / 2 : elements * (b.dtype == LN_F32 ? 4 : 2);
+  };
+  const void* const data = quantized ? static_cast<const ln_quantized*>(b.data)->codes : b.data;
+  const int64_t start = b.transposed ? column * b.ld + k : k * b.ld + column;
+  const int64_t run = ceiling(bytes(b.transposed ? count : columns), ComingLines::kLine);
+  return {static_cast<const char*>(data) + bytes(start), run * (b.transposed ? columns : count), run, run,
+          bytes(b.ld) - run * ComingLines::kLine};
 }
 
 /// Walks over the blocks of a list of products in order.

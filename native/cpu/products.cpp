@@ -5,7 +5,6 @@
 #include <stdexcept>
 #include <thread>
 
-#include "coming_operand.hpp"
 #include "product_blocks.hpp"
 
 namespace ln::cpu {
@@ -233,7 +232,8 @@ class Wave {
     const int64_t row_task = (task - block.first_task) / block.column_tasks;
     pack(block, row_task, worker);
     const Columns columns = columns_of(block, task);
-    if (block.product.transposed_c) return add_transposed(block.product, columns.first, columns.last, panels_of(worker));
+    if (block.product.transposed_c)
+      return add_transposed(block.product, columns.first, columns.last, panels_of(worker));
     if (block.direct) {
       if (columns.first < columns.last) kernels_.direct(block.product, columns.first, columns.last);
       return;
@@ -270,15 +270,15 @@ class Wave {
   }
 
   /// What is packed of b for the first of these columns from step k on.
-  ComingOperand coming(const Block& block, const Columns& columns, int64_t k) const {
+  ComingLines coming(const Block& block, const Columns& columns, int64_t k) const {
     const Term& term = block.product.terms[0];
     if (block.direct || k >= term.k) return {};
-    return {term.b, k, std::min({kBlock, block.last_k - k, term.k - k}), columns.first,
-            std::min(columns_at_a_time(), columns.last - columns.first)};
+    return lines_of(term.b, k, std::min({kBlock, block.last_k - k, term.k - k}), columns.first,
+                    std::min(columns_at_a_time(), columns.last - columns.first));
   }
 
   /// Of the task that this thread most likely takes next.
-  ComingOperand first_of(int64_t task) const {
+  ComingLines first_of(int64_t task) const {
     if (task >= tasks_) return {};
     const Block& block = block_of(task);
     return coming(block, columns_of(block, task), block.first_k);
@@ -302,7 +302,7 @@ class Wave {
 
   /// Columns [first, last) of these panels of a; `next` is packed after them.
   void multiply(const Block& block, int64_t first_panel, int64_t last_panel, int64_t first, int64_t last, float* panels,
-                const ComingOperand& next) {
+                const ComingLines& next) {
     const Product& product = block.product;
     const int64_t step = kernels_.tile_columns;
     float bias[kTaskColumns];
@@ -326,16 +326,15 @@ class Wave {
   /// Columns [first, last) of c, whose panels of b start at first; steps [k, k + count) of these panels of a.
   void multiply_panels(const Block& block, int64_t first_panel, int64_t last_panel, int64_t k, int64_t count,
                        const float* panels, int64_t first, int64_t last, const float* bias, float beta, float* c,
-                       int64_t ldc, ComingOperand next) {
+                       int64_t ldc, ComingLines next) {
     const int64_t step = kernels_.tile_columns;
-    const int64_t lines = ceiling(next.lines(), (last_panel - first_panel) * ceiling(last - first, step));
+    const int64_t lines = ceiling(next.left, (last_panel - first_panel) * ceiling(last - first, step));
     for (int64_t panel = first_panel; panel < last_panel; ++panel) {
       const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
       const float* const a = panel_of(block, panel, k);
       for (int64_t j = first; j < last; j += step) {
-        next.fetch(lines);
         kernels_.tile(count, a, panels + (j - first) * kBlock, bias == nullptr ? nullptr : bias + (j - first), beta,
-                      c + row * ldc + j, ldc, rows, std::min(step, last - j));
+                      c + row * ldc + j, ldc, rows, std::min(step, last - j), &next, lines);
       }
     }
   }
