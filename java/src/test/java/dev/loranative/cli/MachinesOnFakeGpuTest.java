@@ -165,6 +165,16 @@ class MachinesOnFakeGpuTest {
         CommandRun training = foreign.run(trainInto("auto", "--device", "auto", "--max-steps", 1));
         assertThat(training.exitCode()).as(training.err()).isZero();
         assertThat(training.err()).contains("warning: the GPU is not used: " + cause);
+        CommandRun merging = foreign.run(
+                "merge",
+                "--model",
+                CommandRun.MOE_MODEL,
+                "--adapter",
+                CommandRun.MOE.resolve("adapter_final"),
+                "--output",
+                temporary.resolve("merged"));
+        assertThat(merging.exitCode()).as(merging.err()).isZero();
+        assertThat(merging.err()).containsOnlyOnce("warning: the GPU is not used: " + cause);
         assertThat(foreign.run(trainInto("bfloat16", "--device", "auto", "--precision", "bfloat16"))
                         .error(2))
                 .startsWith("precision is bfloat16, which the CPU's kernels do not compute in (the GPU is not used: ");

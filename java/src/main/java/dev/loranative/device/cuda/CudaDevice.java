@@ -251,6 +251,7 @@ public final class CudaDevice implements Device {
         if (target.byteSize() > 0) {
             CUdeviceptr source = pointer(buffer.address(offset, target.byteSize()));
             working(() -> staging.download(source, target));
+            jcublas.ifPresent(JcublasProducts::areDone);
         }
     }
 
@@ -265,6 +266,7 @@ public final class CudaDevice implements Device {
     @Override
     public void synchronise() {
         working(() -> require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize"));
+        jcublas.ifPresent(JcublasProducts::areDone);
     }
 
     /** What the driver reports may be the fault of a kernel before: says of which. */
@@ -272,10 +274,16 @@ public final class CudaDevice implements Device {
         try {
             calls.run();
         } catch (DeviceFailure failure) {
-            String kernels = context.unfinished();
-            throw failure.among(
-                    kernels.isEmpty() || jcublas.isEmpty() ? kernels : kernels + " or a product by JCublas among them");
+            throw failure.among(unfinished());
         }
+    }
+
+    @Override
+    public String unfinished() {
+        List<String> calls = new ArrayList<>(List.of(context.unfinished()));
+        jcublas.ifPresent(products -> calls.addAll(products.unfinished()));
+        calls.removeIf(String::isEmpty);
+        return String.join(", ", calls);
     }
 
     /** Whether an address lies in memory of this device. */
