@@ -158,6 +158,7 @@ look_around() {
   have compute-sanitizer || lacks compute-sanitizer "compute-sanitizer is not on the PATH: it is part of the CUDA toolkit"
   have nvidia-smi || lacks nvidia-smi "nvidia-smi is not on the PATH: the card's clocks and driver are not noted"
   export LD_LIBRARY_PATH=$pack/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  [[ ! -d /usr/local/nvidia/lib64 ]] || LD_LIBRARY_PATH+=:/usr/local/nvidia/lib64
   look_at_python
   look_for_cublas
 }

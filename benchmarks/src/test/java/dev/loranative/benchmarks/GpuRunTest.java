@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -65,7 +66,7 @@ class GpuRunTest {
         all.addAll(List.of("--output", results.toString()));
         all.addAll(List.of("--python", temporary.resolve("python").toString()));
         all.addAll(List.of(words));
-        Map<String, String> more = new java.util.HashMap<>(environment);
+        Map<String, String> more = new HashMap<>(environment);
         more.put("PATH", temporary + ":" + System.getenv("PATH"));
         return start(more, all.toArray(String[]::new));
     }
