@@ -14,8 +14,8 @@ cases|90|15|java|every row of the op table, float32
 references|90|40|java|trainings of transformers + PEFT repeated, float32 and bfloat16
 cases-bf16|60|15|java|every row of the op table, bfloat16
 synthetic|150|90|java|Qwen3-30B-A3B, random NF4 weights: tokens per second and memory
-large|90|40|java|op table at shapes of models, float32
-large-bf16|90|40|java|op table at shapes of models, bfloat16
+large|75|30|java|op table at shapes of models, float32
+large-bf16|75|30|java|op table at shapes of models, bfloat16
 speeds|60|15||kernels at the shapes of Qwen3-30B-A3B
 cublas|60|10|java cublas|products by cuBLAS, float32
 memcheck|60|20|compute-sanitizer|every op at its smallest shape under memcheck
@@ -61,10 +61,10 @@ command_of() { # NAME
   local package=dev.loranative.benchmarks
   local synthetic=("$pack/bin/lora-native" bench --synthetic --device cuda:0 --model-config)
   local references=java/src/test/resources/reference
-  local few=() smallest=() jmh=("${java[@]}" org.openjdk.jmh.Main -foe true -p device=cuda:0 -p threads=1)
+  local few=() smallest=() jmh=("${java[@]}" --sun-misc-unsafe-memory-access=allow org.openjdk.jmh.Main -foe true -p device=cuda:0 -p threads=1)
   if [[ $quick == yes ]]; then
     few=(--rows few)
-    smallest=(rmsnorm)
+    smallest=(norm)
   fi
   case $1 in
     doctor) command=("$pack/bin/lora-native" doctor) ;;
@@ -78,7 +78,7 @@ command_of() { # NAME
     large | large-bf16)
       command=("${java[@]}" $package.CheckCases --use time)
       [[ $1 == large ]] || command+=(--precision bfloat16)
-      [[ $quick == no ]] || command+=(--families NORMS --rows few)
+      [[ $quick == no ]] || command+=(--families ROUTING --rows few)
       ;;
     references) command=("${java[@]}" $package.CheckReferences --references $references ${few[@]+"${few[@]}"}) ;;
     synthetic)
@@ -275,13 +275,21 @@ run_part() { # NAME MOST NEEDS TITLE
   note "$name" "$title" "$result" $((SECONDS - begin))
   { printf '== %s: %s\n%s\n' "$name" "$title" "${command[*]}"; cat "$work/output"; } >>"$log"
   printf '\n## %s\n\n%s, %d s: `%s`\n\n```\n%s\n```\n' "$title" "$result" $((SECONDS - begin)) "$(shortened)" \
-    "$(tail -n 80 "$work/output")" >>"$work/sections"
+    "$(end_of "$name")" >>"$work/sections"
   write_results
   if [[ $name == doctor ]] && ! grep -q 'ok  *GPU kernels' "$work/output"; then
     cat "$work/terminal"
     printf 'error: no GPU is in use, see above\nhint: results are in %s\n' "$results" >&2
     exit 2
   fi
+}
+
+# What of a part's output is worth reading: JMH talks much before its table.
+end_of() { # NAME
+  case $1 in
+    steps | ops) sed -n '/^Benchmark  /,$p' "$work/output" | grep . || tail -n 20 "$work/output" ;;
+    *) tail -n 80 "$work/output" ;;
+  esac
 }
 
 shortened() {
