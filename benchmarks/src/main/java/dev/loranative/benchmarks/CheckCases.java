@@ -91,7 +91,11 @@ public final class CheckCases {
                         String.join(",", families.stream().map(Family::name).toList());
                 System.out.println("going on in another process");
                 words.goOn(
-                        CheckCases.class, "--families", rest, "--except", failed.get().name());
+                        CheckCases.class,
+                        "--families",
+                        rest,
+                        "--except",
+                        failed.get().name());
                 return 1;
             }
             families.removeFirst();
@@ -117,8 +121,8 @@ public final class CheckCases {
                         0,
                         words.last("--precision", "float32"),
                         words.last("--gemm", "own")));
-                ExecutorService pool = Executors.newFixedThreadPool(
-                        Runtime.getRuntime().availableProcessors())) {
+                ExecutorService pool =
+                        Executors.newFixedThreadPool(Runtime.getRuntime().availableProcessors())) {
             List<Pending> pending = new ArrayList<>();
             for (OpCase row : rows(family)) {
                 current = row;

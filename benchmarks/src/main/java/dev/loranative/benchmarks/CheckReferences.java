@@ -98,8 +98,8 @@ public final class CheckReferences {
     }
 
     private List<Planned> plan() {
-        String root = words.last("--references")
-                .orElseThrow(() -> new IllegalArgumentException("--references is missing"));
+        String root =
+                words.last("--references").orElseThrow(() -> new IllegalArgumentException("--references is missing"));
         List<ReferenceCase> all = ReferenceCase.all(Path.of(root));
         List<Planned> plan = new ArrayList<>();
         for (Bounds bounds : Bounds.values()) {

@@ -151,6 +151,7 @@ class GpuRunTest {
     void wrongWordsAreNamed() throws Exception {
         assertThat(run(Map.of(), "--only", "cases,nonsense").output()).contains("there is no part 'nonsense'");
         assertThat(run(Map.of(), "--seconds", "0").output()).contains("--seconds 0 is no number above 0");
-        assertThat(run(Map.of(), "--pack", temporary.toString()).output()).contains("is no folder of benchmarks/gpu/pack");
+        assertThat(run(Map.of(), "--pack", temporary.toString()).output())
+                .contains("is no folder of benchmarks/gpu/pack");
     }
 }

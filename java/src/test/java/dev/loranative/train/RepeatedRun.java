@@ -40,8 +40,8 @@ public record RepeatedRun(List<StepMetrics> steps, double loss, double gradNorm,
         for (int i = 0; i < expected.size(); i++) {
             StepMetrics step = listener.steps.get(i);
             loss = Math.max(loss, relative(step.loss(), expected.get(i).get("loss")));
-            gradNorm = Math.max(
-                    gradNorm, relative(step.gradNorm(), expected.get(i).get("grad_norm")));
+            gradNorm =
+                    Math.max(gradNorm, relative(step.gradNorm(), expected.get(i).get("grad_norm")));
         }
         return new RepeatedRun(listener.steps, loss, gradNorm, adapterDistance(reference, output));
     }
@@ -58,8 +58,7 @@ public record RepeatedRun(List<StepMetrics> steps, double loss, double gradNorm,
         // PEFT adds the frozen weight itself when the head is a target; the base model has it.
         wanted.keySet().removeIf(name -> name.endsWith(".base_layer.weight"));
         if (!trained.keySet().equals(wanted.keySet())) {
-            throw new IllegalStateException(
-                    reference + " left " + trained.keySet() + " instead of " + wanted.keySet());
+            throw new IllegalStateException(reference + " left " + trained.keySet() + " instead of " + wanted.keySet());
         }
         double squares = 0;
         double size = 0;

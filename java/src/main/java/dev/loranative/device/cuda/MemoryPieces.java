@@ -109,8 +109,8 @@ final class MemoryPieces {
                     return DeviceMemory.take(bytes);
                 })
                 .orElseThrow(() -> new UserException(
-                        "out of memory on " + device + ": " + bytes + " bytes asked for (" + part + "), " + allocatedBytes
-                                + " taken before, " + freeBytes() + " free",
+                        "out of memory on " + device + ": " + bytes + " bytes asked for (" + part + "), "
+                                + allocatedBytes + " taken before, " + freeBytes() + " free",
                         "lower per_device_train_batch_size or max_length, use gradient_checkpointing, or end other"
                                 + " programs on the GPU",
                         UserException.DOES_NOT_FIT));
