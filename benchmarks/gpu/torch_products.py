@@ -1,12 +1,17 @@
 """Times of torch on a GPU for the products that lora_native_cuda_speeds times: bfloat16, and dequantise-then-multiply.
 
 Prints one line per case, in the words of that program. Needs torch with CUDA.
+    torch_products.py [--quick]     --quick: one repetition of each, to see that everything runs
 """
+
+import sys
 
 import torch
 
+REPETITIONS = 1 if sys.argv[1:] == ["--quick"] else 30
 
-def seconds(run, repetitions=30):
+
+def seconds(run, repetitions=REPETITIONS):
     times = []
     for i in range(repetitions + repetitions // 5):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)

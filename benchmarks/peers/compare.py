@@ -30,11 +30,12 @@ class Case:
         self.steps, self.batch, self.threads = options.steps, options.batch, options.threads
         self.recompute, self.experts = options.recompute, options.experts
         self.device, self.on_gpu = options.device, options.device != "cpu"
+        self.program = options.program
         self.model = os.path.join(folder, shape)
         self.data = os.path.join(self.model, f"data-{length}.jsonl")
         self.adapter = os.path.join(folder, f"{shape}-{targets}")
         if not os.path.exists(self.data):
-            make_model(shape, self.model, max(self.batch * self.steps, 2), length)
+            make_model(options.benchmarks, shape, self.model, max(self.batch * self.steps, 2), length)
         if not os.path.exists(self.adapter):
             initial_adapter.write(self.model, targets, RANK, self.adapter)
 
@@ -42,9 +43,8 @@ class Case:
         return f"{self.shape}, {self.weights}, {self.targets}, {self.batch} x {self.length} tokens"
 
 
-def make_model(shape, folder, samples, length):
+def make_model(jar, shape, folder, samples, length):
     java = os.path.join(os.environ["JAVA_HOME"], "bin", "java")
-    jar = os.path.join(engines.ROOT, "benchmarks", "target", "benchmarks.jar")
     words = [java, "-cp", jar, "dev.loranative.benchmarks.MakeModel", shape, folder, str(samples), str(length)]
     subprocess.run(words, check=True)
 
@@ -138,6 +138,9 @@ def arguments():
     parser.add_argument("--experts", help="experts_implementation of transformers; default: its own choice")
     parser.add_argument("--sweep", action="store_true", help="sequence lengths instead: one sequence a step, small models")
     parser.add_argument("--lengths", default="128,256,512,1024,2048,4096", help="of the sweep")
+    parser.add_argument("--program", default=os.path.join(engines.ROOT, "lora-native"))
+    jar = os.path.join(engines.ROOT, "benchmarks", "target", "benchmarks.jar")
+    parser.add_argument("--benchmarks", default=jar, help="benchmarks.jar, which makes the models")
     parser.add_argument("--output", default=os.path.join(engines.ROOT, "benchmarks", "results"))
     options = parser.parse_args()
     unknown = [name for name in options.models.split(",") if name not in SHAPES]

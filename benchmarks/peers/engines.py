@@ -43,7 +43,7 @@ def commands(engine, case, output):
         words += ["--nf4"] if case.weights == "nf4" else []
         os.makedirs(output)
         return [str(word) for word in words], metrics
-    words = [os.path.join(ROOT, "lora-native"), "train", "--model", case.model, "--data", case.data]
+    words = [case.program, "train", "--model", case.model, "--data", case.data]
     words += ["--output", output, "--init-adapter", case.adapter, "--max-steps", case.steps]
     words += ["--per-device-train-batch-size", case.batch, "--max-length", case.length, "--threads", case.threads]
     words += ["--learning-rate", LEARNING_RATE, "--lr-scheduler-type", "constant", "--weight-decay", 0]

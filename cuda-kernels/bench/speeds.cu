@@ -306,8 +306,9 @@ int main(int count, char** arguments) {
   copying((int64_t{1} << 30) / smaller);
   dequantise(own.handle, (int64_t{1} << 28) / smaller / smaller);
   for (int64_t m : {16, 512, 4096}) {
-    product("own", own.handle, m / (smaller > 1 ? 8 : 1), 4096 / smaller, 2048 / smaller);
-    if (cublas.exists) product("cuBLAS", cublas.handle, m, 4096, 2048);
+    const int64_t rows = m / (smaller > 1 ? 8 : 1);
+    product("own", own.handle, rows, 4096 / smaller, 2048 / smaller);
+    if (cublas.exists) product("cuBLAS", cublas.handle, rows, 4096 / smaller, 2048 / smaller);
   }
   for (int64_t rows : {1, 16, 512, 4096})
     linear(own.handle, rows / (rows > 8 && smaller > 1 ? 8 : 1), 4096 / smaller, 2048 / smaller);

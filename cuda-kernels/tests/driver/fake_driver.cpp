@@ -1,7 +1,8 @@
 // A libcuda.so.1 for tests on machines without a GPU: "device memory" is the host's, copies happen at once. With the
 // emulated kernel library beside it, the whole way of a GPU run (JCuda, device, kernels, training) runs without one.
 // Environment: FAKE_CUDA_DEVICES (1), FAKE_CUDA_CAPABILITY (90), FAKE_CUDA_VERSION (13000), FAKE_CUDA_MEGABYTES (4096),
-// FAKE_CUDA_INIT (0: what cuInit returns), FAKE_CUDA_FAULT_AFTER (n: the n-th synchronisation reports a kernel fault).
+// FAKE_CUDA_INIT (0: what cuInit returns), FAKE_CUDA_FAULT_AFTER (n: the n-th synchronisation reports a kernel fault),
+// FAKE_CUDA_ALLOCATIONS (a file, which says after every cuMemAlloc how many there were).
 // Emulated kernels that fault (EMULATED_FAULT) say so through fake_cuda_fail.
 #include <atomic>
 #include <cstdint>
@@ -27,6 +28,7 @@ std::mutex mutex;
 size_t used_bytes = 0;
 std::unordered_map<uint64_t, size_t> sizes;
 long synchronisations = 0;
+long allocations = 0;
 std::atomic<int> failure{kSuccess};
 
 }  // namespace
@@ -82,6 +84,13 @@ FAKE cuMemAlloc_v2(uint64_t* address, size_t bytes) {
   *address = reinterpret_cast<uint64_t>(memory);
   sizes[*address] = bytes;
   used_bytes += bytes;
+  ++allocations;
+  if (const char* path = std::getenv("FAKE_CUDA_ALLOCATIONS")) {
+    if (FILE* file = std::fopen(path, "w")) {
+      std::fprintf(file, "%ld", allocations);
+      std::fclose(file);
+    }
+  }
   return kSuccess;
 }
 FAKE cuMemFree_v2(uint64_t address) {

@@ -98,6 +98,12 @@ final class MergeCommand extends EngineCommand {
         try {
             return merge.run(new Merge.Listener() {
                 @Override
+                public void warning(String line) {
+                    status.clear();
+                    console.warning(line);
+                }
+
+                @Override
                 public void writing(String tensor, long done, long bytes) {
                     if (done == 0) {
                         console.note("writing " + Quantities.bytes(bytes) + " to " + merge.output());

@@ -67,6 +67,11 @@ public interface Device extends AutoCloseable {
         return Optional.empty();
     }
 
+    /** The calls that a failure of the device can be of, with their sizes, one after the other; empty: unknown. */
+    default String unfinished() {
+        return library().unfinished(context());
+    }
+
     NativeLibrary library();
 
     /** The {@code ln_context} of this device. */

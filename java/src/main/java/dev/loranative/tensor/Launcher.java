@@ -143,8 +143,7 @@ final class Launcher {
             KernelException failure =
                     new KernelException(status, device.library().lastError(context()));
             throw failure.isDeviceError()
-                    ? DeviceFailure.of(failure.getMessage())
-                            .among(device.library().unfinished(context()))
+                    ? DeviceFailure.of(failure.getMessage()).among(device.unfinished())
                     : failure;
         }
     }

@@ -15,6 +15,7 @@ import org.junit.jupiter.api.condition.DisabledIfSystemProperty;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Commands on machines of all kinds: what the driver says comes from the stand-in's environment. */
@@ -165,6 +166,16 @@ class MachinesOnFakeGpuTest {
         CommandRun training = foreign.run(trainInto("auto", "--device", "auto", "--max-steps", 1));
         assertThat(training.exitCode()).as(training.err()).isZero();
         assertThat(training.err()).contains("warning: the GPU is not used: " + cause);
+        CommandRun merging = foreign.run(
+                "merge",
+                "--model",
+                CommandRun.MOE_MODEL,
+                "--adapter",
+                CommandRun.MOE.resolve("adapter_final"),
+                "--output",
+                temporary.resolve("merged"));
+        assertThat(merging.exitCode()).as(merging.err()).isZero();
+        assertThat(merging.err()).containsOnlyOnce("warning: the GPU is not used: " + cause);
         assertThat(foreign.run(trainInto("bfloat16", "--device", "auto", "--precision", "bfloat16"))
                         .error(2))
                 .startsWith("precision is bfloat16, which the CPU's kernels do not compute in (the GPU is not used: ");
@@ -224,6 +235,25 @@ class MachinesOnFakeGpuTest {
 
         assertThat(run.exitCode()).as(run.err()).isEqualTo(3);
         assertThat(run.err()).contains("cuda:0 (Fake GPU", "activations", "hint: lower per_device_train_batch_size");
+    }
+
+    /** Weights, what a step needs; and two for all weights in turn, each of which is quantised with its scales. */
+    @ParameterizedTest
+    @CsvSource({"false,false,2", "true,false,3", "true,true,4"})
+    void memory_is_taken_from_the_driver_a_few_times(boolean fourBits, boolean nested, int pieces) throws Exception {
+        Path count = temporary.resolve("allocations");
+        CommandRun run = fork().environment("FAKE_CUDA_ALLOCATIONS", count)
+                .run(trainInto(
+                        "counted",
+                        "--max-steps",
+                        1,
+                        "--load-in-4bit",
+                        fourBits,
+                        "--bnb-4bit-use-double-quant",
+                        nested));
+
+        assertThat(run.exitCode()).as(run.err()).isZero();
+        assertThat(count).hasContent("" + pieces);
     }
 
     @Test

@@ -19,7 +19,7 @@ import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /** A run of transformers + PEFT in float32 (made by tools/parity/make_reference.py), to be repeated by this engine. */
-record ReferenceCase(String name, Path folder, JsonNode run) {
+public record ReferenceCase(String name, Path folder, JsonNode run) {
 
     /** Python writes NaN, the loss of a sequence without labels. */
     private static final JsonMapper JSON = JsonMapper.builder()
@@ -29,7 +29,12 @@ record ReferenceCase(String name, Path folder, JsonNode run) {
     private static final Path ROOT = Path.of("src", "test", "resources", "reference");
 
     static List<ReferenceCase> all() {
-        try (Stream<Path> folders = Files.list(ROOT)) {
+        return all(ROOT);
+    }
+
+    /** @param root a folder with a folder for each */
+    public static List<ReferenceCase> all(Path root) {
+        try (Stream<Path> folders = Files.list(root)) {
             return folders.filter(folder -> Files.exists(folder.resolve("run.json")))
                     .sorted()
                     .map(folder -> new ReferenceCase(folder.getFileName().toString(), folder, json(folder, "run.json")))

@@ -1,12 +1,10 @@
 package dev.loranative.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.within;
 
 import dev.loranative.lora.AdapterFiles;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
@@ -14,7 +12,6 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
-import tools.jackson.databind.JsonNode;
 
 /**
  * Runs of transformers + PEFT, repeated by the CUDA kernels: JCuda on a driver without a GPU, kernels in the emulator.
@@ -37,76 +34,34 @@ class TrainingOnGpuTest {
     }
 
     /** Runs on the device of the number; the output folder has its name. */
-    private QuietListener train(ReferenceCase reference, int device, String precision) {
-        QuietListener listener = new QuietListener();
-        assertThat(Training.run(
-                        reference.config(
-                                temporary.resolve("out-" + device),
-                                "--device",
-                                "cuda:" + device,
-                                "--precision",
-                                precision),
-                        listener,
-                        () -> false))
-                .isTrue();
-        return listener;
+    private RepeatedRun train(ReferenceCase reference, int device, String precision) {
+        return RepeatedRun.of(
+                reference, temporary.resolve("out-" + device), "--device", "cuda:" + device, "--precision", precision);
     }
 
     @ParameterizedTest
     @MethodSource("runs")
     void repeats(String name, String precision, double loss, double gradient, double adapter) {
         ReferenceCase reference = ReferenceCase.of(name);
-        QuietListener listener = train(reference, 0, precision);
-        Path output = temporary.resolve("out-0");
+        RepeatedRun run = train(reference, 0, precision);
 
-        List<JsonNode> expected = reference.steps();
-        assertThat(listener.steps).hasSameSizeAs(expected);
-        for (int i = 0; i < expected.size(); i++) {
-            double wantedLoss = expected.get(i).get("loss").asDouble();
-            assertThat(listener.steps.get(i).loss())
-                    .as("loss of step %d", i + 1)
-                    .isCloseTo(wantedLoss, within(loss * Math.abs(wantedLoss)));
-            double wantedNorm = expected.get(i).get("grad_norm").asDouble();
-            assertThat(listener.steps.get(i).gradNorm())
-                    .as("gradient norm of step %d", i + 1)
-                    .isCloseTo(wantedNorm, within(gradient * wantedNorm));
-        }
-        Map<String, float[]> trained = ReferenceCase.tensors(output.resolve(AdapterFiles.TENSORS));
-        Map<String, float[]> wanted = ReferenceCase.tensors(
-                reference.folder().resolve("adapter_final").resolve(AdapterFiles.TENSORS));
-        assertThat(trained.keySet()).isEqualTo(wanted.keySet());
-        assertThat(relativeDistance(trained, wanted))
-                .as("distance of the adapters")
-                .isLessThan(adapter);
+        assertThat(run.loss()).as("loss of any step").isLessThanOrEqualTo(loss);
+        assertThat(run.gradNorm()).as("gradient norm of any step").isLessThanOrEqualTo(gradient);
+        assertThat(run.adapter()).as("distance of the adapters").isLessThan(adapter);
         if (IN_ALL_ORDERS.contains(name)) {
-            requireTheSameInOtherOrders(reference, precision, listener.steps);
+            requireTheSameInOtherOrders(reference, precision, run.steps());
         }
     }
 
     /** A number of an emulated device is an order in which threads take turns, and no result may show it. */
     private void requireTheSameInOtherOrders(ReferenceCase reference, String precision, List<StepMetrics> first) {
         for (int schedule = 1; schedule < Integer.getInteger("lora.native.schedules", 1); schedule++) {
-            assertThat(train(reference, schedule, precision).steps)
+            assertThat(train(reference, schedule, precision).steps())
                     .as("losses of schedule " + schedule)
                     .extracting(StepMetrics::loss)
                     .isEqualTo(first.stream().map(StepMetrics::loss).toList());
             assertThat(temporary.resolve("out-" + schedule).resolve(AdapterFiles.TENSORS))
                     .hasSameBinaryContentAs(temporary.resolve("out-0").resolve(AdapterFiles.TENSORS));
         }
-    }
-
-    /** Of all tensors together. */
-    private static double relativeDistance(Map<String, float[]> actual, Map<String, float[]> expected) {
-        double squares = 0;
-        double size = 0;
-        for (Map.Entry<String, float[]> entry : expected.entrySet()) {
-            float[] values = actual.get(entry.getKey());
-            for (int i = 0; i < values.length; i++) {
-                double difference = (double) values[i] - entry.getValue()[i];
-                squares += difference * difference;
-                size += (double) entry.getValue()[i] * entry.getValue()[i];
-            }
-        }
-        return Math.sqrt(squares / size);
     }
 }

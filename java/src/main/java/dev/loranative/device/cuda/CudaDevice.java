@@ -34,14 +34,6 @@ import jcuda.driver.JCudaDriver;
  */
 public final class CudaDevice implements Device {
 
-    private static final long ALIGNMENT = 256;
-
-    /** What is taken from the driver at least where nothing was reserved: it deals in pages of this size. */
-    private static final long PIECE = 2L << 20;
-
-    /** Each part of what was reserved may waste up to {@link #ALIGNMENT}. */
-    private static final long RESERVED_PARTS = 4096;
-
     /** JCuda hides the handle from all but subclasses. */
     private static final class Stream extends CUstream {
         long handle() {
@@ -52,15 +44,15 @@ public final class CudaDevice implements Device {
     private final CudaDeviceInfo info;
     private final CUdevice device = new CUdevice();
     private final Stream stream = new Stream();
-    private final List<DeviceMemory> pieces = new ArrayList<>();
+    private final MemoryPieces memory;
     private final Arena life = Arena.ofShared();
     private final Staging staging;
     private final KernelContext context;
     private final Optional<JcublasProducts> jcublas;
-    private long allocatedBytes;
 
     private CudaDevice(CudaDeviceInfo info, NativeLibrary library, Precision precision, GemmChoice gemm) {
         this.info = info;
+        this.memory = new MemoryPieces(info);
         require(JCudaDriver.cuDeviceGet(device, info.number()), "cuDeviceGet");
         CUcontext primary = new CUcontext();
         require(JCudaDriver.cuDevicePrimaryCtxRetain(primary, device), "cuDevicePrimaryCtxRetain");
@@ -100,7 +92,7 @@ public final class CudaDevice implements Device {
         Optional<String> cause = JcublasProducts.unavailabilityCause();
         if (cause.isEmpty()) {
             try {
-                return Optional.of(JcublasProducts.open(this, stream, this::pointer, precision() == Precision.BF16));
+                return Optional.of(JcublasProducts.open(this, stream, memory::pointer, precision() == Precision.BF16));
             } catch (UserException e) {
                 cause = Optional.of(e.getMessage());
             }
@@ -159,42 +151,21 @@ public final class CudaDevice implements Device {
 
     @Override
     public long allocatedBytes() {
-        return allocatedBytes;
+        return memory.allocatedBytes();
     }
 
     @Override
     public void reserve(String part, long bytes) {
         if (bytes > 0) {
-            pieces.add(take(part, bytes + ALIGNMENT * RESERVED_PARTS));
+            memory.reserve(part, bytes);
         }
     }
 
     @Override
     public Buffer allocate(long bytes) {
-        long rounded = (Math.max(bytes, 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        DeviceMemory piece = pieces.stream()
-                .filter(candidate -> candidate.unused() >= rounded)
-                .findFirst()
-                .orElseGet(() -> {
-                    DeviceMemory taken =
-                            DeviceMemory.take(Math.max(rounded, PIECE)).orElseGet(() -> take("a tensor", rounded));
-                    pieces.add(taken);
-                    return taken;
-                });
-        Buffer buffer = Buffer.at(piece.cut(rounded), bytes, life);
-        allocatedBytes += bytes;
+        Buffer buffer = Buffer.at(memory.allocate(bytes), bytes, life);
         clear(buffer, 0, bytes);
         return buffer;
-    }
-
-    private DeviceMemory take(String part, long bytes) {
-        return DeviceMemory.take(bytes)
-                .orElseThrow(() -> new UserException(
-                        "out of memory on " + info + ": " + bytes + " bytes asked for (" + part + "), " + allocatedBytes
-                                + " taken before, " + freeBytes() + " free",
-                        "lower per_device_train_batch_size or max_length, use gradient_checkpointing, or end other"
-                                + " programs on the GPU",
-                        UserException.DOES_NOT_FIT));
     }
 
     @Override
@@ -206,10 +177,9 @@ public final class CudaDevice implements Device {
 
     @Override
     public Loan borrow(long bytes) {
-        DeviceMemory memory = take("a copy for a short time", Math.max(bytes, 1));
-        pieces.add(memory);
+        DeviceMemory piece = memory.borrow(bytes);
         Arena loan = Arena.ofShared();
-        Buffer buffer = Buffer.at(memory.cut(memory.bytes()), bytes, loan);
+        Buffer buffer = Buffer.at(piece.address(), bytes, loan);
         return new Loan() {
             private boolean closed;
 
@@ -223,9 +193,7 @@ public final class CudaDevice implements Device {
                 if (!closed) {
                     closed = true;
                     loan.close();
-                    // The driver waits for kernels that still use it.
-                    pieces.remove(memory);
-                    memory.release();
+                    memory.giveBack(piece);
                 }
             }
         };
@@ -241,7 +209,7 @@ public final class CudaDevice implements Device {
     @Override
     public void copyFromHost(MemorySegment source, Buffer buffer, long offset) {
         if (source.byteSize() > 0) {
-            CUdeviceptr target = pointer(buffer.address(offset, source.byteSize()));
+            CUdeviceptr target = memory.pointer(buffer.address(offset, source.byteSize()));
             working(() -> staging.upload(source, target));
         }
     }
@@ -249,15 +217,16 @@ public final class CudaDevice implements Device {
     @Override
     public void copyToHost(Buffer buffer, long offset, MemorySegment target) {
         if (target.byteSize() > 0) {
-            CUdeviceptr source = pointer(buffer.address(offset, target.byteSize()));
+            CUdeviceptr source = memory.pointer(buffer.address(offset, target.byteSize()));
             working(() -> staging.download(source, target));
+            jcublas.ifPresent(JcublasProducts::areDone);
         }
     }
 
     @Override
     public void clear(Buffer buffer, long offset, long bytes) {
         if (bytes > 0) {
-            CUdeviceptr start = pointer(buffer.address(offset, bytes));
+            CUdeviceptr start = memory.pointer(buffer.address(offset, bytes));
             working(() -> require(JCudaDriver.cuMemsetD8Async(start, (byte) 0, bytes, stream), "cuMemsetD8Async"));
         }
     }
@@ -265,6 +234,7 @@ public final class CudaDevice implements Device {
     @Override
     public void synchronise() {
         working(() -> require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize"));
+        jcublas.ifPresent(JcublasProducts::areDone);
     }
 
     /** What the driver reports may be the fault of a kernel before: says of which. */
@@ -272,31 +242,26 @@ public final class CudaDevice implements Device {
         try {
             calls.run();
         } catch (DeviceFailure failure) {
-            String kernels = context.unfinished();
-            throw failure.among(
-                    kernels.isEmpty() || jcublas.isEmpty() ? kernels : kernels + " or a product by JCublas among them");
+            throw failure.among(unfinished());
         }
+    }
+
+    @Override
+    public String unfinished() {
+        List<String> calls = new ArrayList<>(List.of(context.unfinished()));
+        jcublas.ifPresent(products -> calls.addAll(products.unfinished()));
+        calls.removeIf(String::isEmpty);
+        return String.join(", ", calls);
     }
 
     /** Whether an address lies in memory of this device. */
     boolean holds(long address) {
-        return pieces.stream().anyMatch(piece -> piece.holds(address));
-    }
-
-    private CUdeviceptr pointer(long address) {
-        return piece(address).at(address);
-    }
-
-    private DeviceMemory piece(long address) {
-        return pieces.stream()
-                .filter(piece -> piece.holds(address))
-                .findFirst()
-                .orElseThrow(() -> new IllegalStateException("buffer is not of this device"));
+        return memory.holds(address);
     }
 
     @Override
     public long memoryInUse() {
-        return pieces.stream().mapToLong(DeviceMemory::bytes).sum();
+        return memory.bytes();
     }
 
     @Override
@@ -306,13 +271,7 @@ public final class CudaDevice implements Device {
 
     @Override
     public OptionalLong availableBytes() {
-        return OptionalLong.of(freeBytes());
-    }
-
-    private static long freeBytes() {
-        long[] free = new long[1];
-        require(JCudaDriver.cuMemGetInfo(free, new long[1]), "cuMemGetInfo");
-        return free[0];
+        return OptionalLong.of(memory.freeBytes());
     }
 
     @Override
@@ -333,7 +292,7 @@ public final class CudaDevice implements Device {
             }
             context.close();
             life.close();
-            pieces.forEach(DeviceMemory::release);
+            memory.release();
             releaseDriver();
         }
     }

@@ -53,6 +53,11 @@ final class DeviceMemory {
         return address;
     }
 
+    /** From its beginning again. */
+    void empty() {
+        used = 0;
+    }
+
     boolean holds(long address) {
         return address >= pointer.value() && address - pointer.value() < bytes;
     }

@@ -6,6 +6,8 @@ import dev.loranative.device.Loan;
 import dev.loranative.errors.UserException;
 import dev.loranative.ffi.SystemLibrary;
 import java.io.IOException;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.LongFunction;
@@ -41,11 +43,24 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
     /** What NVIDIA recommends for Hopper; fixed, so that products are the same in every run. */
     private static final long WORKSPACE_BYTES = 32L << 20;
 
+    /** A call, to be named if the device fails. */
+    private record Call(long m, long n, long k) {
+
+        @Override
+        public String toString() {
+            return "cublasGemmEx(m " + m + ", n " + n + ", k " + k + ")";
+        }
+    }
+
+    /** As many as the kernel library names of its own. */
+    private static final int MOST_NAMED = 16;
+
     private final cublasHandle handle = new cublasHandle();
     private final Device device;
     private final LongFunction<CUdeviceptr> pointers;
     private final Loan workspace;
     private final int compute;
+    private final Deque<Call> lately = new ArrayDeque<>();
 
     /**
      * @param device of all operands
@@ -116,6 +131,12 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
     /** cuBLAS counts columns first: c^T = b^T . a^T, where a row-major matrix already is its own transpose. */
     @Override
     public void multiply(Operand a, Operand b, long c, long m, long n, long k, float alpha, float beta) {
+        Call call = new Call(m, n, k);
+        lately.remove(call);
+        lately.add(call);
+        if (lately.size() > MOST_NAMED) {
+            lately.removeFirst();
+        }
         int status = JCublas2.cublasGemmEx_64_new(
                 handle,
                 operation(b),
@@ -140,6 +161,16 @@ final class JcublasProducts implements DenseProducts, AutoCloseable {
             device.synchronise(); // where a kernel before failed, this says so
             require(status, "cublasGemmEx");
         }
+    }
+
+    /** The last products of different sizes that may not be done yet, in no order with kernels; latest last. */
+    List<String> unfinished() {
+        return lately.stream().map(Call::toString).toList();
+    }
+
+    /** The device has done all that it was asked for. */
+    void areDone() {
+        lately.clear();
     }
 
     private static int operation(Operand operand) {

@@ -1,8 +1,6 @@
 package dev.loranative.lora.merge;
 
-import dev.loranative.config.MachineOptions;
 import dev.loranative.device.Device;
-import dev.loranative.device.Devices;
 import dev.loranative.lora.Adapter;
 import dev.loranative.lora.Adapters;
 import dev.loranative.model.LoadedModel;
@@ -19,11 +17,11 @@ import java.util.Optional;
 /** The logits of a model, freshly loaded, at every position of some token sequences. */
 final class LogitProbe {
 
-    private final MachineOptions machine;
+    private final MergeDevice machine;
     private final List<int[]> sequences;
 
     /** @param sequences each at least one token, inside vocabulary and longest sequence of the model */
-    LogitProbe(MachineOptions machine, List<int[]> sequences) {
+    LogitProbe(MergeDevice machine, List<int[]> sequences) {
         this.machine = machine;
         this.sequences = List.copyOf(sequences);
     }
@@ -35,7 +33,7 @@ final class LogitProbe {
      * @return [tokens of all sequences][vocabulary]
      */
     float[][] logits(ModelFiles files, Optional<Adapter> adapter) {
-        try (Device device = Devices.open(machine.device(), machine.threads(), precision(), machine.gemm())) {
+        try (Device device = machine.openForLogits()) {
             // On the CPU the weights are the mapped files: unmapped after the device is gone.
             LoadedModel model = files.load(device);
             adapter.ifPresent(read -> Adapters.load(model, read, 0, false));
@@ -43,11 +41,6 @@ final class LogitProbe {
         } finally {
             files.close();
         }
-    }
-
-    /** The bounds are for float32 arithmetic; a GPU's own choice would be bfloat16. */
-    private String precision() {
-        return machine.precision().equals("auto") ? "float32" : machine.precision();
     }
 
     private float[][] run(LoadedModel model) {

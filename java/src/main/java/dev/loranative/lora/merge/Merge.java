@@ -40,6 +40,9 @@ public record Merge(
 
     /** Told what is going on. */
     public interface Listener {
+        /** Something that is not as the user may expect, and no error. */
+        void warning(String line);
+
         void writing(String tensor, long bytesDone, long bytes);
 
         void comparing(String what);
@@ -51,17 +54,19 @@ public record Merge(
      */
     public MergeReport run(Listener listener) {
         AtomicFiles.requireFree(output);
+        MergeDevice device = new MergeDevice(machine, listener);
         try (ModelFiles files = ModelFiles.openWithExtras(model, quantization)) {
             if (!files.isQuantized()) {
-                return run(files, new CheckpointSource(files.checkpoint()), type, listener);
+                return run(files, new CheckpointSource(files.checkpoint()), type, device, listener);
             }
-            try (QuantizedSource base = new QuantizedSource(model, quantization, machine)) {
-                return run(files, base, Optional.of(type.orElse(ElementType.BF16)), listener);
+            try (QuantizedSource base = new QuantizedSource(model, quantization, device)) {
+                return run(files, base, Optional.of(type.orElse(ElementType.BF16)), device, listener);
             }
         }
     }
 
-    private MergeReport run(ModelFiles files, WeightSource base, Optional<ElementType> asked, Listener listener) {
+    private MergeReport run(
+            ModelFiles files, WeightSource base, Optional<ElementType> asked, MergeDevice device, Listener listener) {
         MergePlan whole = MergePlan.of(base, adapter.tensors(), files.config().tieWordEmbeddings(), asked);
         MergePlan plan = maxShardBytes.isPresent()
                 ? ShardLayout.split(whole, maxShardBytes.getAsLong())
@@ -70,16 +75,17 @@ public record Merge(
         return AtomicFiles.writeDirectory(output, staging -> {
             new MergedFolder(model, staging, base)
                     .write(plan, asked, (tensor, done) -> listener.writing(tensor, done, plan.bytes()));
-            return verify(plan, base, staging, files.config().moe().isPresent(), listener);
+            return verify(plan, base, staging, files.config().moe().isPresent(), device, listener);
         });
     }
 
-    private MergeReport verify(MergePlan plan, WeightSource base, Path staging, boolean experts, Listener listener) {
+    private MergeReport verify(
+            MergePlan plan, WeightSource base, Path staging, boolean experts, MergeDevice device, Listener listener) {
         WeightCheck.Result weights;
         try (Checkpoint merged = Checkpoint.open(staging)) {
             weights = new WeightCheck(base, merged).run(plan.tensors(), listener::comparing);
         }
-        LogitProbe probe = new LogitProbe(machine, sequences);
+        LogitProbe probe = new LogitProbe(device, sequences);
         listener.comparing("logits of base + adapter");
         float[][] reference = probe.logits(ModelFiles.openWithExtras(model, quantization), Optional.of(adapter));
         listener.comparing("logits of the merged model");

@@ -2,10 +2,8 @@ package dev.loranative.lora.merge;
 
 import dev.loranative.checkpoint.ElementType;
 import dev.loranative.checkpoint.SafetensorsStream;
-import dev.loranative.config.MachineOptions;
 import dev.loranative.config.QuantizationOptions;
 import dev.loranative.device.Device;
-import dev.loranative.device.Devices;
 import dev.loranative.model.LinearModule;
 import dev.loranative.model.LinearModule.Kind;
 import dev.loranative.model.LoadedModel;
@@ -30,10 +28,10 @@ final class QuantizedSource implements WeightSource, AutoCloseable {
     private final LoadedModel model;
     private final Map<String, WeightRows> quantized = new HashMap<>();
 
-    QuantizedSource(Path folder, QuantizationOptions options, MachineOptions machine) {
+    QuantizedSource(Path folder, QuantizationOptions options, MergeDevice machine) {
         this.files = ModelFiles.openWithExtras(folder, options);
         this.stored = new CheckpointSource(files.checkpoint());
-        this.device = Devices.open(machine.device(), machine.threads(), machine.precision(), machine.gemm());
+        this.device = machine.open();
         this.ops = new Ops(device);
         this.model = files.load(device);
         for (LinearModule module : model.tree().modules()) {

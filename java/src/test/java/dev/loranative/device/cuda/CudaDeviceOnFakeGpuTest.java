@@ -110,6 +110,24 @@ class CudaDeviceOnFakeGpuTest {
     }
 
     @Test
+    void smallLoansAreTheMemoryOfEarlierOnes() {
+        try (Device device = open()) {
+            long before = device.availableBytes().orElseThrow();
+            Loan first = device.borrow(10 << 20);
+            Loan second = device.borrow(100);
+            long there = first.buffer().address(0, 1);
+            first.close();
+            second.close();
+            assertThat(device.availableBytes()).hasValue(before);
+            try (Loan again = device.borrow(5 << 20);
+                    Loan other = device.borrow(5 << 20)) {
+                assertThat(again.buffer().address(0, 5 << 20)).isEqualTo(there);
+                assertThat(other.buffer().address(0, 5 << 20)).isNotEqualTo(there);
+            }
+        }
+    }
+
+    @Test
     void saysWhatWasAskedForWhenMemoryEnds() {
         try (Device device = open()) {
             UserException e = catchThrowableOfType(UserException.class, () -> device.allocate(5L << 30));

@@ -39,12 +39,14 @@ public record Matrix(int rows, int columns, double[] values) {
         }
         double[] result = new double[rows * other.columns];
         for (int row = 0; row < rows; row++) {
-            for (int column = 0; column < other.columns; column++) {
-                double sum = 0;
-                for (int k = 0; k < columns; k++) {
-                    sum += at(row, k) * other.at(k, column);
+            int start = row * other.columns;
+            for (int k = 0; k < columns; k++) {
+                double factor = at(row, k);
+                int from = k * other.columns;
+                // Along a row of memory: a column of large matrices is one miss of the cache after the other.
+                for (int column = 0; column < other.columns; column++) {
+                    result[start + column] += factor * other.values[from + column];
                 }
-                result[row * other.columns + column] = sum;
             }
         }
         return new Matrix(rows, other.columns, result);

@@ -49,6 +49,31 @@ public record Output(String name, Tensor tensor, double[] expected, double toler
         return Optional.empty();
     }
 
+    /**
+     * How far all elements together are from what is expected, in words; empty if within {@code most} of its norm. For
+     * arithmetic that rounds operands, which moves single elements near 0 by more than they are. Equality, where it is
+     * asked for, stays asked for.
+     */
+    public Optional<String> mismatchInNorm(Device device, double most) {
+        if (tolerance == 0) {
+            return mismatch(device);
+        }
+        double[] actual = values(device);
+        double squares = 0;
+        double size = 0;
+        for (int i = 0; i < expected.length; i++) {
+            // Infinities are what masks leave.
+            if (actual[i] != expected[i]) {
+                squares += (actual[i] - expected[i]) * (actual[i] - expected[i]);
+                size += expected[i] * expected[i];
+            }
+        }
+        double distance = Math.sqrt(squares);
+        return distance <= most * Math.sqrt(size) + tolerance
+                ? Optional.empty()
+                : Optional.of(name + " is " + distance + " from what is expected, whose norm is " + Math.sqrt(size));
+    }
+
     /** The numbers as they are, exactly: {@code Arrays.equals} of two tells whether the bytes are the same. */
     public double[] values(Device device) {
         return switch (tensor.dtype()) {
