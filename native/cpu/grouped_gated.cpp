@@ -57,7 +57,10 @@ void grouped_gated_fwd(ln_context& context, const ln_grouped_gated_fwd_args& arg
 
 void grouped_gated_bwd(ln_context& context, const ln_grouped_gated_bwd_args& args, const Checker& check) {
   require_scratch(context, check, cpu::grouped_gated_scratch_bytes(context, LN_OP_GROUPED_GATED_BWD, &args));
-  gated_activation_bwd(context, args.activation, args.dy, args.gate, args.up, args.gate, args.up, args.rows * args.out);
+  if (args.dy != nullptr) {
+    gated_activation_bwd(context, args.activation, args.dy, args.gate, args.up, args.gate, args.up,
+                         args.rows * args.out);
+  }
   grouped_linear_bwd(context, gate_side(args), check.of("gate"));
   grouped_linear_bwd(context, up_side(args), check.of("up"));
 }

@@ -1,3 +1,5 @@
+#include "grouped_linear.hpp"
+
 #include <cstring>
 #include <string>
 
@@ -128,47 +130,80 @@ void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& a
 }
 
 void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check) {
-  check_experts(args, args.dx != nullptr, check);
+  cpu::grouped_input_gradients(context, args, check);
+  cpu::grouped_adapter_gradients(context, args, check);
+}
+
+}  // namespace ln::backend
+
+namespace ln::cpu {
+
+namespace {
+
+/// Runs a product for every expert.
+class GroupedRuns {
+ public:
+  GroupedRuns(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check)
+      : context_(context),
+        experts_(args.experts),
+        bytes_(matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args)),
+        scratch_(require_scratch(context, check, bytes_)) {}
+
+  template <typename ProductOf>
+  void operator()(const ProductOf& product) const {
+    run_products(context_, scratch_, bytes_, ProductList(experts_, product));
+  }
+
+ private:
+  ln_context& context_;
+  int64_t experts_, bytes_;
+  void* scratch_;
+};
+
+}  // namespace
+
+void grouped_input_gradients(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check) {
+  backend::check_experts(args, args.dx != nullptr, check);
   for (int64_t e = 0; e < args.experts && args.max_rank > 0 && args.grad_a != nullptr; ++e) {
     if (args.offsets[e + 1] == args.offsets[e] || args.ranks[e] == 0) continue;
-    check_entry(check, "grad_a", e, args.grad_a[e], 4);
-    check_entry(check, "grad_b", e, args.grad_b[e], 4);
+    backend::check_entry(check, "grad_a", e, args.grad_a[e], 4);
+    backend::check_entry(check, "grad_b", e, args.grad_b[e], 4);
   }
-  const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args);
-  void* const scratch = require_scratch(context, check, bytes);
-  const auto run = [&](const auto& product) {
-    cpu::run_products(context, scratch, bytes, ProductList(args.experts, product));
-  };
-  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
+  const GroupedRuns run(context, args, check);
   const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
   const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
-  if (args.max_rank > 0) clear_unused(context, args, args.v);
-  if (args.max_rank > 0) run([&](int64_t e) { return cpu::low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
+  if (args.max_rank > 0) backend::clear_unused(context, args, args.v);
+  if (args.max_rank > 0) run([&](int64_t e) { return low_rank_gradient(backend::layer_of(args, e), dy(e), v(e)); });
   if (args.dx != nullptr) {
     run([&](int64_t e) {
-      return cpu::input_gradient(layer_of(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
-                                 args.dx + args.offsets[e] * args.in);
-    });
-  }
-  if (args.max_rank > 0 && args.grad_a != nullptr) {
-    const bool across = cpu::takes_transposed(context, args.max_rank);
-    run([&](int64_t e) {
-      const LinearLayer layer = layer_of(args, e);
-      return layer.rank == 0
-                 ? Product{}
-                 : cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e], across);
-    });
-    run([&](int64_t e) {
-      const LinearLayer layer = layer_of(args, e);
-      return layer.rank == 0 ? Product{}
-                             : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
+      return input_gradient(backend::layer_of(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
+                            args.dx + args.offsets[e] * args.in);
     });
   }
   if (args.dlora_x != nullptr) {
     run([&](int64_t e) {
-      return cpu::adapter_input_gradient(layer_of(args, e), v(e), args.dlora_x + args.offsets[e] * args.in);
+      return adapter_input_gradient(backend::layer_of(args, e), v(e), args.dlora_x + args.offsets[e] * args.in);
     });
   }
 }
 
-}  // namespace ln::backend
+void grouped_adapter_gradients(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check) {
+  if (args.max_rank == 0 || args.grad_a == nullptr) return;
+  const GroupedRuns run(context, args, check);
+  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
+  const bool across = takes_transposed(context, args.max_rank);
+  run([&](int64_t e) {
+    const LinearLayer layer = backend::layer_of(args, e);
+    return layer.rank == 0 ? Product{}
+                           : gradient_of_b(layer, args.dy + args.offsets[e] * args.out,
+                                           args.u + args.offsets[e] * args.max_rank, args.grad_b[e], across);
+  });
+  run([&](int64_t e) {
+    const LinearLayer layer = backend::layer_of(args, e);
+    return layer.rank == 0 ? Product{}
+                           : gradient_of_a(layer, args.v + args.offsets[e] * args.max_rank,
+                                           lora_x + args.offsets[e] * args.in, args.grad_a[e]);
+  });
+}
+
+}  // namespace ln::cpu
