@@ -67,9 +67,7 @@ public final class Experts {
         if (together) {
             GatedProducts.Side gateSide = gate.forwardSide();
             GatedProducts.Side upSide = up.forwardSide();
-            pass.ops()
-                    .gatedProducts()
-                    .forward(activation, x, routes.offsets(), gateSide, upSide, gated, raised, inner);
+            pass.ops().gatedProducts().forward(activation, x, routes.offsets(), gateSide, upSide, gated, raised, inner);
         } else {
             gate.project(pass, x, routes.offsets(), gated);
             up.project(pass, x, routes.offsets(), raised);

@@ -118,7 +118,8 @@ class FeedForwardTest {
 
     /** Projections that are one op with others, and those that cannot be: their adapters see different inputs. */
     @ParameterizedTest
-    @ValueSource(strings = {"plain", "frozen gate", "shared adapters", "dropout", "frozen updates", "frozen updates below"})
+    @ValueSource(
+            strings = {"plain", "frozen gate", "shared adapters", "dropout", "frozen updates", "frozen updates below"})
     void expertsAreFewOpsWhereTheyCanBe(String kind) {
         float dropout = kind.equals("dropout") ? 0.3f : 0;
         int[] ranks = {3, 3, 2, 0, 1};

@@ -102,8 +102,7 @@ final class DownProductCases {
 
         void forward() {
             ops.elementwise().gatedForward(activation, tensorGate, tensorUp, inner);
-            ops.products()
-                    .groupedLinearForward(inner, null, offsets, down.weights, down.lora, down.u, down.result);
+            ops.products().groupedLinearForward(inner, null, offsets, down.weights, down.lora, down.u, down.result);
             ops.routing().combineForward(down.result, tensorRows, tensorScores, y, false);
         }
 

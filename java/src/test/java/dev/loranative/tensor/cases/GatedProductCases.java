@@ -38,7 +38,8 @@ final class GatedProductCases {
 
     private static void add(List<OpCase> cases, Activation activation, DType dtype, int[] gate, int[] up) {
         String shape = EXPERTS + "e " + ROWS + "x" + OUT + "x" + IN + " "
-                + activation.name().toLowerCase(Locale.ROOT) + " r" + ExpertProjection.maxRank(gate) + " r" + ExpertProjection.maxRank(up);
+                + activation.name().toLowerCase(Locale.ROOT) + " r" + ExpertProjection.maxRank(gate) + " r"
+                + ExpertProjection.maxRank(up);
         double products = 4.0 * ROWS * IN * OUT;
         double bytes = 4.0 * ROWS * (IN + 3 * OUT) + 2 * EXPERTS * Work.weightBytes(dtype, (double) IN * OUT);
         Work forward = new Work(products, bytes);
