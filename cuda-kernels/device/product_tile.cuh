@@ -268,6 +268,29 @@ class Bf16Tile {
     }
   }
 
+  /// What visitor(row, column, value, value of column + 1) returns, summed over the columns of a row: by parts, which a
+  /// caller adds in their order after a barrier.
+  static constexpr int kSumParts = Shape::kWarpsN;
+  template <class Visitor>
+  __device__ __forceinline__ void row_sums(float (&parts)[kSumParts][Shape::kM], Visitor visitor) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int i = 0; i < kTilesM; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int row = warp_m() + i * 16 + half * 8 + lane / 4;
+        float sum = 0;
+#pragma unroll
+        for (int j = 0; j < 2 * kPairsN; ++j) {
+          sum += visitor(row, warp_n() + j * 8 + lane % 4 * 2, sums_[i][j][half * 2], sums_[i][j][half * 2 + 1]);
+        }
+        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+        if (lane % 4 == 0) parts[warp_n() / Shape::kWarpN][row] = sum;
+      }
+    }
+  }
+
   /// With a PairedOperand on the right: scale(), each matrix by its own factor.
   __device__ __forceinline__ void scale_pairs(float first, float second) {
 #pragma unroll

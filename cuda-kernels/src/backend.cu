@@ -270,6 +270,8 @@ int64_t scratch_bytes(const ln_context& context, int32_t op, const void* args, c
       return cuda::grouped_gated_fwd_scratch(context, *static_cast<const ln_grouped_gated_fwd_args*>(args));
     case LN_OP_GROUPED_GATED_BWD:
       return cuda::grouped_gated_bwd_scratch(context, *static_cast<const ln_grouped_gated_bwd_args*>(args));
+    case LN_OP_GROUPED_DOWN_BWD:
+      return cuda::grouped_down_bwd_scratch(context, *static_cast<const ln_grouped_down_bwd_args*>(args));
     default:
       check.fail(LN_INVALID_ARGUMENT, "op is " + std::to_string(op) + ", not an ln_op");
   }

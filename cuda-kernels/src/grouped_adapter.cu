@@ -22,8 +22,19 @@ struct Down {
   float* low;
 };
 
+/// Rows as a left operand, gathered where they have a table of lines. lines: as an Operand has them.
+template <bool kGathered>
+__device__ __forceinline__ auto left_operand(const GroupedRows& rows, int64_t lines, int64_t count, bool k_inner) {
+  const Operand matrix = {rows.data, rows.ld, lines, rows.dtype, k_inner};
+  if constexpr (kGathered) {
+    return GatheredOperand{matrix, rows.line_of, count};
+  } else {
+    return matrix;
+  }
+}
+
 /// kGradient: x is dy, the adapter's matrix is lora_b. kAccess: of x; kAny in float32 tiles.
-template <class Tile, bool kGradient, Access kAccess>
+template <class Tile, bool kGradient, Access kAccess, bool kGathered>
 __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) grouped_down_projection(Down args) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
@@ -35,7 +46,7 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) g
   const GroupedAdapter adapter = grouped_adapter(layer, part.expert);
   Tile tile;
   if (first_column < adapter.rank) {
-    const Operand x = {args.x.data, args.x.ld, end_row, args.x.dtype, 1};
+    const auto x = left_operand<kGathered>(args.x, end_row, layer.rows, true);
     const Operand down = kGradient ? Operand{adapter.b, adapter.rank, adapter.rank, LN_F32, 0}
                                    : Operand{adapter.a, layer.in, adapter.rank, LN_F32, 1};
     add_product<false, kAccess, Access::kWhole, true>(tile, *shared, x, first_row, down, first_column, 0,
@@ -51,10 +62,10 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) g
   });
 }
 
-template <class Tile, bool kGradient, Access kAccess>
+template <class Tile, bool kGradient, Access kAccess, bool kGathered = false>
 void launch_down(const ln_context& context, const char* name, const GroupedPlan& plan, const Down& down) {
   using Shape = typename Tile::Shape;
-  launch(context, name, grouped_down_projection<Tile, kGradient, kAccess>,
+  launch(context, name, grouped_down_projection<Tile, kGradient, kAccess, kGathered>,
          dim3(static_cast<unsigned>(plan.slots), static_cast<unsigned>(ceil_div(plan.tile_rows, Shape::kM)),
               static_cast<unsigned>(ceil_div<int64_t>(down.layer.max_rank, Shape::kN))),
          Shape::kThreads, sizeof(typename Tile::Shared), down);
@@ -65,6 +76,8 @@ void project_down(const ln_context& context, const char* name, const GroupedPlan
   using Bf16 = Bf16Tile<ThinShape, true, !kGradient>;
   if (!multiplies_in_bf16(context)) {
     launch_down<GroupedF32Tile<true, !kGradient>, kGradient, Access::kAny>(context, name, plan, down);
+  } else if (kGradient && down.x.line_of != nullptr) {
+    launch_down<Bf16, kGradient, Access::kWhole, kGradient>(context, name, plan, down);
   } else {
     launch_down<Bf16, kGradient, Access::kWhole>(context, name, plan, down);
   }
@@ -79,7 +92,7 @@ struct Gradient {
 };
 
 /// gradients[e] += low^T . wide, [rank,columns]; or, kOfB, scale * wide^T . low, [columns,rank].
-template <class Tile, bool kOfB, Access kAccess>
+template <class Tile, bool kOfB, Access kAccess, bool kGathered>
 __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) grouped_adapter_gradient(Gradient args) {
   SIMT_DYN_SMEM(typename Tile::Shared, shared);
   using Shape = typename Tile::Shape;
@@ -91,7 +104,7 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) g
   const int64_t first_column = int64_t{blockIdx.x} * Shape::kM, first_rank = int64_t{blockIdx.z} * Shape::kN;
   float* const gradient = args.gradients[e];
   if (first_rank >= adapter.rank || gradient == nullptr) return;
-  const Operand wide = {args.wide.data, args.wide.ld, args.columns, args.wide.dtype, 0};
+  const auto wide = left_operand<kGathered>(args.wide, args.columns, layer.rows, false);
   const Operand low = {args.low, layer.max_rank, adapter.rank, LN_F32, 0};
   Tile tile;
   add_product<false, kAccess, Access::kWhole, true>(tile, *shared, wide, first_column, low, first_rank, range.begin,
@@ -106,10 +119,10 @@ __global__ void __launch_bounds__(Tile::Shape::kThreads, Tile::Shape::kBlocks) g
   });
 }
 
-template <class Tile, bool kOfB, Access kAccess>
+template <class Tile, bool kOfB, Access kAccess, bool kGathered = false>
 void launch_gradient(const ln_context& context, const char* name, const Gradient& gradient) {
   using Shape = typename Tile::Shape;
-  launch(context, name, grouped_adapter_gradient<Tile, kOfB, kAccess>,
+  launch(context, name, grouped_adapter_gradient<Tile, kOfB, kAccess, kGathered>,
          dim3(static_cast<unsigned>(ceil_div<int64_t>(gradient.columns, Shape::kM)),
               static_cast<unsigned>(gradient.layer.experts),
               static_cast<unsigned>(ceil_div<int64_t>(gradient.layer.max_rank, Shape::kN))),
@@ -121,6 +134,8 @@ void add_gradient(const ln_context& context, const char* name, const Gradient& g
   using Bf16 = Bf16Tile<ThinShape, false, false>;
   if (!multiplies_in_bf16(context)) {
     launch_gradient<GroupedF32Tile<false, false>, kOfB, Access::kAny>(context, name, gradient);
+  } else if (kOfB && gradient.wide.line_of != nullptr) {
+    launch_gradient<Bf16, kOfB, Access::kWhole, kOfB>(context, name, gradient);
   } else {
     launch_gradient<Bf16, kOfB, Access::kWhole>(context, name, gradient);
   }

@@ -1,8 +1,8 @@
 // ln_grouped_gated_fwd and ln_grouped_gated_bwd: the gate and up side of all experts over the same table of tiles and
 // the same copy of x. Forward, in bfloat16 with LN_SILU, both wide products and the activation are one kernel
-// (grouped_gated_output.cu); otherwise they follow each other. Backward, the gradients of gate and up are made once, in
-// their place and, where the wide product takes a copy, in bfloat16 at the same time; dx is one product over both
-// sides (grouped_gated_gradient.cu).
+// (grouped_gated_output.cu); otherwise they follow each other. Backward, the gradients of gate and up are made once,
+// unless ln_grouped_down_bwd has made them, in their place and, where the wide product takes a copy, in bfloat16 at the
+// same time; dx is one product over both sides (grouped_gated_gradient.cu).
 #include "../../native/abi/grouped_sides.hpp"
 #include "activation.cuh"
 #include "grouped_linear.hpp"
@@ -110,6 +110,10 @@ struct GatedRows {
 
 GatedRows make_gradients(ln_context& context, const GroupedPlan& plan, const ln_grouped_gated_bwd_args& args,
                          char* copies) {
+  if (args.dy == nullptr) {
+    return {grouped_rows(context, kGatedBackward, plan, args.gate, args.rows, args.out, copies),
+            grouped_rows(context, kGatedBackward, plan, args.up, args.rows, args.out, copies + plan.copy_bytes)};
+  }
   if (!plan.copied) {
     backend::gated_activation_bwd(context, args.activation, args.dy, args.gate, args.up, args.gate, args.up,
                                   args.rows * args.out);

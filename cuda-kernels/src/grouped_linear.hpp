@@ -32,11 +32,13 @@ GroupedLayer grouped_layer(const Args& args) {
           args.rows,    args.in,      args.out,    args.experts, args.max_rank, args.weight_dtype};
 }
 
-/// An activation of float32, or its copy in bfloat16.
+/// An activation of float32, or its copy in bfloat16. line_of: NULL, or row r is line line_of[r] of data; of what thin
+/// products of a gradient read, in bfloat16 contexts.
 struct GroupedRows {
   const void* data;
   int64_t ld;
   int32_t dtype;
+  const int32_t* line_of = nullptr;
 };
 
 struct GroupedPlan {
@@ -95,6 +97,22 @@ struct GroupedGated {
 };
 void grouped_gated_output(const ln_context& context, const char* name, const GroupedPlan& plan,
                           const GroupedGated& gated);
+
+/// The wide product of ln_grouped_down_bwd and what is made of it, in bfloat16 contexts and with LN_SILU: g is
+///   left . weights[e] + low . lora_a[e]
+struct GroupedDown {
+  GroupedLayer layer;
+  const GroupedTile* tiles;
+  GroupedRows left;          // dy, by line_of
+  const float* low;          // v [rows,max_rank], NULL: without adapters
+  const float* scores;       // [rows]
+  float *gate, *up, *inner;  // [rows,in], inner may be NULL
+  float* dots;               // [grouped_down_slices,rows]: sums of g * inner over slices of columns
+};
+/// Slices of columns that grouped_down_gradient has.
+int64_t grouped_down_slices(int64_t in);
+void grouped_down_gradient(const ln_context& context, const char* name, const GroupedPlan& plan,
+                           const GroupedDown& down);
 
 /// The rows as the wide products take them: x itself, or its copy where the plan has one.
 GroupedRows grouped_rows(const ln_context& context, const char* name, const GroupedPlan& plan, const float* x,

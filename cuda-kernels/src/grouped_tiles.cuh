@@ -2,6 +2,7 @@
 // device.
 #pragma once
 
+#include "gathered_operand.cuh"
 #include "grouped_linear.hpp"
 #include "product_tile.cuh"
 #include "product_tile_f32.cuh"
@@ -21,28 +22,32 @@ __device__ __forceinline__ bool has_whole_chunks(const Operand& operand, int64_t
          (operand.k_inner != 0 ? k : operand.lines) % kChunk == 0;
 }
 
+__device__ __forceinline__ bool has_whole_chunks(const GatheredOperand& operand, int64_t k) {
+  return has_whole_chunks(operand.matrix, k);
+}
+
 /// Adds the product of two operands, from their first lines on, to a tile's sums. kLeft and kRight: access where there
 /// are whole chunks; Access::kAsync sees for itself whether there are. kLeftAlone: also by the left operand where the
 /// right one has none; that one is thin then.
-template <bool kFourBits, Access kLeft, Access kRight, bool kLeftAlone, class Tile>
-__device__ __forceinline__ void add_product(Tile& tile, typename Tile::Shared& shared, const Operand& left,
+template <bool kFourBits, Access kLeft, Access kRight, bool kLeftAlone, class Tile, class Left>
+__device__ __forceinline__ void add_product(Tile& tile, typename Tile::Shared& shared, const Left& left,
                                             int64_t left_line, const Operand& right, int64_t right_line,
                                             int64_t k_begin, int64_t k_end) {
   constexpr bool kL = Tile::kLeftKInner, kR = Tile::kRightKInner;
   if constexpr (kLeft != Access::kAny) {
     if (kLeft == Access::kAsync || has_whole_chunks(left, k_end)) {
       if (kRight == Access::kAsync || has_whole_chunks(right, k_end)) {
-        return tile.run(shared, TileOperand<kL, false, kLeft>(left, left_line),
+        return tile.run(shared, tile_operand<kL, false, kLeft>(left, left_line),
                         TileOperand<kR, kFourBits, kRight>(right, right_line), k_begin, k_end);
       }
       if constexpr (kLeftAlone || kLeft == Access::kAsync) {
-        return tile.run(shared, TileOperand<kL, false, kLeft>(left, left_line),
+        return tile.run(shared, tile_operand<kL, false, kLeft>(left, left_line),
                         TileOperand<kR, kFourBits, Access::kAny>(right, right_line), k_begin, k_end);
       }
     }
   }
   if constexpr (kLeft != Access::kAsync) {
-    tile.run(shared, TileOperand<kL, false, Access::kAny>(left, left_line),
+    tile.run(shared, tile_operand<kL, false, Access::kAny>(left, left_line),
              TileOperand<kR, kFourBits, Access::kAny>(right, right_line), k_begin, k_end);
   }
 }

@@ -52,6 +52,11 @@ TEST(CudaGroupedGated, SameBytesForEverySchedule) {
   }
 }
 
+TEST(CudaGroupedGated, TakesGradientsThatAreMadeAlready) {
+  Context context(product_options(0, LN_PRECISION_BF16));
+  for (const Case& x : {cases()[2], cases()[6], cases()[9]}) gated::expect_gradients_taken(context, x, x.text(0));
+}
+
 /// What the CPU library refuses: the experts concerned become NaN, the others are computed.
 TEST(CudaGroupedGated, WhatCannotBeRefusedIsNotANumber) {
   const auto run = [](auto change, int64_t first_wrong, int64_t last_wrong) {

@@ -28,6 +28,7 @@ void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& a
 void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check);
 void grouped_gated_fwd(ln_context& context, const ln_grouped_gated_fwd_args& args, const Checker& check);
 void grouped_gated_bwd(ln_context& context, const ln_grouped_gated_bwd_args& args, const Checker& check);
+void grouped_down_bwd(ln_context& context, const ln_grouped_down_bwd_args& args, const Checker& check);
 
 void dora_norms(ln_context& context, const void* weight, int32_t weight_dtype, const float* lora_a, const float* lora_b,
                 float scale, float* norms, int64_t out, int64_t in, int64_t rank, const Checker& check);

@@ -60,7 +60,7 @@ int32_t ln_grouped_gated_bwd(ln_context* context, const ln_grouped_gated_bwd_arg
     ln::check_both_gradients(gate, check.of("gate"));
     ln::check_both_gradients(up, check.of("up"));
     if (args->rows == 0) return;
-    check.pointer("dy", args->dy);
+    check.optional("dy", args->dy);
     check.pointer("offsets", args->offsets);
     check_side(gate, check.of("gate"));
     check_side(up, check.of("up"));

@@ -1,21 +1,11 @@
-#include "backend.hpp"
+#include "pair_checks.hpp"
 
 namespace {
-
-// Rows and pairs are numbered with int32.
-constexpr int64_t kMostRows = INT32_MAX;
-
-void check_pairs(const ln::Checker& check, int64_t tokens, int64_t top_k) {
-  check.at_least("tokens", tokens, 0);
-  check.at_least("top_k", top_k, 1);
-  check.at_most("top_k", top_k, kMostRows);
-  check.at_most("tokens", tokens, kMostRows / top_k);
-}
 
 void check_rows(const ln::Checker& check, int64_t rows, const char* other_name, int64_t other_rows, int64_t width) {
   check.at_least("rows", rows, 0);
   check.at_least(other_name, other_rows, 0);
-  check.at_most(other_name, other_rows, kMostRows);
+  check.at_most(other_name, other_rows, ln::kMostRows);
   check.at_least("width", width, 1);
 }
 
@@ -24,9 +14,9 @@ void check_rows(const ln::Checker& check, int64_t rows, const char* other_name, 
 int32_t ln_moe_plan(ln_context* context, const ln_moe_plan_args* args) {
   return ln::guarded(context, "ln_moe_plan", [&](const ln::Checker& check) {
     check.pointer("args", args, 8);
-    check_pairs(check, args->tokens, args->top_k);
+    ln::check_pairs(check, args->tokens, args->top_k);
     check.at_least("experts", args->experts, 1);
-    check.at_most("experts", args->experts, kMostRows - 1);
+    check.at_most("experts", args->experts, ln::kMostRows - 1);
     check.pointer("offsets", args->offsets);
     if (args->tokens > 0) {
       check.pointer("ids", args->ids);
@@ -68,7 +58,7 @@ void check_columns(const ln::Checker& check, int64_t rows, int64_t width, int64_
                    const int32_t* index, const float* y) {
   check.at_least("rows", rows, 0);
   check.at_least("width", width, 1);
-  check.at_most("width", width, kMostRows);
+  check.at_most("width", width, ln::kMostRows);
   check.at_least("count", count, 0);
   check.at_most("count", count, width);
   if (rows == 0 || count == 0) return;
@@ -98,7 +88,7 @@ int32_t ln_add_columns(ln_context* context, const float* x, const int32_t* index
 int32_t ln_moe_combine_fwd(ln_context* context, const float* x, const int32_t* rows_of_pairs, const float* weights,
                            float* y, int64_t tokens, int64_t top_k, int64_t width, int32_t accumulate) {
   return ln::guarded(context, "ln_moe_combine_fwd", [&](const ln::Checker& check) {
-    check_pairs(check, tokens, top_k);
+    ln::check_pairs(check, tokens, top_k);
     check.at_least("width", width, 1);
     check.flag("accumulate", accumulate);
     if (tokens == 0) return;
@@ -114,7 +104,7 @@ int32_t ln_moe_combine_bwd(ln_context* context, const float* dy, const float* x,
                            const float* weights, float* dx, float* dweights, int64_t tokens, int64_t top_k,
                            int64_t width) {
   return ln::guarded(context, "ln_moe_combine_bwd", [&](const ln::Checker& check) {
-    check_pairs(check, tokens, top_k);
+    ln::check_pairs(check, tokens, top_k);
     check.at_least("width", width, 1);
     if (tokens == 0) return;
     check.pointer("dy", dy);

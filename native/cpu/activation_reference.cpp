@@ -50,6 +50,19 @@ void gated_bwd(int32_t activation, const float* dy, const float* gate, const flo
   }
 }
 
+float scored_bwd(int32_t activation, float score, const float* dy, float* gate, float* up, float* inner, int64_t n) {
+  double dot = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const Point a = activate(activation, gate[i]);
+    const float d = dy[i], u = up[i], y = a.value * u;
+    dot += static_cast<double>(d) * y;
+    gate[i] = score * d * u * a.slope;
+    up[i] = score * d * a.value;
+    if (inner != nullptr) inner[i] = score * y;
+  }
+  return static_cast<float>(dot);
+}
+
 void sigmoid_gate_fwd(const float* x, const float* gate, float* y, int64_t rows, int64_t width, bool accumulate) {
   for (int64_t r = 0; r < rows; ++r) {
     const float s = sigmoid(gate[r]);
@@ -73,7 +86,7 @@ void sigmoid_gate_bwd(const float* dy, const float* x, const float* gate, float*
 }  // namespace
 
 const ActivationKernels& activation_kernels() {
-  static const ActivationKernels kernels = {gated_fwd, gated_bwd, sigmoid_gate_fwd, sigmoid_gate_bwd};
+  static const ActivationKernels kernels = {gated_fwd, gated_bwd, scored_bwd, sigmoid_gate_fwd, sigmoid_gate_bwd};
   return kernels;
 }
 

@@ -47,6 +47,22 @@ void gated_bwd_of(const float* dy, const float* gate, const float* up, float* dg
   }
 }
 
+template <int Activation>
+float scored_bwd_of(float score, const float* dy, float* gate, float* up, float* inner, int64_t n) {
+  const vf s = broadcast(score);
+  vf dot = {};
+  for (int64_t i = 0; i < n; i += kWidth) {
+    const vf d = load_some(dy + i, n - i), u = load_some(up + i, n - i);
+    const Point a = activate<Activation>(load_some(gate + i, n - i));
+    const vf scored = s * d, y = a.value * u;
+    dot = fma(d, y, dot);
+    store_some(gate + i, scored * u * a.slope, n - i);
+    store_some(up + i, scored * a.value, n - i);
+    if (inner != nullptr) store_some(inner + i, s * y, n - i);
+  }
+  return sum(dot);
+}
+
 void gated_fwd(int32_t activation, const float* gate, const float* up, float* y, int64_t n) {
   if (activation == LN_SILU) return gated_fwd_of<LN_SILU>(gate, up, y, n);
   if (activation == LN_GELU_TANH) return gated_fwd_of<LN_GELU_TANH>(gate, up, y, n);
@@ -58,6 +74,12 @@ void gated_bwd(int32_t activation, const float* dy, const float* gate, const flo
   if (activation == LN_SILU) return gated_bwd_of<LN_SILU>(dy, gate, up, dgate, dup, n);
   if (activation == LN_GELU_TANH) return gated_bwd_of<LN_GELU_TANH>(dy, gate, up, dgate, dup, n);
   gated_bwd_of<LN_GELU_ERF>(dy, gate, up, dgate, dup, n);
+}
+
+float scored_bwd(int32_t activation, float score, const float* dy, float* gate, float* up, float* inner, int64_t n) {
+  if (activation == LN_SILU) return scored_bwd_of<LN_SILU>(score, dy, gate, up, inner, n);
+  if (activation == LN_GELU_TANH) return scored_bwd_of<LN_GELU_TANH>(score, dy, gate, up, inner, n);
+  return scored_bwd_of<LN_GELU_ERF>(score, dy, gate, up, inner, n);
 }
 
 void sigmoid_gate_fwd(const float* x, const float* gate, float* y, int64_t rows, int64_t width, bool accumulate) {
@@ -95,7 +117,7 @@ void sigmoid_gate_bwd(const float* dy, const float* x, const float* gate, float*
 }  // namespace
 
 const ActivationKernels& activation_kernels() {
-  static const ActivationKernels kernels = {gated_fwd, gated_bwd, sigmoid_gate_fwd, sigmoid_gate_bwd};
+  static const ActivationKernels kernels = {gated_fwd, gated_bwd, scored_bwd, sigmoid_gate_fwd, sigmoid_gate_bwd};
   return kernels;
 }
 

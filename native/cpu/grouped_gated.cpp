@@ -75,7 +75,10 @@ void grouped_gated_bwd(ln_context& context, const ln_grouped_gated_bwd_args& arg
   const ln_grouped_linear_bwd_args gate = gate_side(args), up = up_side(args);
   cpu::check_experts(gate, check.of("gate"));
   cpu::check_experts(up, check.of("up"));
-  gated_activation_bwd(context, args.activation, args.dy, args.gate, args.up, args.gate, args.up, args.rows * args.out);
+  if (args.dy != nullptr) {
+    gated_activation_bwd(context, args.activation, args.dy, args.gate, args.up, args.gate, args.up,
+                         args.rows * args.out);
+  }
   if (args.gate_max_rank > 0 || args.up_max_rank > 0) {
     grouped_linear_bwd(context, gate, check.of("gate"));
     grouped_linear_bwd(context, up, check.of("up"));

@@ -19,4 +19,9 @@ Product expert_output(const ln_grouped_linear_fwd_args& args, int64_t e);
 /// Expert e on its own rows; rows 0, and nothing else, for an expert without rows.
 LinearLayer expert_layer(const ln_grouped_linear_bwd_args& args, int64_t e);
 
+/// The two halves of ln_grouped_linear_bwd, after check_experts, in the context's scratch: v, dx and dlora_x; then
+/// grad_a and grad_b, from v.
+void run_input_gradients(const ln_context& context, const ln_grouped_linear_bwd_args& args);
+void run_adapter_gradients(const ln_context& context, const ln_grouped_linear_bwd_args& args);
+
 }  // namespace ln::cpu

@@ -101,6 +101,13 @@ void clear_unused_columns(const ln_context& context, const Args& args, float* u)
       });
 }
 
+template <typename ProductOf>
+void run_backward(const ln_context& context, const ln_grouped_linear_bwd_args& args, int64_t count,
+                  const ProductOf& product) {
+  run_products(context, context.scratch, matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args),
+               ProductList(count, product));
+}
+
 }  // namespace
 
 void check_experts(const ln_grouped_linear_fwd_args& args, const Checker& check) { check_read(args, true, check); }
@@ -126,6 +133,40 @@ Product expert_output(const ln_grouped_linear_fwd_args& args, int64_t e) {
 
 LinearLayer expert_layer(const ln_grouped_linear_bwd_args& args, int64_t e) { return layer_of(args, e); }
 
+void run_input_gradients(const ln_context& context, const ln_grouped_linear_bwd_args& args) {
+  const auto run = [&](const auto& product) { run_backward(context, args, args.experts, product); };
+  const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
+  const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
+  if (args.max_rank > 0) clear_unused_columns(context, args, args.v);
+  if (args.dx != nullptr) {
+    run([&](int64_t e) {
+      return input_gradient(layer_of(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
+                            args.dx + args.offsets[e] * args.in);
+    });
+  } else if (args.max_rank > 0) {
+    run([&](int64_t e) { return low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
+  }
+  if (args.dlora_x != nullptr) {
+    run([&](int64_t e) {
+      return adapter_input_gradient(layer_of(args, e), v(e), args.dlora_x + args.offsets[e] * args.in);
+    });
+  }
+}
+
+void run_adapter_gradients(const ln_context& context, const ln_grouped_linear_bwd_args& args) {
+  if (args.max_rank == 0 || args.grad_a == nullptr) return;
+  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
+  const bool across = takes_transposed(context, args.max_rank);
+  run_backward(context, args, 2 * args.experts, [&](int64_t i) {
+    const int64_t e = i / 2, row = args.offsets[e];
+    const LinearLayer layer = layer_of(args, e);
+    if (layer.rank == 0) return Product{};
+    return i % 2 == 0
+               ? gradient_of_b(layer, args.dy + row * args.out, args.u + row * args.max_rank, args.grad_b[e], across)
+               : gradient_of_a(layer, args.v + row * args.max_rank, lora_x + row * args.in, args.grad_a[e]);
+  });
+}
+
 }  // namespace cpu
 
 namespace backend {
@@ -149,39 +190,9 @@ void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& a
 
 void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check) {
   cpu::check_experts(args, check);
-  const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args);
-  void* const scratch = require_scratch(context, check, bytes);
-  const auto run = [&](int64_t count, const auto& product) {
-    cpu::run_products(context, scratch, bytes, cpu::ProductList(count, product));
-  };
-  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
-  const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
-  const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
-  if (args.max_rank > 0) cpu::clear_unused_columns(context, args, args.v);
-  if (args.dx != nullptr) {
-    run(args.experts, [&](int64_t e) {
-      return cpu::input_gradient(cpu::expert_layer(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
-                                 args.dx + args.offsets[e] * args.in);
-    });
-  } else if (args.max_rank > 0) {
-    run(args.experts, [&](int64_t e) { return cpu::low_rank_gradient(cpu::expert_layer(args, e), dy(e), v(e)); });
-  }
-  if (args.max_rank > 0 && args.grad_a != nullptr) {
-    const bool across = cpu::takes_transposed(context, args.max_rank);
-    run(2 * args.experts, [&](int64_t i) {
-      const int64_t e = i / 2;
-      const cpu::LinearLayer layer = cpu::expert_layer(args, e);
-      if (layer.rank == 0) return cpu::Product{};
-      return i % 2 == 0
-                 ? cpu::gradient_of_b(layer, dy(e), args.u + args.offsets[e] * args.max_rank, args.grad_b[e], across)
-                 : cpu::gradient_of_a(layer, v(e), lora_x + args.offsets[e] * args.in, args.grad_a[e]);
-    });
-  }
-  if (args.dlora_x != nullptr) {
-    run(args.experts, [&](int64_t e) {
-      return cpu::adapter_input_gradient(cpu::expert_layer(args, e), v(e), args.dlora_x + args.offsets[e] * args.in);
-    });
-  }
+  require_scratch(context, check, cpu::matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &args));
+  cpu::run_input_gradients(context, args);
+  cpu::run_adapter_gradients(context, args);
 }
 
 }  // namespace backend

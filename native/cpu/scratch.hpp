@@ -13,5 +13,7 @@ int64_t attention_scratch_bytes(const ln_context& context, int32_t op, const voi
 int64_t moe_scratch_bytes(const ln_context& context, int32_t op, const void* args);
 /// LN_OP_GROUPED_GATED_FWD, LN_OP_GROUPED_GATED_BWD
 int64_t grouped_gated_scratch_bytes(const ln_context& context, int32_t op, const void* args);
+/// LN_OP_GROUPED_DOWN_BWD
+int64_t grouped_down_scratch_bytes(const ln_context& context, int32_t op, const void* args);
 
 }  // namespace ln::cpu

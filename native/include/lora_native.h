@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a prototype or a struct changes. */
-#define LN_ABI_VERSION 4
+#define LN_ABI_VERSION 5
 
 enum ln_status {
   LN_OK = 0,
@@ -133,7 +133,8 @@ enum ln_op {
   LN_OP_ATTENTION_BWD = 6,      /* ln_attention_args */
   LN_OP_MOE_PLAN = 7,           /* ln_moe_plan_args */
   LN_OP_GROUPED_GATED_FWD = 8,  /* ln_grouped_gated_fwd_args */
-  LN_OP_GROUPED_GATED_BWD = 9   /* ln_grouped_gated_bwd_args */
+  LN_OP_GROUPED_GATED_BWD = 9,  /* ln_grouped_gated_bwd_args */
+  LN_OP_GROUPED_DOWN_BWD = 10   /* ln_grouped_down_bwd_args */
 };
 LN_API int32_t ln_scratch_bytes(ln_context* context, int32_t op, const void* args, int64_t* bytes);
 
@@ -328,11 +329,12 @@ typedef struct ln_grouped_gated_fwd_args {
 LN_API int32_t ln_grouped_gated_fwd(ln_context* context, const ln_grouped_gated_fwd_args* args);
 
 /* gate and up, as the forward pass gave them, are replaced by their gradients dgate = dy * up * f'(gate) and
- * dup = dy * f(gate). The rest is ln_grouped_linear_bwd of both sides:
+ * dup = dy * f(gate); with dy NULL they are these gradients already (ln_grouped_down_bwd). The rest is
+ * ln_grouped_linear_bwd of both sides:
  *   dx[r,:] = dgate[r,:] . gate_weights[e] + dup[r,:] . up_weights[e] (+ through the adapters)
  * gate_grad_a[e], ... accumulate; an expert without rows leaves them as they are. */
 typedef struct ln_grouped_gated_bwd_args {
-  const float* dy;
+  const float* dy; /* or NULL */
   const float* x;
   const int32_t* offsets;
   const void* const* gate_weights;
@@ -361,6 +363,41 @@ typedef struct ln_grouped_gated_bwd_args {
   int32_t activation; /* ln_activation */
 } ln_grouped_gated_bwd_args;
 LN_API int32_t ln_grouped_gated_bwd(ln_context* context, const ln_grouped_gated_bwd_args* args);
+
+/* Backward of the second half of gated MLPs for all experts, and of the sum of a token's rows behind it. Row
+ * r = rows_of_pairs[t*top_k+j] is that of token t and its choice j, rows sorted by expert; forward, for expert e of r,
+ *   inner[r,:] = f(gate[r,:]) * up[r,:];  y[t,:] += scores[t,j] * (inner[r,:] . weights[e]^T (+ adapter))
+ * The outputs of the experts are neither read nor needed: with g[r,:] the gradient of inner[r,:] before its score,
+ *   v[r,:] = scales[e] * dy[t,:] . lora_b[e];  g[r,:] = dy[t,:] . weights[e] + v[r,:] . lora_a[e]
+ *   dscores[t,j] = sum(g[r,:] * inner[r,:])
+ *   gate[r,:] := scores[t,j] * g[r,:] * up[r,:] * f'(gate[r,:]);  up[r,:] := scores[t,j] * g[r,:] * f(gate[r,:])
+ * and for adapters that are not frozen, who have their row's score from u, which is multiplied by it, and from `inner`:
+ *   u[r,:] := scores[t,j] * u[r,:];  grad_b[e] += scales[e] * sum over r of dy[t,:]^T . u[r,:]
+ *   inner[r,:] := scores[t,j] * inner[r,:];  grad_a[e] += v^T . inner
+ * An expert without rows leaves its gradients as they are. rows_of_pairs is a permutation of 0 .. tokens*top_k-1. */
+typedef struct ln_grouped_down_bwd_args {
+  const float* dy;              /* [tokens,out] */
+  const int32_t* rows_of_pairs; /* [tokens,top_k] */
+  const float* scores;          /* [tokens,top_k] */
+  float* dscores;               /* [tokens,top_k], written */
+  const int32_t* offsets;
+  const void* const* weights; /* of [out,in] */
+  const float* const* lora_a;
+  const float* const* lora_b;
+  const int32_t* ranks;
+  const float* scales;
+  float* u;             /* [tokens*top_k,max_rank]; not read without grad_b */
+  float* v;             /* [tokens*top_k,max_rank], written */
+  float* const* grad_a; /* or both NULL */
+  float* const* grad_b;
+  float* gate;  /* [tokens*top_k,in] */
+  float* up;    /* [tokens*top_k,in] */
+  float* inner; /* [tokens*top_k,in], written: inner times its score; NULL where nobody reads it (no grad_a) */
+  int64_t tokens, top_k, in, out, experts, max_rank;
+  int32_t weight_dtype;
+  int32_t activation; /* ln_activation */
+} ln_grouped_down_bwd_args;
+LN_API int32_t ln_grouped_down_bwd(ln_context* context, const ln_grouped_down_bwd_args* args);
 
 /* ---- weight-decomposed adapters (DoRA, Liu et al. 2024)
  * ------------------------------------------------------------------------------------------------------------------ */

@@ -2,6 +2,8 @@
 // activation between them and the next.
 #pragma once
 
+#include <algorithm>
+
 #include "grouped_cases.hpp"
 
 namespace ln::test::gated {
@@ -175,6 +177,32 @@ inline void expect_parts(Context& context, const Case& x, const std::string& wha
   context.reserve(LN_OP_GROUPED_GATED_FWD, alone);
   ASSERT_EQ(LN_OK, ln_grouped_gated_fwd(context, &alone)) << context.error();
   expect_identical(alone.y, actual.y.data(), together.elements(), what + " y alone");
+}
+
+/// That without dy, gate and up are taken as the gradients that they are.
+inline void expect_gradients_taken(Context& context, const Case& x, const std::string& what) {
+  Fixture whole(x), rest(x);
+  const Results expected = whole.run(context);
+  rest.clear();
+  ln_grouped_gated_fwd_args forward = rest.forward();
+  context.reserve(LN_OP_GROUPED_GATED_FWD, forward);
+  ASSERT_EQ(LN_OK, ln_grouped_gated_fwd(context, &forward)) << context.error();
+  ln_grouped_gated_bwd_args backward = rest.backward();
+  backward.dy = nullptr;
+  std::copy(expected.dgate.begin(), expected.dgate.end(), backward.gate);
+  std::copy(expected.dup.begin(), expected.dup.end(), backward.up);
+  context.reserve(LN_OP_GROUPED_GATED_BWD, backward);
+  ASSERT_EQ(LN_OK, ln_grouped_gated_bwd(context, &backward)) << context.error();
+  Results actual;
+  rest.keep_backward(actual);
+  const auto expect_identical = [&](const Floats& one, const Floats& other, const std::string& part) {
+    test::expect_identical(one.data(), other.data(), static_cast<int64_t>(other.size()), what + part);
+  };
+  expect_identical(actual.dgate, expected.dgate, " dgate");
+  expect_identical(actual.dup, expected.dup, " dup");
+  if (x.gate.input) expect_identical(actual.dx, expected.dx, " dx");
+  expect_identical(actual.gate_gradients, expected.gate_gradients, " gate's gradients");
+  expect_identical(actual.up_gradients, expected.up_gradients, " up's gradients");
 }
 
 }  // namespace ln::test::gated

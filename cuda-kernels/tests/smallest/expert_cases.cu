@@ -136,6 +136,47 @@ int32_t gated_backward(ln_context* context, Memory& memory) {
   return ln_grouped_gated_bwd(context, &args);
 }
 
+int32_t down_backward(ln_context* context, Memory& memory, int64_t tokens) {
+  const int64_t rows = tokens * kTopK;
+  ln_grouped_linear_bwd_args layer = {};
+  experts(memory, layer, rows);
+  ln_grouped_down_bwd_args args = {};
+  args.dy = memory.random(tokens * kOut);
+  std::vector<int32_t> rows_of_pairs;
+  for (int64_t pair = 0; pair < rows; ++pair) rows_of_pairs.push_back(static_cast<int32_t>(rows - 1 - pair));
+  args.rows_of_pairs = memory.of(rows_of_pairs);
+  args.scores = memory.random(rows);
+  args.dscores = memory.zeros(rows);
+  args.offsets = layer.offsets;
+  args.weights = layer.weights;
+  args.lora_a = layer.lora_a;
+  args.lora_b = layer.lora_b;
+  args.ranks = layer.ranks;
+  args.scales = layer.scales;
+  args.u = memory.random(rows * kRank);
+  args.v = memory.zeros(rows * kRank);
+  std::vector<float*> grad_a, grad_b;
+  for (int64_t e = 0; e < kExperts; ++e) {
+    grad_a.push_back(memory.random(kRank * kIn));
+    grad_b.push_back(memory.random(kOut * kRank));
+  }
+  args.grad_a = memory.table(grad_a);
+  args.grad_b = memory.table(grad_b);
+  args.gate = memory.random(rows * kIn);
+  args.up = memory.random(rows * kIn);
+  args.inner = memory.zeros(rows * kIn);
+  args.tokens = tokens;
+  args.top_k = kTopK;
+  args.in = kIn;
+  args.out = kOut;
+  args.experts = kExperts;
+  args.max_rank = kRank;
+  args.weight_dtype = layer.weight_dtype;
+  args.activation = LN_SILU;
+  const Scratch scratch(context, LN_OP_GROUPED_DOWN_BWD, args);
+  return ln_grouped_down_bwd(context, &args);
+}
+
 int32_t mixture(ln_context* context, Memory& memory) {
   constexpr int64_t width = 36, pairs = kTokens * kTopK;
   ln_router_fwd_args router = {};

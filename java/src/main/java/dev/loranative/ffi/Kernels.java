@@ -112,6 +112,11 @@ public record Kernels(
         MethodHandle groupedGatedBackward,
 
         @Symbol(
+                value = "ln_grouped_down_bwd",
+                takes = {POINTER, POINTER})
+        MethodHandle groupedDownBackward,
+
+        @Symbol(
                 value = "ln_dora_norms",
                 takes = {POINTER, POINTER, INT32, POINTER, POINTER, FLOAT, POINTER, INT64, INT64, INT64})
         MethodHandle doraNorms,

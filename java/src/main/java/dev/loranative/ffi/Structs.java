@@ -54,6 +54,12 @@ public final class Structs {
             pointer up, pointer dx, int64 rows, int64 in, int64 out, int64 experts, int64 gate_max_rank,
             int64 up_max_rank, int32 weight_dtype, int32 activation""");
 
+    public static final NativeStruct GROUPED_DOWN_BACKWARD = NativeStruct.of("ln_grouped_down_bwd_args", """
+            pointer dy, pointer rows_of_pairs, pointer scores, pointer dscores, pointer offsets, pointer weights,
+            pointer lora_a, pointer lora_b, pointer ranks, pointer scales, pointer u, pointer v, pointer grad_a,
+            pointer grad_b, pointer gate, pointer up, pointer inner, int64 tokens, int64 top_k, int64 in, int64 out,
+            int64 experts, int64 max_rank, int32 weight_dtype, int32 activation""");
+
     public static final NativeStruct DORA_FORWARD = NativeStruct.of("ln_dora_fwd_args", """
             pointer z, pointer magnitude, pointer norms, pointer bias, pointer y, int64 rows, int64 out,
             int32 bias_dtype, int32 accumulate""");
@@ -114,6 +120,7 @@ public final class Structs {
             GROUPED_LINEAR_BACKWARD,
             GROUPED_GATED_FORWARD,
             GROUPED_GATED_BACKWARD,
+            GROUPED_DOWN_BACKWARD,
             DORA_FORWARD,
             DORA_BACKWARD,
             RMSNORM_FORWARD,

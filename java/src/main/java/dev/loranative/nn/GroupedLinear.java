@@ -1,5 +1,6 @@
 package dev.loranative.nn;
 
+import dev.loranative.tensor.Activation;
 import dev.loranative.tensor.ExpertWeights;
 import dev.loranative.tensor.GatedProducts;
 import dev.loranative.tensor.Products;
@@ -72,6 +73,22 @@ public final class GroupedLinear {
      * @param y [rows, out], written
      */
     void forward(Pass pass, Tensor x, Tensor offsets, Tensor y) {
+        Slab slab = pass.slab();
+        long start = slab.mark();
+        reserve(pass, x.dimension(0));
+        project(pass, x, offsets, y);
+        if (!pass.saving()) {
+            slab.release(start);
+        }
+    }
+
+    /** Takes the memory that a pass over so many rows keeps; {@link #project} needs no more than for the moment. */
+    void reserve(Pass pass, long rows) {
+        u = lora == null ? null : pass.slab().floats(rows, lora.maxRank());
+    }
+
+    /** {@link #forward} after {@link #reserve}. */
+    void project(Pass pass, Tensor x, Tensor offsets, Tensor y) {
         Products products = pass.ops().products();
         if (lora == null) {
             products.groupedLinearForward(x, null, offsets, weights, null, null, y);
@@ -79,13 +96,11 @@ public final class GroupedLinear {
         }
         Slab slab = pass.slab();
         long start = slab.mark();
-        u = slab.floats(x.dimension(0), lora.maxRank());
-        long temporary = slab.mark();
         products.groupedLinearForward(x, dropout.apply(pass, x), offsets, weights, lora, u, y);
         if (baseUpdates != null) {
             baseUpdates.addForward(pass, x, offsets, y);
         }
-        slab.release(pass.saving() ? temporary : start);
+        slab.release(start);
     }
 
     /** Arguments as in {@link Linear#backward}. */
@@ -127,13 +142,17 @@ public final class GroupedLinear {
         return readsInputAlone(pass) && other.readsInputAlone(pass) && weights.hasShapeOf(other.weights);
     }
 
+    /** Whether the backward pass is one op with what is around this down projection. */
+    boolean joinsScores(Pass pass) {
+        return readsInputAlone(pass);
+    }
+
     private boolean readsInputAlone(Pass pass) {
         return baseUpdates == null && (lora == null || !dropout.drops(pass));
     }
 
-    /** This projection as one side of a joint forward pass over so many rows. */
-    GatedProducts.Side forwardSide(Pass pass, long rows) {
-        u = lora == null ? null : pass.slab().floats(rows, lora.maxRank());
+    /** This projection as one side of a joint forward pass, after {@link #reserve}. */
+    GatedProducts.Side forwardSide() {
         return new GatedProducts.Side(weights, lora, u, null);
     }
 
@@ -146,5 +165,45 @@ public final class GroupedLinear {
     /** What the joint backward pass leaves over: gradients of an adapter that all experts share. */
     void finishBackward(Pass pass, Tensor dy, Tensor x, Tensor v) {
         addSharedGradients(pass.ops().products(), dy, x, v);
+    }
+
+    /**
+     * The backward pass of this down projection together with the activation before it and the sum of tokens' rows
+     * behind it.
+     *
+     * @param dy [tokens, out], of the sums
+     * @param dScores [tokens, topK], written
+     * @param gated [rows, in]; its gradient takes its place
+     * @param raised [rows, in]; its gradient takes its place
+     */
+    void backwardWithScores(
+            Pass pass, Activation activation, Tensor dy, Routes routes, Tensor dScores, Tensor gated, Tensor raised) {
+        Slab slab = pass.slab();
+        long start = slab.mark();
+        long rows = gated.dimension(0);
+        GatedProducts.Side side = backwardSide(pass, rows);
+        Tensor inner = isTrainable() ? slab.floats(rows, in()) : null;
+        pass.ops()
+                .gatedProducts()
+                .downBackward(
+                        activation,
+                        dy,
+                        routes.rowsOfPairs(),
+                        routes.scores(),
+                        dScores,
+                        routes.offsets(),
+                        side,
+                        gated,
+                        raised,
+                        inner);
+        if (shared != null && shared.gradA() != null) {
+            // The products of a token's rows with dy are one product with their sum.
+            Tensor uOfTokens = slab.floats(dy.dimension(0), lora.maxRank());
+            pass.ops().routing().combineForward(u, routes.rowsOfPairs(), routes.scores(), uOfTokens, false);
+            Products products = pass.ops().products();
+            products.matmul(dy, true, uOfTokens, false, shared.gradB(), shared.scale(), 1);
+            products.matmul(side.v(), true, inner, false, shared.gradA(), 1, 1);
+        }
+        slab.release(start);
     }
 }

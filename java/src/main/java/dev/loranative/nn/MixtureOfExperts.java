@@ -16,11 +16,9 @@ public final class MixtureOfExperts implements FeedForward {
     private final SharedExpert shared;
 
     /** Kept by a saving pass. */
-    private Tensor offsets;
+    private Routes routes;
 
-    private Tensor rowsOfPairs;
     private Tensor sortedInputs;
-    private Tensor sortedOutputs;
 
     /** @param shared null for none */
     public MixtureOfExperts(Router router, Experts experts, SharedExpert shared) {
@@ -42,16 +40,15 @@ public final class MixtureOfExperts implements FeedForward {
         router.forward(pass, x);
 
         long rows = x.dimension(0) * router.topK();
-        offsets = slab.allocate(DType.I32, experts.count() + 1);
-        rowsOfPairs = slab.allocate(DType.I32, rows);
+        Tensor offsets = slab.allocate(DType.I32, experts.count() + 1);
+        Tensor rowsOfPairs = slab.allocate(DType.I32, rows);
         Tensor tokensOfRows = slab.allocate(DType.I32, rows);
         routing.plan(router.ids(), offsets, rowsOfPairs, tokensOfRows);
+        routes = new Routes(offsets, rowsOfPairs, router.weights());
 
         sortedInputs = slab.floats(rows, x.dimension(1));
-        sortedOutputs = slab.floats(rows, x.dimension(1));
         routing.gatherRows(x, tokensOfRows, sortedInputs);
-        experts.forward(pass, sortedInputs, offsets, sortedOutputs);
-        routing.combineForward(sortedOutputs, rowsOfPairs, router.weights(), y, false);
+        experts.forward(pass, sortedInputs, routes, y);
         if (shared != null) {
             shared.forward(pass, x, y);
         }
@@ -66,12 +63,10 @@ public final class MixtureOfExperts implements FeedForward {
         Routing routing = pass.ops().routing();
         long start = slab.mark();
         Tensor dWeights = slab.floats(router.weights().shape());
-        // The gradient of every expert's output takes the place of that output.
-        routing.combineBackward(dy, sortedOutputs, rowsOfPairs, router.weights(), sortedOutputs, dWeights);
         Tensor dSorted = dx == null ? null : slab.floats(sortedInputs.shape());
-        experts.backward(pass, sortedOutputs, sortedInputs, offsets, dSorted);
+        experts.backward(pass, dy, sortedInputs, routes, dWeights, dSorted);
         if (dx != null) {
-            routing.combineForward(dSorted, rowsOfPairs, null, dx, accumulate);
+            routing.combineForward(dSorted, routes.rowsOfPairs(), null, dx, accumulate);
         }
         router.backward(pass, dWeights, x, dx);
         if (shared != null) {

@@ -44,7 +44,7 @@ public final class Ops {
         return products;
     }
 
-    /** The gate and up products of all experts in one, with the activation behind them. */
+    /** The products of all experts' gated MLPs with what is around them, as one op each way where that is possible. */
     public GatedProducts gatedProducts() {
         return gatedProducts;
     }

@@ -116,10 +116,11 @@ class FeedForwardTest {
         assertThat(mixture.module().isTrainable()).isFalse();
     }
 
-    /** Gate and up projections that are one op, and those that cannot be: their adapters see different inputs. */
+    /** Projections that are one op with others, and those that cannot be: their adapters see different inputs. */
     @ParameterizedTest
-    @ValueSource(strings = {"plain", "frozen gate", "shared adapters", "dropout", "frozen updates"})
-    void expertsJoinGateAndUpWhereTheyCan(String kind) {
+    @ValueSource(
+            strings = {"plain", "frozen gate", "shared adapters", "dropout", "frozen updates", "frozen updates below"})
+    void expertsAreFewOpsWhereTheyCanBe(String kind) {
         float dropout = kind.equals("dropout") ? 0.3f : 0;
         int[] ranks = {3, 3, 2, 0, 1};
         boolean shared = kind.equals("shared adapters");
@@ -132,23 +133,41 @@ class FeedForwardTest {
         if (kind.equals("frozen updates")) {
             up.addToBase(bench.frozenUpdates(HIDDEN, INNER, 2, EXPERTS));
         }
-        Experts experts =
-                new Experts(Activation.SILU, gate, up, bench.grouped("down", INNER, HIDDEN, dropout, 2, 1, 1, 1, 1));
-        int[] offsets = {0, 3, 4, 5, 6, TOKENS};
-        Tensor offsetsOnDevice = bench.bench().ints(offsets, offsets.length);
+        GroupedLinear down = shared
+                ? bench.shared("down", INNER, HIDDEN, 0, EXPERTS)
+                : bench.grouped("down", INNER, HIDDEN, dropout, 2, 1, 1, 1, 1);
+        if (kind.equals("frozen updates below")) {
+            down.addToBase(bench.frozenUpdates(INNER, HIDDEN, 2, EXPERTS));
+        }
+        Experts experts = new Experts(Activation.SILU, gate, up, down);
+        Routes routes = routes(new int[] {0, 3, 4, 5, 6, TOKENS}, 3, 0, 6, 2, 1, 5, 4);
         DropoutStreams streams = dropout == 0 ? null : Workbench.dropoutStreams();
         Pass pass = Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, streams, null);
 
         assertThat(gate.joins(pass, up)).isEqualTo(!kind.equals("dropout") && !kind.equals("frozen updates"));
+        assertThat(down.joinsScores(pass)).isEqualTo(!kind.equals("dropout") && !kind.equals("frozen updates below"));
+        Tensor dScores = bench.bench().unwritten(TOKENS, 1);
         new ModuleCheck(
                         bench,
                         bench.normal(1, TOKENS, HIDDEN),
                         HIDDEN,
-                        (running, x, y) -> experts.forward(running, x, offsetsOnDevice, y),
-                        (running, dy, x, dx, accumulate) -> experts.backward(running, dy, x, offsetsOnDevice, dx))
+                        (running, x, y) -> experts.forward(running, x, routes, y),
+                        (running, dy, x, dx, accumulate) -> experts.backward(running, dy, x, routes, dScores, dx))
                 .withoutAccumulation()
                 .passes(() -> Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, streams, null))
                 .run();
+    }
+
+    /** One choice per token, which has any row and any score. */
+    private Routes routes(int[] offsets, int... rowsOfPairs) {
+        float[] scores = new float[rowsOfPairs.length];
+        for (int i = 0; i < scores.length; i++) {
+            scores[i] = 1.25f - 0.125f * i;
+        }
+        return new Routes(
+                bench.bench().ints(offsets, offsets.length),
+                bench.bench().ints(rowsOfPairs, rowsOfPairs.length),
+                bench.bench().floats(scores, scores.length, 1));
     }
 
     private void check(Mixture mixture, boolean auxiliaryLoss) {
@@ -266,7 +285,10 @@ class FeedForwardTest {
         experts.forward(
                 Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, null, null),
                 row,
-                bench.bench().ints(offsets, EXPERTS + 1),
+                new Routes(
+                        bench.bench().ints(offsets, EXPERTS + 1),
+                        bench.bench().ints(new int[1], 1),
+                        bench.bench().floats(new float[] {1}, 1, 1)),
                 y);
         return bench.read(y);
     }

@@ -3,13 +3,10 @@ package dev.loranative.tensor.cases;
 import dev.loranative.tensor.Activation;
 import dev.loranative.tensor.Bench;
 import dev.loranative.tensor.DType;
-import dev.loranative.tensor.ExpertWeights;
 import dev.loranative.tensor.GatedProducts;
-import dev.loranative.tensor.Products;
 import dev.loranative.tensor.Tensor;
 import dev.loranative.tensor.cases.OpCase.Use;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.DoubleUnaryOperator;
@@ -41,7 +38,8 @@ final class GatedProductCases {
 
     private static void add(List<OpCase> cases, Activation activation, DType dtype, int[] gate, int[] up) {
         String shape = EXPERTS + "e " + ROWS + "x" + OUT + "x" + IN + " "
-                + activation.name().toLowerCase(Locale.ROOT) + " r" + maxRank(gate) + " r" + maxRank(up);
+                + activation.name().toLowerCase(Locale.ROOT) + " r" + ExpertProjection.maxRank(gate) + " r"
+                + ExpertProjection.maxRank(up);
         double products = 4.0 * ROWS * IN * OUT;
         double bytes = 4.0 * ROWS * (IN + 3 * OUT) + 2 * EXPERTS * Work.weightBytes(dtype, (double) IN * OUT);
         Work forward = new Work(products, bytes);
@@ -58,124 +56,12 @@ final class GatedProductCases {
         }));
     }
 
-    private static int maxRank(int[] ranks) {
-        return ranks == null ? 0 : Arrays.stream(ranks).max().orElseThrow();
-    }
-
-    /** One projection, as tensors and as matrices. */
-    private static final class Side {
-
-        final String name;
-        final int[] ranks;
-        final ExpertWeights weights;
-        final Matrix[] w = new Matrix[EXPERTS];
-        final Matrix[] a = new Matrix[EXPERTS];
-        final Matrix[] b = new Matrix[EXPERTS];
-        final Tensor[] tensorsA = new Tensor[EXPERTS];
-        final Tensor[] tensorsB = new Tensor[EXPERTS];
-        final Tensor[] gradA = new Tensor[EXPERTS];
-        final Tensor[] gradB = new Tensor[EXPERTS];
-        final Products.GroupedLora lora;
-        final Tensor u;
-        final Tensor v;
-        final Tensor result;
-
-        Side(Bench bench, String name, DType dtype, int[] ranks) {
-            this.name = name;
-            this.ranks = ranks;
-            Tensor[] tensors = new Tensor[EXPERTS];
-            for (int expert = 0; expert < EXPERTS; expert++) {
-                float[] weight = bench.normal(OUT * IN, 0.3);
-                tensors[expert] = bench.weight(dtype, weight, OUT, IN);
-                w[expert] = Matrix.of(weight, OUT, IN);
-                if (rank(expert) > 0) {
-                    float[] down = bench.normal(rank(expert) * IN, 0.3);
-                    float[] back = bench.normal(OUT * rank(expert), 0.3);
-                    a[expert] = Matrix.of(down, rank(expert), IN);
-                    b[expert] = Matrix.of(back, OUT, rank(expert));
-                    tensorsA[expert] = bench.floats(down, rank(expert), IN);
-                    tensorsB[expert] = bench.floats(back, OUT, rank(expert));
-                    gradA[expert] = bench.floats(new float[rank(expert) * IN], rank(expert), IN);
-                    gradB[expert] = bench.floats(new float[OUT * rank(expert)], OUT, rank(expert));
-                }
-            }
-            weights = new ExpertWeights(bench.device(), tensors);
-            int maxRank = maxRank(ranks);
-            u = ranks == null ? null : bench.unwritten(ROWS, maxRank);
-            v = ranks == null ? null : bench.unwritten(ROWS, maxRank);
-            result = bench.unwritten(ROWS, OUT);
-            float[] scales = new float[EXPERTS];
-            for (int expert = 0; expert < EXPERTS; expert++) {
-                scales[expert] = 0.5f + 0.25f * expert;
-            }
-            lora = ranks == null
-                    ? null
-                    : new Products.GroupedLora(
-                            Tensor.addresses(bench.device(), tensorsA),
-                            Tensor.addresses(bench.device(), tensorsB),
-                            Tensor.addresses(bench.device(), gradA),
-                            Tensor.addresses(bench.device(), gradB),
-                            bench.ints(ranks, EXPERTS),
-                            bench.floats(scales, EXPERTS),
-                            maxRank);
-        }
-
-        private int rank(int expert) {
-            return ranks == null ? 0 : ranks[expert];
-        }
-
-        GatedProducts.Side forward() {
-            return new GatedProducts.Side(weights, lora, u, null);
-        }
-
-        GatedProducts.Side backward() {
-            return new GatedProducts.Side(weights, lora, u, v);
-        }
-
-        /** The expert's weight with its adapter. */
-        Matrix adapted(int expert) {
-            return rank(expert) == 0
-                    ? w[expert]
-                    : w[expert].plus(b[expert].times(a[expert]).times(0.5 + 0.25 * expert));
-        }
-
-        Matrix product(Matrix x) {
-            Matrix product = Matrix.zeros(ROWS, OUT);
-            for (int expert = 0; expert < EXPERTS; expert++) {
-                int count = OFFSETS[expert + 1] - OFFSETS[expert];
-                product.put(
-                        OFFSETS[expert],
-                        x.part(OFFSETS[expert], count).times(adapted(expert).transpose()));
-            }
-            return product;
-        }
-
-        /** What goes to x. */
-        Matrix back(Matrix gradient) {
-            Matrix dx = Matrix.zeros(ROWS, IN);
-            for (int expert = 0; expert < EXPERTS; expert++) {
-                int count = OFFSETS[expert + 1] - OFFSETS[expert];
-                dx.put(OFFSETS[expert], gradient.part(OFFSETS[expert], count).times(adapted(expert)));
-            }
-            return dx;
-        }
-
-        void addInputs(List<OpRun.Input> inputs) {
-            for (int expert = 0; expert < EXPERTS; expert++) {
-                if (rank(expert) > 0 && OFFSETS[expert + 1] > OFFSETS[expert]) {
-                    inputs.add(OpRun.parameter(name + " a of " + expert, tensorsA[expert], gradA[expert]));
-                    inputs.add(OpRun.parameter(name + " b of " + expert, tensorsB[expert], gradB[expert]));
-                }
-            }
-        }
-    }
-
     private static final class Experts {
 
         final GatedProducts products;
         final Activation activation;
-        final Side gate;
-        final Side up;
+        final ExpertProjection gate;
+        final ExpertProjection up;
         final Matrix x;
         final Matrix dy;
         final Tensor tensorX;
@@ -187,8 +73,8 @@ final class GatedProductCases {
         Experts(Bench bench, Activation activation, DType dtype, int[] gateRanks, int[] upRanks) {
             this.products = bench.ops().gatedProducts();
             this.activation = activation;
-            this.gate = new Side(bench, "gate", dtype, gateRanks);
-            this.up = new Side(bench, "up", dtype, upRanks);
+            this.gate = new ExpertProjection(bench, "gate", dtype, gateRanks, OFFSETS, OUT, IN);
+            this.up = new ExpertProjection(bench, "up", dtype, upRanks, OFFSETS, OUT, IN);
             float[] input = bench.normal(ROWS * IN);
             float[] gradient = bench.normal(ROWS * OUT);
             x = Matrix.of(input, ROWS, IN);

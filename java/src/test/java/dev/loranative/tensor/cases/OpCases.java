@@ -44,6 +44,7 @@ public final class OpCases {
                         AdapterCases.all(),
                         GroupedProductCases.all(),
                         GatedProductCases.all(),
+                        DownProductCases.all(),
                         NormCases.all(),
                         RopeCases.all(),
                         AttentionCases.all(),
