@@ -271,13 +271,16 @@ run_part() { # NAME MOST NEEDS TITLE
   status=${PIPESTATUS[0]}
   set -e
   result=$(result_of "$name" "$status" "$most")
+  if [[ $name == doctor ]] && ! grep -q 'ok  *GPU kernels' "$work/output"; then
+    result="failed: no GPU is in use"
+  fi
   [[ $result == right* ]] || wrong=yes
   note "$name" "$title" "$result" $((SECONDS - begin))
   { printf '== %s: %s\n%s\n' "$name" "$title" "${command[*]}"; cat "$work/output"; } >>"$log"
   printf '\n## %s\n\n%s, %d s: `%s`\n\n```\n%s\n```\n' "$title" "$result" $((SECONDS - begin)) "$(shortened)" \
     "$(end_of "$name")" >>"$work/sections"
   write_results
-  if [[ $name == doctor ]] && ! grep -q 'ok  *GPU kernels' "$work/output"; then
+  if [[ $result == *"no GPU is in use" ]]; then
     cat "$work/terminal"
     printf 'error: no GPU is in use, see above\nhint: results are in %s\n' "$results" >&2
     exit 2

@@ -139,6 +139,20 @@ class GpuRunTest {
                 .contains("found an error");
     }
 
+    /** Every device fails at its 14th launch: what is behind that has to be reached by leaving out what was there. */
+    @Test
+    void aGpuThatFailedIsAskedAgainByAnotherProcess() throws Exception {
+        Ended ended = run(Map.of("EMULATED_FAULT", "14"), "--only", "cases");
+
+        assertThat(ended.exitCode()).as(ended.output()).isEqualTo(1);
+        assertThat(report())
+                .containsPattern("cases: .* \\| failed, exit code 1 \\|")
+                .containsPattern("FAILED \\w+ .*at fault is one of ln_")
+                .contains("going on in another process")
+                .containsPattern("products +\\d+ right, 0 wrong")
+                .containsPattern("losses +\\d+ right, 0 wrong");
+    }
+
     @Test
     void withoutAGpuItEndsAtOnce() throws Exception {
         Ended ended = run(Map.of("FAKE_CUDA_DEVICES", "0"));
