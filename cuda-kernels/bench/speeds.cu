@@ -232,6 +232,40 @@ void gated(ln_context* context, int64_t rows, int64_t experts, int64_t out, int6
       4.0 * static_cast<double>(rows) * static_cast<double>(out) * static_cast<double>(in), 0);
 }
 
+/// The backward pass of the down projection of all experts and of the sum of tokens' rows, without adapters. Values of
+/// repeated calls mean nothing: gradients take the place of gate and up.
+void down(ln_context* context, int64_t tokens, int64_t top_k, int64_t experts, int64_t out, int64_t in) {
+  const int64_t rows = tokens * top_k;
+  Memory memory;
+  ln_grouped_down_bwd_args args = {};
+  std::vector<const void*> weights;
+  std::vector<int32_t> offsets, rows_of_pairs;
+  for (int64_t e = 0; e <= experts; ++e) offsets.push_back(static_cast<int32_t>(rows * e / experts));
+  for (int64_t e = 0; e < experts; ++e) weights.push_back(nf4(memory, out * in));
+  for (int64_t pair = 0; pair < rows; ++pair) {
+    rows_of_pairs.push_back(static_cast<int32_t>(pair % top_k * tokens + pair / top_k));
+  }
+  args.dy = memory.random(tokens * out);
+  args.rows_of_pairs = memory.of(rows_of_pairs);
+  args.scores = memory.random(rows);
+  args.dscores = memory.zeros(rows);
+  args.offsets = memory.of(offsets);
+  args.weights = memory.table(weights);
+  args.weight_dtype = LN_NF4;
+  args.gate = memory.random(rows * in);
+  args.up = memory.random(rows * in);
+  args.tokens = tokens;
+  args.top_k = top_k;
+  args.in = in;
+  args.out = out;
+  args.experts = experts;
+  const Scratch scratch(context, LN_OP_GROUPED_DOWN_BWD, args);
+  report("NF4 down, scores and SwiGLU backward, " + std::to_string(rows) + " rows of " + std::to_string(experts) +
+             " experts",
+         seconds_of([&] { require(ln_grouped_down_bwd(context, &args), context); }),
+         2.0 * static_cast<double>(rows) * static_cast<double>(out) * static_cast<double>(in), 0);
+}
+
 void attention(ln_context* context, int64_t tokens, int64_t length) {
   constexpr int64_t heads = 32, key_heads = 4, head_dim = 128;
   Memory memory;
@@ -316,6 +350,8 @@ int main(int count, char** arguments) {
           2048 / smaller);
   gated(own.handle, 8 * 8192 / smaller / smaller, 128 / (smaller > 1 ? 32 : 1), 768 / (smaller > 1 ? 12 : 1),
         2048 / smaller);
+  down(own.handle, 8192 / smaller / (smaller > 1 ? 8 : 1), 8, 128 / (smaller > 1 ? 32 : 1), 2048 / smaller,
+       768 / (smaller > 1 ? 12 : 1));
   attention(own.handle, 8192 / smaller, 4096 / smaller);
   streaming(own.handle, 8192 / smaller, 2048 / (smaller > 1 ? 8 : 1));
   return 0;

@@ -158,6 +158,32 @@ class FeedForwardTest {
                 .run();
     }
 
+    @Test
+    void whatExpertsGiveIsKeptOnlyForAnOpThatReadsIt() {
+        GroupedLinear plain = bench.grouped("down", INNER, HIDDEN, 0, 2, 1, 1, 1, 1);
+        GroupedLinear updated = bench.grouped("down", INNER, HIDDEN, 0, 2, 1, 1, 1, 1);
+        updated.addToBase(bench.frozenUpdates(INNER, HIDDEN, 2, EXPERTS));
+
+        assertThat(kept(updated) - kept(plain)).isGreaterThanOrEqualTo(Float.BYTES * TOKENS * (INNER + HIDDEN));
+    }
+
+    /** Bytes that a saving pass leaves in the slab. */
+    private long kept(GroupedLinear down) {
+        int[] ranks = {3, 3, 2, 0, 1};
+        GroupedLinear gate = bench.grouped("gate", HIDDEN, INNER, 0, ranks);
+        GroupedLinear up = bench.grouped("up", HIDDEN, INNER, 0, ranks);
+        long start = bench.slab().mark();
+        new Experts(Activation.SILU, gate, up, down)
+                .forward(
+                        Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, null, null),
+                        bench.normal(1, TOKENS, HIDDEN),
+                        routes(new int[] {0, 3, 4, 5, 6, TOKENS}, 3, 0, 6, 2, 1, 5, 4),
+                        bench.bench().unwritten(TOKENS, HIDDEN));
+        long bytes = bench.slab().mark() - start;
+        bench.slab().release(start);
+        return bytes;
+    }
+
     /** One choice per token, which has any row and any score. */
     private Routes routes(int[] offsets, int... rowsOfPairs) {
         float[] scores = new float[rowsOfPairs.length];
