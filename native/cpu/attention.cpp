@@ -9,17 +9,13 @@ namespace ln::cpu {
 
 namespace {
 
-constexpr int64_t kLine = 64;
-
-int64_t whole_lines(int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
-
 /// Scratch: the list of tiles (never more than one per token), then a part for each thread.
 struct Layout {
   int64_t tiles_bytes, thread_bytes, total;
 
   Layout(const ln_context& context, int64_t tokens, int64_t thread_floats)
-      : tiles_bytes(whole_lines(tokens * static_cast<int64_t>(sizeof(AttentionTile)))),
-        thread_bytes(whole_lines(thread_floats * static_cast<int64_t>(sizeof(float)))),
+      : tiles_bytes(aligned(tokens * static_cast<int64_t>(sizeof(AttentionTile)))),
+        thread_bytes(aligned(thread_floats * static_cast<int64_t>(sizeof(float)))),
         total(tiles_bytes + thread_bytes * pool(context).threads()) {}
 };
 

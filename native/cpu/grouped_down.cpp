@@ -17,10 +17,6 @@ namespace cpu {
 
 namespace {
 
-constexpr int64_t kAlignment = 64;
-
-int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 int64_t product_bytes(const ln_context& context, const ln_grouped_down_bwd_args& args) {
   const ln_grouped_linear_bwd_args side = down_side(args, nullptr, nullptr);
   return aligned(matmul_scratch_bytes(context, LN_OP_GROUPED_LINEAR_BWD, &side));

@@ -13,14 +13,14 @@ namespace cpu {
 
 namespace {
 
-constexpr int64_t kAlignment = 64;
-
 /// Of the larger side.
 template <typename Args>
 int64_t product_bytes(const ln_context& context, int32_t op, const Args& gate, const Args& up) {
-  const int64_t bytes = std::max(matmul_scratch_bytes(context, op, &gate), matmul_scratch_bytes(context, op, &up));
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return aligned(std::max(matmul_scratch_bytes(context, op, &gate), matmul_scratch_bytes(context, op, &up)));
 }
+
+/// Without any, dx is one product over the columns of both sides.
+bool has_adapters(const ln_grouped_gated_bwd_args& args) { return args.gate_max_rank > 0 || args.up_max_rank > 0; }
 
 int64_t forward_product_bytes(const ln_context& context, const ln_grouped_gated_fwd_args& args) {
   return product_bytes(context, LN_OP_GROUPED_LINEAR_FWD, gate_side(args, nullptr), up_side(args, nullptr));
@@ -31,13 +31,9 @@ int64_t forward_product_bytes(const ln_context& context, const ln_grouped_gated_
 int64_t grouped_gated_scratch_bytes(const ln_context& context, int32_t op, const void* args) {
   if (op == LN_OP_GROUPED_GATED_BWD) {
     const auto& backward = *static_cast<const ln_grouped_gated_bwd_args*>(args);
-    // dx without adapters is one product over the columns of both sides.
-    ln_grouped_linear_bwd_args both = gate_side(backward);
-    both.out *= 2;
-    return std::max(product_bytes(context, LN_OP_GROUPED_LINEAR_BWD, gate_side(backward), up_side(backward)),
-                    backward.gate_max_rank > 0 || backward.up_max_rank > 0
-                        ? 0
-                        : product_bytes(context, LN_OP_GROUPED_LINEAR_BWD, both, both));
+    ln_grouped_linear_bwd_args gate = gate_side(backward), up = up_side(backward);
+    if (!has_adapters(backward)) gate.out = up.out = 2 * backward.out;
+    return product_bytes(context, LN_OP_GROUPED_LINEAR_BWD, gate, up);
   }
   const auto& forward = *static_cast<const ln_grouped_gated_fwd_args*>(args);
   const int64_t up_elements = forward.gate == nullptr ? forward.rows * forward.out : 0;
@@ -79,9 +75,11 @@ void grouped_gated_bwd(ln_context& context, const ln_grouped_gated_bwd_args& arg
     gated_activation_bwd(context, args.activation, args.dy, args.gate, args.up, args.gate, args.up,
                          args.rows * args.out);
   }
-  if (args.gate_max_rank > 0 || args.up_max_rank > 0) {
-    grouped_linear_bwd(context, gate, check.of("gate"));
-    grouped_linear_bwd(context, up, check.of("up"));
+  if (cpu::has_adapters(args)) {
+    for (const ln_grouped_linear_bwd_args& side : {gate, up}) {
+      cpu::run_input_gradients(context, side);
+      cpu::run_adapter_gradients(context, side);
+    }
   } else if (args.dx != nullptr) {
     cpu::run_products(context, scratch, bytes, cpu::ProductList(args.experts, [&](int64_t e) {
                         return cpu::input_gradient(cpu::expert_layer(gate, e), cpu::expert_layer(up, e),

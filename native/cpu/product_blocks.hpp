@@ -109,10 +109,8 @@ inline bool same_packing(const Block& x, const Block& y) {
 
 /// The lines of steps [k, k + count) and columns [column, column + columns) of b, as far as its elements or codes go.
 inline ComingLines lines_of(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns) {
-  const bool quantized = b.dtype == LN_NF4 || b.dtype == LN_FP4;
-  const auto bytes = [&](int64_t elements) {
-    return quantized ? elements / 2 : elements * (b.dtype == LN_F32 ? 4 : 2);
-  };
+  const bool quantized = is_quantized(b.dtype);
+  const auto bytes = [&](int64_t elements) { return quantized ? elements / 2 : elements * dtype_bytes(b.dtype); };
   const void* const data = quantized ? static_cast<const ln_quantized*>(b.data)->codes : b.data;
   const int64_t start = b.transposed ? column * b.ld + k : k * b.ld + column;
   const int64_t run = ceiling(bytes(b.transposed ? count : columns), ComingLines::kLine);

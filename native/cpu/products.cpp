@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "product_blocks.hpp"
+#include "scratch.hpp"
 
 namespace ln::cpu {
 
@@ -22,12 +23,9 @@ constexpr int64_t kPackGrain = 1 << 15;
 constexpr int64_t kWidePanels = 9;
 constexpr int64_t kMaxRowTasks = 256;
 constexpr int64_t kTaskGrain = 1 << 17;  // multiply-adds that are worth a task
-constexpr int64_t kAlignment = 64;
-
-int64_t aligned(int64_t bytes) { return ceiling(bytes, kAlignment) * kAlignment; }
 
 /// How much of the rows that some tasks share is packed; a line of the cache each.
-struct alignas(kAlignment) Packing {
+struct alignas(kScratchAlignment) Packing {
   std::atomic<int32_t> next{0};  // piece to be taken
   std::atomic<int32_t> done{0};
 };
@@ -151,8 +149,11 @@ class Wave {
     while (tasks_ < wanted_tasks() && columns >= 2 * kernels_.tile_columns) count_tasks(columns /= 2, rows_at_least);
     while (tasks_ < wanted_tasks() && rows_at_least > 4 * kernels_.tile_rows) count_tasks(columns, rows_at_least /= 2);
     if (pool_.threads() > 1) narrow_ends();
+    tasks_ = 0;
     for (int64_t b = 0; b < count_; ++b) {
       Block& block = blocks_[b];
+      block.first_task = tasks_;
+      tasks_ += block.column_tasks * block.row_tasks;
       for (int64_t i = 0; i < block.row_tasks; ++i) new (packings_ + block.first_packing + i) Packing();
       const bool wide = block.product.side.n > 0 || block.product.terms[0].a.transposed != 0;
       const int64_t panel = kernels_.panel_stride * std::max<int64_t>(1, block.last_k - block.first_k);
@@ -186,7 +187,6 @@ class Wave {
       if (block.follows) block.row_tasks = blocks_[b - 1].row_tasks;
       block.first_packing = block.follows ? blocks_[b - 1].first_packing : packings;
       if (!block.follows) packings += block.row_tasks;
-      block.first_task = tasks_;
       tasks_ += block.column_tasks * block.row_tasks;
       work_ += block.work;
     }
@@ -195,7 +195,7 @@ class Wave {
   /// Makes what the threads do last small: who is done first waits for half a task of the others.
   void narrow_ends() {
     double work = 0;
-    int64_t ends = 0, first_task = 0;
+    int64_t ends = 0;
     for (int64_t b = 0; b < count_; ++b) {
       Block& block = blocks_[b];
       work += block.work;
@@ -207,10 +207,7 @@ class Wave {
         block.column_tasks = ceiling(tiles - narrow, width) + narrow;
       }
       ends = now;
-      block.first_task = first_task;
-      first_task += block.column_tasks * block.row_tasks;
     }
-    tasks_ = first_task;
   }
 
   /// Where a thread starts so that all have as much work before them.
@@ -367,12 +364,15 @@ void run_products(const ln_context& context, void* scratch, int64_t scratch_byte
       wave.run();
     }
   };
+  bool any_apart = false;
   const auto is_apart = [&](const Product& product) { return product.side.n > 0 && !takes_side(kernels, product); };
   run(ProductList(products.count(), [&](int64_t i) {
     const Product product = products[i];
-    return is_apart(product) ? side_product(product) : Product{};
+    if (!is_apart(product)) return Product{};
+    any_apart = true;
+    return side_product(product);
   }));
-  for (int64_t i = 0; i < products.count(); ++i) {
+  for (int64_t i = 0; any_apart && i < products.count(); ++i) {
     const Product product = products[i];
     if (is_apart(product)) scale_side(product.side, 0, product.m);
   }

@@ -5,6 +5,12 @@
 
 namespace ln::cpu {
 
+/// Parts of scratch begin at lines of the cache.
+constexpr int64_t kScratchAlignment = 64;
+inline int64_t aligned(int64_t bytes) {
+  return (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
+}
+
 /// LN_OP_MATMUL .. LN_OP_GROUPED_LINEAR_BWD
 int64_t matmul_scratch_bytes(const ln_context& context, int32_t op, const void* args);
 /// LN_OP_ATTENTION_FWD, LN_OP_ATTENTION_BWD
