@@ -318,7 +318,7 @@ void streaming(ln_context* context, int64_t rows, int64_t width) {
   report("SwiGLU forward",
          seconds_of([&] { require(ln_gated_activation_fwd(context, LN_SILU, x, z, y, rows * width), context); }), 0,
          3 * bytes);
-  ln_adamw_args adamw = {x, y, z, memory.zeros(rows * width), rows * width, 1, 1e-4, 0.9, 0.999, 1e-8, 0, 1};
+  ln_adamw_args adamw = {x, y, z, memory.zeros(rows * width), nullptr, rows * width, 1, 1e-4, 0.9, 0.999, 1e-8, 0};
   report("AdamW", seconds_of([&] { require(ln_adamw(context, &adamw), context); }), 0, 7 * bytes);
 }
 

@@ -1,5 +1,5 @@
 // AdamW on float32 states. Bound by bytes: 28 per parameter (parameter, gradient and two moments read, all but the
-// gradient written).
+// gradient written). The scale of the gradients is found by one warp before, from sums that the host never sees.
 #include "adamw_step.cuh"
 #include "packs.cuh"
 #include "streaming.hpp"
@@ -17,22 +17,39 @@ struct Step {
 
   template <int kWidth>
   __device__ __forceinline__ void apply(int64_t i) const {
+    float scale;
+    if (!adamw_scale(scalars, scale)) return;
     Pack<kWidth> p = load_pack<kWidth>(parameters, i);
     const Pack<kWidth> gradient = load_pack<kWidth>(gradients, i);
     Pack<kWidth> m = load_pack<kWidth>(first_moments, i), v = load_pack<kWidth>(second_moments, i);
 #pragma unroll
-    for (int j = 0; j < kWidth; ++j) adamw_step(p.at[j], m.at[j], v.at[j], gradient.at[j], scalars);
+    for (int j = 0; j < kWidth; ++j) adamw_step(p.at[j], m.at[j], v.at[j], gradient.at[j] * scale, scalars);
     store_pack<kWidth>(parameters, i, p);
     store_pack<kWidth>(first_moments, i, m);
     store_pack<kWidth>(second_moments, i, v);
   }
 };
 
+constexpr double kClipEpsilon = 1e-6;  // torch's
+
+__global__ void __launch_bounds__(kWarp) find_scale(const double* sums, int64_t count, double max_norm, float* scale) {
+  bool finite = true;
+  for (int64_t i = threadIdx.x; i < count; i += kWarp) finite = finite && fabs(sums[i]) < INFINITY;
+  const bool none = __any_sync(kAllLanes, finite ? 0 : 1) != 0;
+  if (threadIdx.x != 0) return;
+  const double clipped = max_norm > 0 ? fmin(1.0, max_norm / (sqrt(sums[0]) + kClipEpsilon)) : 1.0;
+  *scale = none ? NAN : static_cast<float>(clipped);
+}
+
 }  // namespace
 
 }  // namespace ln::cuda
 
 namespace ln::backend {
+
+void gradient_scale(ln_context& context, const double* sums, int64_t count, double max_norm, float* scale) {
+  cuda::launch(context, "ln_gradient_scale", cuda::find_scale, 1, cuda::kWarp, 0, sums, count, max_norm, scale);
+}
 
 void adamw(ln_context& context, const ln_adamw_args& args) {
   using namespace cuda;

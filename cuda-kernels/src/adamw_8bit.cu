@@ -89,6 +89,8 @@ __device__ __forceinline__ void store_codes(uint8_t* codes, int64_t i, uint32_t 
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads) step_blocks(ln_adamw_8bit_args args, AdamwScalars scalars) {
   __shared__ Tables tables;
+  float scale;
+  if (!adamw_scale(scalars, scale)) return;  // all threads alike
   constexpr int kPacks = kElements / kWidth;
   tables.load(static_cast<int>(threadIdx.x));
   __syncthreads();
@@ -113,7 +115,7 @@ __global__ void __launch_bounds__(kThreads) step_blocks(ln_adamw_8bit_args args,
         float& v_of = v[q * kWidth + j];
         m_of = tables.signed_value[m_codes >> (8 * j) & 255] * first_absmax;
         v_of = tables.unsigned_value[v_codes >> (8 * j) & 255] * second_absmax;
-        adamw_step(p.at[j], m_of, v_of, g.at[j], scalars);
+        adamw_step(p.at[j], m_of, v_of, g.at[j] * scale, scalars);
         largest_m = fmaxf(largest_m, fabsf(m_of));
         largest_v = fmaxf(largest_v, v_of);
       }

@@ -37,7 +37,7 @@ TEST(CudaStreaming, AlignmentChangesNoByte) {
       ASSERT_EQ(LN_OK, ln_gated_activation_bwd(context, LN_SILU, x.data(), y.data(), z.data(), y.data(), z.data(), n));
       keep(y);
       keep(z);
-      const ln_adamw_args adamw = {x.data(), y.data(), m.data(), v.data(), n, 3, 1e-2, 0.9, 0.99, 1e-8, 0.1, 1};
+      const ln_adamw_args adamw = {x.data(), y.data(), m.data(), v.data(), nullptr, n, 3, 1e-2, 0.9, 0.99, 1e-8, 0.1};
       ASSERT_EQ(LN_OK, ln_adamw(context, &adamw));
       keep(x);
       keep(m);

@@ -26,10 +26,20 @@ void check_hyper_parameters(const ln::Checker& check, const Args* args) {
   check_beta(check, "beta2", args->beta2);
   check_not_negative(check, "epsilon", args->epsilon);
   check_not_negative(check, "weight_decay", args->weight_decay);
-  check.finite("gradient_scale", args->gradient_scale);
+  if (args->gradient_scale != nullptr) check.pointer("gradient_scale", args->gradient_scale);
 }
 
 }  // namespace
+
+int32_t ln_gradient_scale(ln_context* context, const double* sums, int64_t count, double max_norm, float* scale) {
+  return ln::guarded(context, "ln_gradient_scale", [&](const ln::Checker& check) {
+    check.at_least("count", count, 1);
+    check.pointer("sums", sums, 8);
+    check_not_negative(check, "max_norm", max_norm);
+    check.pointer("scale", scale);
+    ln::backend::gradient_scale(*context, sums, count, max_norm, scale);
+  });
+}
 
 int32_t ln_adamw(ln_context* context, const ln_adamw_args* args) {
   return ln::guarded(context, "ln_adamw", [&](const ln::Checker& check) {

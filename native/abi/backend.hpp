@@ -88,6 +88,7 @@ void cross_entropy(ln_context& context, float* logits, const int32_t* labels, fl
 void sum(ln_context& context, const float* x, int64_t n, double* result);
 void sum_of_squares(ln_context& context, const float* x, int64_t n, double* result);
 void column_sums(ln_context& context, const float* x, float* result, int64_t rows, int64_t columns);
+void gradient_scale(ln_context& context, const double* sums, int64_t count, double max_norm, float* scale);
 void adamw(ln_context& context, const ln_adamw_args& args);
 void adamw_8bit(ln_context& context, const ln_adamw_8bit_args& args);
 

@@ -14,7 +14,7 @@ AdamwScalars adamw_scalars(const Args& args) {
   const double correction1 = 1 - std::pow(args.beta1, steps);
   const double correction2 = 1 - std::pow(args.beta2, steps);
   return {
-      .gradient_scale = static_cast<float>(args.gradient_scale),
+      .gradient_scale = args.gradient_scale == nullptr ? 1.0f : *args.gradient_scale,
       .decay = static_cast<float>(1 - args.learning_rate * args.weight_decay),
       .beta1_complement = static_cast<float>(1 - args.beta1),
       .beta2 = static_cast<float>(args.beta2),

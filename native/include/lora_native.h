@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a prototype or a struct changes. */
-#define LN_ABI_VERSION 5
+#define LN_ABI_VERSION 6
 
 enum ln_status {
   LN_OK = 0,
@@ -670,16 +670,24 @@ LN_API int32_t ln_sum_of_squares(ln_context* context, const float* x, int64_t n,
 /* result[c] += sum_r x[r,c], x [rows,columns], in an order that depends on rows alone: the gradient of a bias. */
 LN_API int32_t ln_column_sums(ln_context* context, const float* x, float* result, int64_t rows, int64_t columns);
 
-/* AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW, with g = gradient * gradient_scale and t = step >= 1:
+/* What a step multiplies its gradients by, so that their norm is at most max_norm (Pascanu et al. 2013, as torch's
+ * clip_grad_norm_), decided where the sums lie: nobody has to wait for them.
+ *   *scale = min(1, max_norm / (sqrt(sums[0]) + 1e-6)), with max_norm 0: 1;  sums[0] is the gradients' sum of squares
+ *   *scale = NaN where any of sums[count], as the losses of the step, is not finite: no step, to the optimizer */
+LN_API int32_t ln_gradient_scale(ln_context* context, const double* sums, int64_t count, double max_norm, float* scale);
+
+/* AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW, with g = gradient * *gradient_scale and t = step >= 1:
  *   p -= lr * weight_decay * p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
- *   p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + epsilon) */
+ *   p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + epsilon)
+ * Where *gradient_scale is not finite, nothing is written. */
 typedef struct ln_adamw_args {
   float* parameters;
   const float* gradients;
   float* first_moments;
   float* second_moments;
+  const float* gradient_scale; /* [1], in device memory as the others; NULL: 1 */
   int64_t n, step;
-  double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_scale;
+  double learning_rate, beta1, beta2, epsilon, weight_decay;
 } ln_adamw_args;
 LN_API int32_t ln_adamw(ln_context* context, const ln_adamw_args* args);
 
@@ -696,12 +704,13 @@ LN_API int32_t ln_adamw(ln_context* context, const ln_adamw_args* args);
 typedef struct ln_adamw_8bit_args {
   float* parameters;
   const float* gradients;
-  uint8_t* first_moments;  /* [n] */
-  uint8_t* second_moments; /* [n] */
-  float* first_absmax;     /* [ceil(n / 256)] */
-  float* second_absmax;    /* [ceil(n / 256)] */
+  uint8_t* first_moments;      /* [n] */
+  uint8_t* second_moments;     /* [n] */
+  float* first_absmax;         /* [ceil(n / 256)] */
+  float* second_absmax;        /* [ceil(n / 256)] */
+  const float* gradient_scale; /* as in ln_adamw_args */
   int64_t n, step;
-  double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_scale;
+  double learning_rate, beta1, beta2, epsilon, weight_decay;
 } ln_adamw_8bit_args;
 LN_API int32_t ln_adamw_8bit(ln_context* context, const ln_adamw_8bit_args* args);
 

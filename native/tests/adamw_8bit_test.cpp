@@ -7,6 +7,7 @@ namespace ln::test {
 namespace {
 
 constexpr int64_t kBlock = 256;
+constexpr float kHalf = 0.5f;
 
 float signed_value(int code) {
   return code >= kSignedZero ? kSignedMagnitudes[code - kSignedZero] : -kSignedMagnitudes[kSignedZero - code];
@@ -61,14 +62,14 @@ struct State {
             .second_moments = second_moments,
             .first_absmax = first_absmax,
             .second_absmax = second_absmax,
+            .gradient_scale = &kHalf,
             .n = parameters.size(),
             .step = step,
             .learning_rate = 1e-2,
             .beta1 = 0.9,
             .beta2 = 0.95,
             .epsilon = 1e-8,
-            .weight_decay = 0.1,
-            .gradient_scale = 0.5};
+            .weight_decay = 0.1};
   }
   void fill(Random& random) {
     for (int64_t i = 0; i < parameters.size(); ++i) {
@@ -177,7 +178,7 @@ TEST(Adamw8bit, EncodesEveryMiddleAsTheEvenCode) {
     State state(n);
     ln_adamw_8bit_args args = state.args(gradients.data(), 1);
     args.beta1 = args.beta2 = 0;
-    args.gradient_scale = 1;
+    args.gradient_scale = nullptr;
     ASSERT_EQ(LN_OK, ln_adamw_8bit(Context(simd), &args));
     for (int64_t i = 0; i < n; ++i) {
       const float r = gradients[i], square = r * r;
@@ -231,8 +232,8 @@ TEST(Adamw8bit, StaysNearThePathOfFloat32States) {
       ln_adamw_8bit_args args = state.args(gradients, step);
       args.weight_decay = 0;
       ASSERT_EQ(LN_OK, ln_adamw_8bit(context, &args)) << context.error();
-      const ln_adamw_args plain = {parameters,         gradients,  first,      second,       n, step,
-                                   args.learning_rate, args.beta1, args.beta2, args.epsilon, 0, args.gradient_scale};
+      const ln_adamw_args plain = {parameters, gradients,          first,      second,     args.gradient_scale, n,
+                                   step,       args.learning_rate, args.beta1, args.beta2, args.epsilon,        0};
       ASSERT_EQ(LN_OK, ln_adamw(context, &plain)) << context.error();
     }
     double difference = 0, way = 0;
@@ -261,6 +262,21 @@ TEST(Adamw8bit, IsTheSameForEveryThreadCount) {
       ASSERT_EQ(LN_OK, ln_adamw_8bit(Context(simd, threads), &args));
       expect_state(other, one, simd_name(simd));
     }
+  }
+}
+
+TEST(Adamw8bit, TakesNoStepByAScaleThatIsNotFinite) {
+  for (int32_t simd : tiers()) {
+    Random random(75);
+    State state(600);
+    state.fill(random);
+    const State before = state;
+    const Guarded<float> gradients(600, random);
+    const float scale = NAN;
+    ln_adamw_8bit_args args = state.args(gradients, 2);
+    args.gradient_scale = &scale;
+    ASSERT_EQ(LN_OK, ln_adamw_8bit(Context(simd), &args));
+    expect_state(state, before, simd_name(simd));
   }
 }
 

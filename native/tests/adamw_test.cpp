@@ -3,6 +3,8 @@
 namespace ln::test {
 namespace {
 
+constexpr float kHalf = 0.5f;
+
 struct State {
   Guarded<float> parameters, first_moments, second_moments;
 
@@ -16,14 +18,14 @@ struct State {
             .gradients = gradients,
             .first_moments = first_moments,
             .second_moments = second_moments,
+            .gradient_scale = &kHalf,
             .n = parameters.size(),
             .step = step,
             .learning_rate = 1e-2,
             .beta1 = 0.9,
             .beta2 = 0.95,
             .epsilon = 1e-8,
-            .weight_decay = 0.1,
-            .gradient_scale = 0.5};
+            .weight_decay = 0.1};
   }
 };
 
@@ -135,6 +137,100 @@ TEST(Adamw, IsTheSameForEveryThreadCount) {
   }
 }
 
+TEST(Adamw, TakesNoStepByAScaleThatIsNotFinite) {
+  for (int32_t simd : tiers()) {
+    Context context(simd, 2);
+    Random random(65);
+    State state(1000, random);
+    const State before = state;
+    const Guarded<float> gradients(1000, random);
+    for (const float scale : {NAN, INFINITY, -INFINITY}) {
+      ln_adamw_args args = state.args(gradients, 2);
+      args.gradient_scale = &scale;
+      ASSERT_EQ(LN_OK, ln_adamw(context, &args)) << context.error();
+      expect_state(state, before, simd_name(simd));
+    }
+  }
+}
+
+TEST(Adamw, NoScaleIsOne) {
+  for (int32_t simd : tiers()) {
+    Context context(simd);
+    Random random(66);
+    State state(100, random), other = state;
+    const Guarded<float> gradients(100, random);
+    const float one = 1;
+    ln_adamw_args args = state.args(gradients, 2);
+    args.gradient_scale = nullptr;
+    ASSERT_EQ(LN_OK, ln_adamw(context, &args)) << context.error();
+    args = other.args(gradients, 2);
+    args.gradient_scale = &one;
+    ASSERT_EQ(LN_OK, ln_adamw(context, &args)) << context.error();
+    expect_state(state, other, simd_name(simd));
+  }
+}
+
+TEST(GradientScale, LimitsTheNorm) {
+  struct Case {
+    double squares, max_norm;
+    float scale;
+  };
+  constexpr Case kCases[] = {{25, 1, static_cast<float>(1 / (5 + 1e-6))},
+                             {25, 10, 1},
+                             {25, 0, 1},
+                             {0, 1, 1},
+                             {1e-14, 1e-7, static_cast<float>(1e-7 / (1e-7 + 1e-6))},
+                             {1e60, 1, 1e-30f}};
+  for (int32_t simd : tiers()) {
+    Context context(simd);
+    for (const Case& c : kCases) {
+      Guarded<float> scale(1);
+      ASSERT_EQ(LN_OK, ln_gradient_scale(context, &c.squares, 1, c.max_norm, scale)) << context.error();
+      EXPECT_EQ(c.scale, scale[0]) << simd_name(simd) << " of " << c.squares << " to " << c.max_norm;
+    }
+  }
+}
+
+TEST(GradientScale, IsNoNumberWhereAnySumIsNone) {
+  for (int32_t simd : tiers()) {
+    Context context(simd);
+    for (int64_t count : {1, 2, 31, 32, 33, 100}) {
+      Guarded<double> sums(count);
+      for (int64_t i = 0; i < count; ++i) sums[i] = 4;
+      Guarded<float> scale(1);
+      for (int64_t at = 0; at < count; ++at) {
+        for (const double bad : {static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+          for (const double max_norm : {0.0, 1.0}) {
+            sums[at] = bad;
+            ASSERT_EQ(LN_OK, ln_gradient_scale(context, sums, count, max_norm, scale)) << context.error();
+            EXPECT_TRUE(std::isnan(scale[0])) << simd_name(simd) << " " << at << " of " << count;
+          }
+        }
+        sums[at] = 4;
+      }
+      ASSERT_EQ(LN_OK, ln_gradient_scale(context, sums, count, 1, scale)) << context.error();
+      EXPECT_EQ(static_cast<float>(1 / (2 + 1e-6)), scale[0]) << simd_name(simd);
+    }
+  }
+}
+
+TEST(GradientScale, RefusesBadArguments) {
+  Context context;
+  const double sums[] = {1, 2};
+  float scale = 7;
+  const auto refuse = [&](int32_t status, const char* error) {
+    EXPECT_EQ(LN_INVALID_ARGUMENT, status);
+    EXPECT_EQ(error, context.error());
+    EXPECT_EQ(7, scale);
+  };
+  refuse(ln_gradient_scale(context, nullptr, 1, 1, &scale), "ln_gradient_scale: sums is NULL");
+  refuse(ln_gradient_scale(context, sums, 0, 1, &scale), "ln_gradient_scale: count is 0, must be at least 1");
+  refuse(ln_gradient_scale(context, sums, 2, -1, &scale),
+         "ln_gradient_scale: max_norm is -1.000000, must be at least 0");
+  refuse(ln_gradient_scale(context, sums, 2, NAN, &scale), "ln_gradient_scale: max_norm is not finite");
+  refuse(ln_gradient_scale(context, sums, 2, 1, nullptr), "ln_gradient_scale: scale is NULL");
+}
+
 TEST(Adamw, RefusesBadArgumentsAndWritesNothing) {
   Context context;
   Random random(63);
@@ -155,7 +251,8 @@ TEST(Adamw, RefusesBadArgumentsAndWritesNothing) {
   refuse([](auto& a) { a.beta2 = -0.5; }, "ln_adamw: beta2 is -0.500000, must be at least 0 and below 1");
   refuse([](auto& a) { a.epsilon = -1; }, "ln_adamw: epsilon is -1.000000, must be at least 0");
   refuse([](auto& a) { a.weight_decay = INFINITY; }, "ln_adamw: weight_decay is not finite");
-  refuse([](auto& a) { a.gradient_scale = NAN; }, "ln_adamw: gradient_scale is not finite");
+  refuse([](auto& a) { a.gradient_scale = reinterpret_cast<const float*>(3); },
+         "ln_adamw: gradient_scale is not aligned to 4 bytes");
   refuse([](auto& a) { a.gradients = nullptr; }, "ln_adamw: gradients is NULL");
   refuse([](auto& a) { a.second_moments = nullptr; }, "ln_adamw: second_moments is NULL");
   EXPECT_EQ(LN_INVALID_ARGUMENT, ln_adamw(context, nullptr));

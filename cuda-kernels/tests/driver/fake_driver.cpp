@@ -2,7 +2,8 @@
 // emulated kernel library beside it, the whole way of a GPU run (JCuda, device, kernels, training) runs without one.
 // Environment: FAKE_CUDA_DEVICES (1), FAKE_CUDA_CAPABILITY (90), FAKE_CUDA_VERSION (13000), FAKE_CUDA_MEGABYTES (4096),
 // FAKE_CUDA_INIT (0: what cuInit returns), FAKE_CUDA_FAULT_AFTER (n: the n-th synchronisation reports a kernel fault),
-// FAKE_CUDA_ALLOCATIONS (a file, which says after every cuMemAlloc how many there were).
+// FAKE_CUDA_ALLOCATIONS and FAKE_CUDA_WAITS (files, which say after every cuMemAlloc, or every wait for the device, how
+// many there were).
 // Emulated kernels that fault (EMULATED_FAULT) say so through fake_cuda_fail.
 #include <atomic>
 #include <cstdint>
@@ -29,7 +30,20 @@ size_t used_bytes = 0;
 std::unordered_map<uint64_t, size_t> sizes;
 long synchronisations = 0;
 long allocations = 0;
+std::atomic<long> waits{0};
 std::atomic<int> failure{kSuccess};
+
+/// Into the file that the environment variable names, if it does.
+void tell(const char* variable, long count) {
+  const char* path = std::getenv(variable);
+  if (path == nullptr) return;
+  if (FILE* file = std::fopen(path, "w")) {
+    std::fprintf(file, "%ld", count);
+    std::fclose(file);
+  }
+}
+
+void count_wait() { tell("FAKE_CUDA_WAITS", ++waits); }
 
 }  // namespace
 
@@ -84,13 +98,7 @@ FAKE cuMemAlloc_v2(uint64_t* address, size_t bytes) {
   *address = reinterpret_cast<uint64_t>(memory);
   sizes[*address] = bytes;
   used_bytes += bytes;
-  ++allocations;
-  if (const char* path = std::getenv("FAKE_CUDA_ALLOCATIONS")) {
-    if (FILE* file = std::fopen(path, "w")) {
-      std::fprintf(file, "%ld", allocations);
-      std::fclose(file);
-    }
-  }
+  tell("FAKE_CUDA_ALLOCATIONS", ++allocations);
   return kSuccess;
 }
 FAKE cuMemFree_v2(uint64_t address) {
@@ -138,6 +146,7 @@ FAKE cuStreamDestroy_v2(void* stream) {
   return kSuccess;
 }
 FAKE cuStreamSynchronize(void*) {
+  count_wait();
   const long fault = setting("FAKE_CUDA_FAULT_AFTER", 0);
   return fault > 0 && ++synchronisations >= fault ? kIllegalAddress : static_cast<int>(failure);
 }
@@ -146,7 +155,10 @@ FAKE cuEventCreate(void** event, unsigned) {
   return kSuccess;
 }
 FAKE cuEventRecord(void*, void*) { return kSuccess; }
-FAKE cuEventSynchronize(void*) { return failure; }
+FAKE cuEventSynchronize(void*) {
+  count_wait();
+  return failure;
+}
 FAKE cuEventDestroy_v2(void* event) {
   std::free(event);
   return kSuccess;

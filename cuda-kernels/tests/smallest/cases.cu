@@ -190,11 +190,26 @@ int32_t reductions(ln_context* context, Memory& memory) {
   if (status != LN_OK) return status;
   if ((status = ln_sum_of_squares(context, x, n, results + 1)) != LN_OK) return status;
   if ((status = ln_column_sums(context, x, memory.zeros(100), 50, 100)) != LN_OK) return status;
-  ln_adamw_args args = {memory.random(n), x, memory.zeros(n), memory.zeros(n), n, 1, 1e-3, 0.9, 0.999, 1e-8, 0.01, 1};
+  float* scale = memory.zeros(1);
+  if ((status = ln_gradient_scale(context, results, 2, 1, scale)) != LN_OK) return status;
+  ln_adamw_args args = {
+      memory.random(n), x, memory.zeros(n), memory.zeros(n), scale, n, 1, 1e-3, 0.9, 0.999, 1e-8, 0.01};
   if ((status = ln_adamw(context, &args)) != LN_OK) return status;
   const auto codes = [&] { return memory.of(std::vector<uint8_t>(n)); };
-  const ln_adamw_8bit_args narrow = {
-      memory.random(n), x, codes(), codes(), memory.zeros(20), memory.zeros(20), n, 1, 1e-3, 0.9, 0.999, 1e-8, 0.01, 1};
+  const ln_adamw_8bit_args narrow = {memory.random(n),
+                                     x,
+                                     codes(),
+                                     codes(),
+                                     memory.zeros(20),
+                                     memory.zeros(20),
+                                     scale,
+                                     n,
+                                     1,
+                                     1e-3,
+                                     0.9,
+                                     0.999,
+                                     1e-8,
+                                     0.01};
   return ln_adamw_8bit(context, &narrow);
 }
 

@@ -256,7 +256,7 @@ public final class QuickKernels {
         Tensor gradients = floats(n);
         Tensor first = Tensor.allocate(device, DType.F32, n);
         Tensor second = Tensor.allocate(device, DType.F32, n);
-        Losses.AdamW step = new Losses.AdamW(10, 1e-4, 0.9, 0.999, 1e-8, 0, 1);
+        Losses.AdamW step = new Losses.AdamW(null, 10, 1e-4, 0.9, 0.999, 1e-8, 0);
         time("AdamW", "" + n, 14.0 * n, 28.0 * n, () -> ops.losses().adamW(parameters, gradients, first, second, step));
     }
 }

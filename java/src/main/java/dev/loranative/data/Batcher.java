@@ -57,6 +57,11 @@ public final class Batcher {
         this.seed = seed;
     }
 
+    /** Micro-batches of a step at most: as asked for, but not more than an epoch has. */
+    public int accumulation() {
+        return accumulation;
+    }
+
     public int stepsPerEpoch() {
         return stepsPerEpoch;
     }

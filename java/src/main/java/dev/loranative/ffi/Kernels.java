@@ -1,5 +1,6 @@
 package dev.loranative.ffi;
 
+import static dev.loranative.ffi.Carrier.DOUBLE;
 import static dev.loranative.ffi.Carrier.FLOAT;
 import static dev.loranative.ffi.Carrier.INT32;
 import static dev.loranative.ffi.Carrier.INT64;
@@ -290,6 +291,11 @@ public record Kernels(
                 value = "ln_column_sums",
                 takes = {POINTER, POINTER, POINTER, INT64, INT64})
         MethodHandle columnSums,
+
+        @Symbol(
+                value = "ln_gradient_scale",
+                takes = {POINTER, POINTER, INT64, DOUBLE, POINTER})
+        MethodHandle gradientScale,
 
         @Symbol(
                 value = "ln_adamw",

@@ -101,14 +101,14 @@ public final class Structs {
             int64 top_k""");
 
     public static final NativeStruct ADAMW = NativeStruct.of("ln_adamw_args", """
-            pointer parameters, pointer gradients, pointer first_moments, pointer second_moments, int64 n, int64 step,
-            double learning_rate, double beta1, double beta2, double epsilon, double weight_decay,
-            double gradient_scale""");
+            pointer parameters, pointer gradients, pointer first_moments, pointer second_moments, pointer gradient_scale,
+            int64 n, int64 step, double learning_rate, double beta1, double beta2, double epsilon,
+            double weight_decay""");
 
     public static final NativeStruct ADAMW_8BIT = NativeStruct.of("ln_adamw_8bit_args", """
             pointer parameters, pointer gradients, pointer first_moments, pointer second_moments, pointer first_absmax,
-            pointer second_absmax, int64 n, int64 step, double learning_rate, double beta1, double beta2,
-            double epsilon, double weight_decay, double gradient_scale""");
+            pointer second_absmax, pointer gradient_scale, int64 n, int64 step, double learning_rate, double beta1,
+            double beta2, double epsilon, double weight_decay""");
 
     static final List<NativeStruct> ALL = List.of(
             CONTEXT_OPTIONS,

@@ -9,7 +9,6 @@ import dev.loranative.nn.Pass;
 import dev.loranative.nn.RmsNorm;
 import dev.loranative.nn.Rope;
 import dev.loranative.nn.RouterStatistics;
-import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
 import dev.loranative.tensor.Tensor;
@@ -34,14 +33,6 @@ public final class CausalLm {
         this.finalNorm = finalNorm;
         this.head = head;
     }
-
-    /**
-     * What a pass computed; tensors lie in its slab.
-     *
-     * @param losses [targets]: cross-entropy of every labelled position
-     * @param lossSum F64 [1]
-     */
-    public record Loss(Tensor losses, Tensor lossSum) {}
 
     /** To be called before the first pass: takes what depends on the longest sequence. */
     public void reservePositions(Device device, int longestSequence) {
@@ -76,16 +67,18 @@ public final class CausalLm {
     /**
      * Forward and backward of one micro-batch: all gradients accumulate.
      *
+     * @param lossSum F64 [1], written: sum of the result
      * @param gradientScale 1 / number of targets of the optimizer step
      * @param recompute whether layers keep only their input and run forward again in the backward pass
+     * @return [targets] in the slab of the pass: cross-entropy of every labelled position
      */
-    public Loss trainMicroBatch(Pass pass, Labels labels, float gradientScale, boolean recompute) {
+    public Tensor trainMicroBatch(Pass pass, Labels labels, Tensor lossSum, float gradientScale, boolean recompute) {
         Ops ops = pass.ops();
         Slab slab = pass.slab();
         int lowest = lowestLayer();
         Tensor branch = slab.floats(pass.count(), hidden());
         Tensor dHidden = slab.floats(branch.shape());
-        Loss loss = lossTensors(slab, labels);
+        Tensor losses = slab.floats(labels.count());
         ResidualStream stream = new ResidualStream(pass, branch);
         for (int layer = 0; layer < layers.size(); layer++) {
             boolean keepsInput = layer >= lowest;
@@ -94,8 +87,8 @@ public final class CausalLm {
         Tensor normed = stream.finish();
         boolean layersTrain = lowest < layers.size();
         boolean bodyTrains = layersTrain || finalNorm.isTrainable();
-        head.loss(pass, normed, labels, loss.losses(), gradientScale, bodyTrains ? dHidden : null, true);
-        sum(ops, loss);
+        head.loss(pass, normed, labels, losses, gradientScale, bodyTrains ? dHidden : null, true);
+        ops.losses().sum(losses, lossSum);
         RouterStatistics statistics = pass.routerStatistics();
         if (statistics != null) {
             statistics.finish(ops);
@@ -109,15 +102,14 @@ public final class CausalLm {
         if (embedding.isTrainable()) {
             embedding.backward(pass, dHidden);
         }
-        return loss;
+        return losses;
     }
 
-    /** Forward only: the loss of every labelled position. */
-    public Loss evaluate(Pass pass, Labels labels) {
-        Loss loss = lossTensors(pass.slab(), labels);
-        head.loss(pass, forward(pass), labels, loss.losses(), 0, null, false);
-        sum(pass.ops(), loss);
-        return loss;
+    /** Forward only: [targets] in the slab of the pass, the loss of every labelled position. */
+    public Tensor evaluate(Pass pass, Labels labels) {
+        Tensor losses = pass.slab().floats(labels.count());
+        head.loss(pass, forward(pass), labels, losses, 0, null, false);
+        return losses;
     }
 
     /** Forward only: logits [1, vocabulary] after the last token of the pass. */
@@ -161,14 +153,6 @@ public final class CausalLm {
             lowest++;
         }
         return lowest;
-    }
-
-    private static Loss lossTensors(Slab slab, Labels labels) {
-        return new Loss(slab.floats(labels.count()), slab.allocate(DType.F64, 1));
-    }
-
-    private static void sum(Ops ops, Loss loss) {
-        ops.losses().sum(loss.losses(), loss.lossSum());
     }
 
     /** The residual stream on its way through the layers: always a pair whose sum it is. */

@@ -1,6 +1,5 @@
 package dev.loranative.nn;
 
-import dev.loranative.device.Device;
 import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
@@ -18,28 +17,29 @@ public final class RouterStatistics {
 
     private final Tensor counts;
     private final Tensor probabilitySums;
-    private final Tensor loss;
+    private final Tensor losses;
     private final Tensor dProbabilities;
-    private final Tensor squareSum;
     private final float coefficient;
     private final float zCoefficient;
     private long rows;
 
     /**
+     * @param counts I64 [experts], filled: tokens per expert, summed over layers
+     * @param losses F64 [2], filled: the load-balancing loss, not multiplied by its coefficient, and the sum that
+     *     {@link #zLoss} is made of
      * @param coefficient weight of the load-balancing loss in this micro-batch's total
      * @param zCoefficient weight of the z-loss in this micro-batch's total
      */
-    public RouterStatistics(Ops ops, Slab slab, long experts, float coefficient, float zCoefficient) {
+    public RouterStatistics(Ops ops, Slab slab, Tensor counts, Tensor losses, float coefficient, float zCoefficient) {
         this.coefficient = coefficient;
         this.zCoefficient = zCoefficient;
-        this.counts = slab.allocate(DType.I64, experts);
-        this.probabilitySums = slab.allocate(DType.F64, experts);
-        this.loss = slab.allocate(DType.F64, 1);
-        this.dProbabilities = slab.floats(experts);
+        this.counts = counts;
+        this.losses = losses;
+        this.probabilitySums = slab.allocate(DType.F64, counts.size());
+        this.dProbabilities = slab.floats(counts.size());
         ops.clear(counts);
-        this.squareSum = slab.allocate(DType.F64, 1);
+        ops.clear(losses);
         ops.clear(probabilitySums);
-        ops.clear(squareSum);
     }
 
     Tensor counts() {
@@ -57,7 +57,7 @@ public final class RouterStatistics {
 
     /** F64 [1]: sum of the squared logarithms. */
     Tensor squareSum() {
-        return squareSum;
+        return losses.range(1, 1);
     }
 
     /** Derivative of the weighted z-loss with respect to a square, times 2. */
@@ -65,9 +65,13 @@ public final class RouterStatistics {
         return 2 * zCoefficient / rows;
     }
 
-    /** The z-loss, not multiplied by its coefficient; 0 where it is not wanted. */
-    public double zLoss(Device device) {
-        return squareSum.toDoubles(device)[0] / rows;
+    /**
+     * The z-loss, not multiplied by its coefficient; 0 where it is not wanted.
+     *
+     * @param squareSum the second of the losses
+     */
+    public double zLoss(double squareSum) {
+        return squareSum / rows;
     }
 
     /** One router has seen that many tokens. */
@@ -77,21 +81,11 @@ public final class RouterStatistics {
 
     /** Between forward and backward: the loss and its gradient. */
     public void finish(Ops ops) {
-        ops.routing().loadBalancingLoss(counts, probabilitySums, rows, coefficient, loss, dProbabilities);
+        ops.routing().loadBalancingLoss(counts, probabilitySums, rows, coefficient, losses.range(0, 1), dProbabilities);
     }
 
     /** [experts]: gradient of the weighted loss with respect to any token's probabilities. */
     Tensor dProbabilities() {
         return dProbabilities;
-    }
-
-    /** F64 [1], not multiplied by the coefficient. */
-    public Tensor loss() {
-        return loss;
-    }
-
-    /** Tokens per expert, I64 [experts], summed over layers. */
-    public Tensor tokensPerExpert() {
-        return counts;
     }
 }

@@ -14,9 +14,6 @@ import dev.loranative.tensor.Tensor;
  */
 public final class AdamW {
 
-    /** transformers adds this to the norm before it divides. */
-    private static final double CLIP_EPSILON = 1e-6;
-
     /**
      * What does not change from step to step.
      *
@@ -56,7 +53,7 @@ public final class AdamW {
     private final Settings settings;
     private final ParameterArena arena;
     private final Moments moments;
-    private final Tensor norm;
+    private final Tensor gradientScale;
     private long step;
 
     /** @param moments of the arena */
@@ -64,34 +61,30 @@ public final class AdamW {
         this.settings = settings;
         this.arena = arena;
         this.moments = moments;
-        this.norm = Tensor.allocate(device, DType.F64, 1);
-    }
-
-    /** Global L2 norm of all gradients, before clipping. */
-    public double gradientNorm(Ops ops) {
-        ops.losses().sumOfSquares(arena.gradients(), norm);
-        return Math.sqrt(norm.toDoubles(ops.device())[0]);
+        this.gradientScale = Tensor.allocate(device, DType.F32, 1);
     }
 
     /**
-     * Clips, updates the parameters and clears the gradients.
+     * Clips, updates the parameters and clears the gradients; nobody waits for the device. Where one of the sums is not
+     * finite, parameters and moments stay as they are, and the caller finds that sum when it reads them.
      *
      * @param scheduleFactor of all learning rates
-     * @param gradientNorm as {@link #gradientNorm} gave it
+     * @param sums F64: the first gets the sum of the squares of all gradients, before clipping; the others are of the
+     *     caller, who wants no step unless they are finite
      */
-    public void step(Ops ops, double scheduleFactor, double gradientNorm) {
+    public void step(Ops ops, double scheduleFactor, Tensor sums) {
         step++;
-        double scale =
-                settings.maxGradNorm() > 0 ? Math.min(1, settings.maxGradNorm() / (gradientNorm + CLIP_EPSILON)) : 1;
+        ops.losses().sumOfSquares(arena.gradients(), sums.range(0, 1));
+        ops.losses().gradientScale(sums, settings.maxGradNorm(), gradientScale);
         arena.forEachGroup((group, first, count) -> {
             Losses.AdamW arguments = new Losses.AdamW(
+                    gradientScale,
                     step,
                     scheduleFactor * settings.learningRates().of(group.rate()),
                     settings.beta1(),
                     settings.beta2(),
                     settings.epsilon(),
-                    group.decays() ? settings.weightDecay() : 0,
-                    scale);
+                    group.decays() ? settings.weightDecay() : 0);
             moments.step(ops, arena, first, count, arguments);
         });
         ops.clear(arena.gradients());

@@ -67,15 +67,37 @@ public final class Losses {
                         x.dimension(1)));
     }
 
-    /** Hyper-parameters of one AdamW step; step counts from 1. */
+    /**
+     * What a step multiplies its gradients by, so that their norm is at most {@code maxNorm}; NaN where any sum is not
+     * finite, which makes of the step of {@link #adamW} none.
+     *
+     * @param sums F64, the first of them the sum of the gradients' squares
+     * @param maxNorm 0 for no limit
+     * @param scale [1]
+     */
+    public void gradientScale(Tensor sums, double maxNorm, Tensor scale) {
+        Shapes.expect("sums", sums, DType.F64, sums.size());
+        Shapes.expectFloats("scale", scale, 1);
+        launcher.call(() -> (int) launcher.kernels()
+                .gradientScale()
+                .invokeExact(
+                        launcher.context(), Launcher.pointer(sums), sums.size(), maxNorm, Launcher.pointer(scale)));
+    }
+
+    /**
+     * Hyper-parameters of one AdamW step.
+     *
+     * @param gradientScale [1], a factor of the gradients, not finite for no step; null for 1
+     * @param step counts from 1
+     */
     public record AdamW(
+            Tensor gradientScale,
             long step,
             double learningRate,
             double beta1,
             double beta2,
             double epsilon,
-            double weightDecay,
-            double gradientScale) {}
+            double weightDecay) {}
 
     /** All tensors F32 with as many elements. */
     public void adamW(Tensor parameters, Tensor gradients, Tensor firstMoments, Tensor secondMoments, AdamW step) {
@@ -126,13 +148,14 @@ public final class Losses {
     }
 
     private static Frame settings(Frame frame, long n, AdamW step) {
-        return frame.int64("n", n)
+        Shapes.expectFloatsOrNull("gradientScale", step.gradientScale(), 1);
+        return frame.pointer("gradient_scale", Launcher.address(step.gradientScale()))
+                .int64("n", n)
                 .int64("step", step.step())
                 .float64("learning_rate", step.learningRate())
                 .float64("beta1", step.beta1())
                 .float64("beta2", step.beta2())
                 .float64("epsilon", step.epsilon())
-                .float64("weight_decay", step.weightDecay())
-                .float64("gradient_scale", step.gradientScale());
+                .float64("weight_decay", step.weightDecay());
     }
 }

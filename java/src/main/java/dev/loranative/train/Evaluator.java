@@ -2,13 +2,13 @@ package dev.loranative.train;
 
 import dev.loranative.data.Batch;
 import dev.loranative.data.Sample;
-import dev.loranative.model.CausalLm;
 import dev.loranative.model.LoadedModel;
 import dev.loranative.nn.Labels;
 import dev.loranative.nn.PackedTokens;
 import dev.loranative.nn.Pass;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Slab;
+import dev.loranative.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntConsumer;
@@ -68,7 +68,7 @@ public final class Evaluator {
     /** Bytes of slab that {@link #run} needs; plans the scratch of {@code ops} as well. */
     public long plan() {
         Slab slab = Slab.planning();
-        ops.plan(() -> batches.forEach(batch -> loss(slab, batch)));
+        ops.plan(() -> batches.forEach(batch -> losses(slab, batch)));
         return slab.peakBytes();
     }
 
@@ -80,7 +80,7 @@ public final class Evaluator {
     public Result run(Slab slab, IntConsumer done) {
         List<Example> examples = new ArrayList<>();
         for (Batch batch : batches) {
-            float[] losses = loss(slab, batch).losses().toFloats(ops.device());
+            float[] losses = losses(slab, batch).toFloats(ops.device());
             int next = 0;
             for (int sequence = 0; sequence < batch.sequences(); sequence++) {
                 double sum = 0;
@@ -98,7 +98,7 @@ public final class Evaluator {
         return new Result(examples);
     }
 
-    private CausalLm.Loss loss(Slab slab, Batch batch) {
+    private Tensor losses(Slab slab, Batch batch) {
         slab.release(0);
         PackedTokens tokens = PackedTokens.upload(ops, slab, batch.ids(), batch.positions(), batch.sequenceOffsets());
         return model.lm().evaluate(Pass.evaluation(ops, slab, tokens), Labels.upload(ops, slab, batch.labels()));

@@ -2,8 +2,9 @@ package dev.loranative.train;
 
 import dev.loranative.config.TrainConfig;
 import dev.loranative.data.Batch;
-import dev.loranative.model.CausalLm;
+import dev.loranative.data.Window;
 import dev.loranative.model.LoadedModel;
+import dev.loranative.model.MoeConfig;
 import dev.loranative.nn.DropoutStreams;
 import dev.loranative.nn.Labels;
 import dev.loranative.nn.PackedTokens;
@@ -33,29 +34,47 @@ final class MicroBatches {
         return taken;
     }
 
-    /** Empties the slab and puts the batch into it. */
-    Pass begin(Slab slab, Batch batch, RouterCoefficients coefficients) {
-        slab.release(0);
+    /** Forward and backward of all micro-batches of a step; gradients accumulate, and nobody waits for the device. */
+    StepSums run(Slab slab, Window window) {
+        StepSums sums = begin(slab, window.microBatches().size());
+        // The mean is over the label tokens of the whole window, not over micro-batches of unequal size.
+        float gradientScale = 1f / Math.max(1, window.targets());
+        for (Batch batch : window.microBatches()) {
+            run(sums, slab, batch, gradientScale);
+        }
+        return sums;
+    }
+
+    /**
+     * Runs the largest micro-batch in the place of all, for what the slab needs.
+     *
+     * @param most micro-batches of a step
+     */
+    void plan(Slab slab, int most, Batch largest) {
+        run(begin(slab, most), slab, largest, 1);
+    }
+
+    private StepSums begin(Slab slab, int count) {
+        long experts = model.config().moe().map(MoeConfig::experts).orElse(0);
+        return new StepSums(
+                ops, slab, count, experts, RouterCoefficients.of(config.model()).shared(count));
+    }
+
+    private void run(StepSums sums, Slab slab, Batch batch, float gradientScale) {
+        RouterStatistics statistics = sums.begin();
         PackedTokens tokens = PackedTokens.upload(ops, slab, batch.ids(), batch.positions(), batch.sequenceOffsets());
         DropoutStreams dropout = config.lora().loraDropout() == 0
                 ? null
                 : new DropoutStreams(config.run().seed(), taken);
-        RouterStatistics statistics = !coefficients.areOn()
-                ? null
-                : new RouterStatistics(
-                        ops,
-                        slab,
-                        model.config().moe().orElseThrow().experts(),
-                        (float) coefficients.auxiliary(),
-                        (float) coefficients.z());
-        return Pass.training(ops, slab, tokens, dropout, statistics);
-    }
-
-    /** @param gradientScale 1 / number of targets of the optimizer step */
-    CausalLm.Loss run(Pass pass, Batch batch, float gradientScale) {
         taken++;
-        Labels labels = Labels.upload(ops, pass.slab(), batch.labels());
-        return model.lm()
-                .trainMicroBatch(pass, labels, gradientScale, config.model().gradientCheckpointing());
+        Pass pass = Pass.training(ops, slab, tokens, dropout, statistics);
+        Labels labels = Labels.upload(ops, slab, batch.labels());
+        model.lm()
+                .trainMicroBatch(
+                        pass,
+                        labels,
+                        sums.lossSum(),
+                        gradientScale,
+                        config.model().gradientCheckpointing());
     }
 }

@@ -112,7 +112,8 @@ final class TrainPreparation {
         AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
         Adapters adapters = attached.adapters();
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
-        long activations = planActivations(ops, model, batcher.peak(totalSteps).batch(), evaluator);
+        long activations = planActivations(
+                ops, model, batcher.accumulation(), batcher.peak(totalSteps).batch(), evaluator);
         Optional<SampleText> sample =
                 prompt.map(given -> SampleText.create(given, ops, model, opened.tokenizer.get(), run.seed()));
         MemoryPlan plan = plan(files, adapters, ops, activations, sample);
@@ -217,15 +218,15 @@ final class TrainPreparation {
     }
 
     /** Runs the largest micro-batch and the evaluation without computing: bytes of slab. */
-    private long planActivations(Ops ops, LoadedModel model, Batch largest, Optional<Evaluator> evaluator) {
+    private long planActivations(
+            Ops ops, LoadedModel model, int accumulation, Batch largest, Optional<Evaluator> evaluator) {
         int longest = Math.max(
                 largest.longestSequence(),
                 evaluator.map(Evaluator::longestSequence).orElse(0));
         model.lm().reservePositions(ops.device(), longest);
         Slab slab = Slab.planning();
         MicroBatches microBatches = new MicroBatches(ops, model, config, 0);
-        ops.plan(() ->
-                microBatches.run(microBatches.begin(slab, largest, RouterCoefficients.of(config.model())), largest, 1));
+        ops.plan(() -> microBatches.plan(slab, accumulation, largest));
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }
 

@@ -1,10 +1,8 @@
 package dev.loranative.train;
 
-import dev.loranative.data.Batch;
 import dev.loranative.data.Window;
 import dev.loranative.device.DeviceFailure;
-import dev.loranative.model.CausalLm;
-import dev.loranative.nn.Pass;
+import dev.loranative.errors.UserException;
 import dev.loranative.report.ReportData.Outcome;
 import dev.loranative.tensor.Ops;
 import java.util.Locale;
@@ -107,52 +105,33 @@ final class Trainer {
     private StepMetrics trainStep() {
         long start = System.nanoTime();
         Window window = setup.batcher().window(step);
-        // The mean is over the label tokens of the whole window, not over micro-batches of unequal size.
-        long targets = Math.max(1, window.targets());
-        RouterCoefficients coefficients = RouterCoefficients.of(setup.config().model())
-                .shared(window.microBatches().size());
-        double lossSum = 0;
-        double auxLoss = 0;
-        double zLoss = 0;
-        for (Batch batch : window.microBatches()) {
-            Pass pass = microBatches.begin(setup.slab(), batch, coefficients);
-            CausalLm.Loss loss = microBatches.run(pass, batch, 1f / targets);
-            lossSum += loss.lossSum().toDoubles(setup.device())[0];
-            if (pass.routerStatistics() != null) {
-                auxLoss += coefficients.auxiliary()
-                        * pass.routerStatistics().loss().toDoubles(setup.device())[0];
-                zLoss += coefficients.z() * pass.routerStatistics().zLoss(setup.device());
-                output.report()
-                        .routed(
-                                step + 1,
-                                pass.routerStatistics().tokensPerExpert().toLongs(setup.device()));
-            }
-        }
-        double loss = lossSum / targets + auxLoss + zLoss;
-        double gradNorm = setup.optimizer().gradientNorm(ops);
+        StepSums sums = microBatches.run(setup.slab(), window);
         double factor = setup.schedule().factor(step);
         double learningRate = factor * setup.config().optimizer().learningRate();
-        requireFinite(loss, gradNorm, learningRate);
-        setup.optimizer().step(ops, factor, gradNorm);
+        setup.optimizer().step(ops, factor, sums.values());
+        StepSums.Totals totals = sums.read();
+        double loss = totals.lossSum() / Math.max(1, window.targets()) + totals.auxiliaryLoss() + totals.zLoss();
+        if (!totals.finite()) {
+            throw unstable(loss, totals.gradientNorm(), learningRate);
+        }
+        totals.choices().forEach(choices -> output.report().routed(step + 1, choices));
+        RouterCoefficients coefficients = RouterCoefficients.of(setup.config().model());
         return new StepMetrics(
                 step + 1,
                 window.epochAfter(),
                 loss,
-                coefficients.auxiliary() > 0 ? auxLoss : Double.NaN,
-                coefficients.z() > 0 ? zLoss : Double.NaN,
-                gradNorm,
+                coefficients.auxiliary() > 0 ? totals.auxiliaryLoss() : Double.NaN,
+                coefficients.z() > 0 ? totals.zLoss() : Double.NaN,
+                totals.gradientNorm(),
                 learningRate,
                 window.tokens(),
                 (System.nanoTime() - start) / 1e6,
                 setup.device().memoryInUse());
     }
 
-    /** Stops before the update, so that the adapter and every checkpoint stay as they were. */
-    private void requireFinite(double loss, double gradNorm, double learningRate) {
-        if (Double.isFinite(loss) && Double.isFinite(gradNorm)) {
-            return;
-        }
-        throw output.unstable(
+    /** The optimizer took no step, so the adapter and every checkpoint are as they were. */
+    private UserException unstable(double loss, double gradNorm, double learningRate) {
+        return output.unstable(
                 step + 1,
                 String.format(
                         Locale.ROOT, "loss %s, gradient norm %s, learning rate %.3g", loss, gradNorm, learningRate));

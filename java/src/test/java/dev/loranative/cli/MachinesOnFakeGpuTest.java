@@ -256,6 +256,30 @@ class MachinesOnFakeGpuTest {
         assertThat(count).hasContent("" + pieces);
     }
 
+    /** However many micro-batches a step has, it is waited for once, and once more for the routing that it counted. */
+    @ParameterizedTest
+    @CsvSource({"0,1", "0.01,2"})
+    void a_step_is_waited_for_at_its_end(double auxiliary, int waits) throws Exception {
+        int[] waited = new int[2];
+        for (int i = 0; i < 2; i++) {
+            Path count = temporary.resolve("waits-" + i);
+            CommandRun run = fork().environment("FAKE_CUDA_WAITS", count)
+                    .run(trainInto(
+                            "steps-" + i,
+                            "--max-steps",
+                            1 + 3 * i,
+                            "--batch-size",
+                            1,
+                            "--gradient-accumulation-steps",
+                            3,
+                            "--router-aux-loss-coef",
+                            auxiliary));
+            assertThat(run.exitCode()).as(run.err()).isZero();
+            waited[i] = Integer.parseInt(Files.readString(count));
+        }
+        assertThat(waited[1] - waited[0]).isEqualTo(3 * waits);
+    }
+
     @Test
     void after_a_kernel_fault_the_run_continues_from_its_last_checkpoint() throws Exception {
         Object[] steps = {"--max-steps", 6, "--save-steps", 1};

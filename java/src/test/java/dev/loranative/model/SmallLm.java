@@ -24,6 +24,7 @@ import dev.loranative.nn.SharedExpert;
 import dev.loranative.nn.TrainedRows;
 import dev.loranative.nn.Workbench;
 import dev.loranative.tensor.Activation;
+import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Products;
 import dev.loranative.tensor.Slab;
 import dev.loranative.tensor.Tensor;
@@ -281,40 +282,51 @@ final class SmallLm implements AutoCloseable {
     Step train(Slab slab) {
         bench.parameters().forEach(parameter -> bench.ops().clear(parameter.gradient()));
         long start = slab.mark();
-        Pass pass = pass(slab);
-        CausalLm.Loss loss = run(slab, pass);
-        double lossSum = loss.lossSum().toDoubles(bench.device())[0];
+        Tensor sums = sums(slab);
+        Pass pass = pass(slab, sums);
+        float[] losses = bench.read(run(slab, pass, sums));
+        double[] read = sums.toDoubles(bench.device());
         RouterStatistics statistics = pass.routerStatistics();
-        double routerLoss = statistics == null
-                ? 0
-                : COEFFICIENT * statistics.loss().toDoubles(bench.device())[0]
-                        + Z_COEFFICIENT * statistics.zLoss(bench.device());
-        float[] losses = bench.read(loss.losses());
+        double routerLoss = statistics == null ? 0 : COEFFICIENT * read[1] + Z_COEFFICIENT * statistics.zLoss(read[2]);
         slab.release(start);
         List<float[]> gradients = new ArrayList<>();
         for (Parameter parameter : bench.parameters()) {
             gradients.add(bench.read(parameter.gradient()));
         }
-        return new Step(lossSum, losses, routerLoss, gradients, slab.peakBytes());
+        return new Step(read[0], losses, routerLoss, gradients, slab.peakBytes());
     }
 
     /** Bytes of activations that {@link #train} will take; no kernel runs. */
     long planTraining() {
         Slab slab = Slab.planning();
-        bench.ops().plan(() -> run(slab, pass(slab)));
+        bench.ops().plan(() -> {
+            Tensor sums = sums(slab);
+            run(slab, pass(slab, sums), sums);
+        });
         return slab.peakBytes();
     }
 
-    private Pass pass(Slab slab) {
+    /** F64: the sum of the losses, and those of the routers. */
+    private static Tensor sums(Slab slab) {
+        return slab.allocate(DType.F64, 3);
+    }
+
+    private Pass pass(Slab slab, Tensor sums) {
         DropoutStreams streams = options.dropout() == 0 ? null : new DropoutStreams(11, 5);
         RouterStatistics statistics = options.routerLosses()
-                ? new RouterStatistics(bench.ops(), slab, EXPERTS, COEFFICIENT, Z_COEFFICIENT)
+                ? new RouterStatistics(
+                        bench.ops(),
+                        slab,
+                        slab.allocate(DType.I64, EXPERTS),
+                        sums.range(1, 2),
+                        COEFFICIENT,
+                        Z_COEFFICIENT)
                 : null;
         return Pass.training(bench.ops(), slab, tokens(slab), streams, statistics);
     }
 
-    private CausalLm.Loss run(Slab slab, Pass pass) {
-        return lm.trainMicroBatch(pass, labels(slab), GRADIENT_SCALE, options.recompute());
+    private Tensor run(Slab slab, Pass pass, Tensor sums) {
+        return lm.trainMicroBatch(pass, labels(slab), sums.range(0, 1), GRADIENT_SCALE, options.recompute());
     }
 
     @Override

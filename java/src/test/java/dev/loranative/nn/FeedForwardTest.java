@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.loranative.tensor.Activation;
+import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -200,7 +201,7 @@ class FeedForwardTest {
         Tensor x = decidedTokens(mixture.routerLinear());
         int[] chosen = choices(mixture.router(), x);
         keepOnlyUsed(chosen);
-        RouterStatistics[] statistics = new RouterStatistics[1];
+        Tensor losses = Tensor.allocate(bench.device(), DType.F64, 2);
         new ModuleCheck(
                         bench,
                         x,
@@ -216,12 +217,13 @@ class FeedForwardTest {
                         },
                         mixture.module()::backward)
                 .passes(() -> {
-                    statistics[0] = auxiliaryLoss
-                            ? new RouterStatistics(bench.ops(), bench.slab(), EXPERTS, COEFFICIENT, 0)
+                    Tensor counts = bench.slab().allocate(DType.I64, EXPERTS);
+                    RouterStatistics statistics = auxiliaryLoss
+                            ? new RouterStatistics(bench.ops(), bench.slab(), counts, losses, COEFFICIENT, 0)
                             : null;
-                    return Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, null, statistics[0]);
+                    return Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, null, statistics);
                 })
-                .plus(() -> auxiliaryLoss ? COEFFICIENT * statistics[0].loss().toDoubles(bench.device())[0] : 0)
+                .plus(() -> auxiliaryLoss ? COEFFICIENT * losses.toDoubles(bench.device())[0] : 0)
                 .run();
     }
 
@@ -322,7 +324,9 @@ class FeedForwardTest {
     @Test
     void statisticsCountEveryChoiceOnce() {
         Mixture mixture = mixture(true, false, new int[EXPERTS], bench.slot(HIDDEN, EXPERTS));
-        RouterStatistics statistics = new RouterStatistics(bench.ops(), bench.slab(), EXPERTS, COEFFICIENT, 0);
+        Tensor counted = bench.slab().allocate(DType.I64, EXPERTS);
+        Tensor losses = bench.slab().allocate(DType.F64, 2);
+        RouterStatistics statistics = new RouterStatistics(bench.ops(), bench.slab(), counted, losses, COEFFICIENT, 0);
         Pass pass = Pass.training(bench.ops(), bench.slab(), Workbench.NO_TOKENS, null, statistics);
         Tensor x = bench.normal(1, TOKENS, HIDDEN);
         Tensor y = bench.bench().unwritten(TOKENS, HIDDEN);
@@ -330,7 +334,7 @@ class FeedForwardTest {
         mixture.module().forward(pass, x, y);
         pass.recomputing(() -> mixture.module().forward(pass, x, y));
 
-        long[] counts = statistics.tokensPerExpert().toLongs(bench.device());
+        long[] counts = counted.toLongs(bench.device());
         assertThat(Arrays.stream(counts).sum()).isEqualTo(TOKENS * TOP_K);
         long[] expected = new long[EXPERTS];
         for (int id : mixture.router().ids().toInts(bench.device())) {

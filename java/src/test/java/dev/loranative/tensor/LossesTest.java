@@ -41,8 +41,15 @@ class LossesTest {
             assertThatThrownBy(() -> losses.sum(three, bench.unwritten(1)))
                     .hasMessage("result is F32[1], must be F64[1]");
             assertThatThrownBy(() -> losses.adamW(
-                            three, bench.unwritten(4), three, three, new Losses.AdamW(1, 0.1, 0.9, 0.99, 1e-8, 0, 1)))
+                            three,
+                            bench.unwritten(4),
+                            three,
+                            three,
+                            new Losses.AdamW(null, 1, 0.1, 0.9, 0.99, 1e-8, 0)))
                     .hasMessage("gradients is F32[4], must have 3 F32 elements");
+            assertThatThrownBy(() -> losses.adamW(
+                            three, three, three, three, new Losses.AdamW(three, 1, 0.1, 0.9, 0.99, 1e-8, 0)))
+                    .hasMessage("gradientScale is F32[3], must be F32[1]");
         }
     }
 

@@ -5,15 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.loranative.config.TrainConfig;
-import dev.loranative.data.Batch;
-import dev.loranative.data.Window;
 import dev.loranative.errors.UserException;
 import dev.loranative.lora.AdapterFiles;
 import dev.loranative.lora.AdapterModule;
 import dev.loranative.lora.Adapters;
 import dev.loranative.model.LinearModule.Kind;
-import dev.loranative.nn.Pass;
-import dev.loranative.tensor.Slab;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -239,14 +235,7 @@ class FullTrainingTest {
 
     private static Map<String, float[]> gradients(TrainSetup setup) {
         MicroBatches microBatches = new MicroBatches(setup.ops(), setup.model(), setup.config(), 0);
-        Window window = setup.batcher().window(0);
-        RouterCoefficients coefficients = RouterCoefficients.of(setup.config().model())
-                .shared(window.microBatches().size());
-        Slab slab = setup.slab();
-        for (Batch batch : window.microBatches()) {
-            Pass pass = microBatches.begin(slab, batch, coefficients);
-            microBatches.run(pass, batch, 1f / window.targets());
-        }
+        microBatches.run(setup.slab(), setup.batcher().window(0));
         Adapters adapters = setup.adapters();
         return adapters.gradients();
     }

@@ -4,10 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.loranative.config.TrainConfig;
-import dev.loranative.data.Batch;
-import dev.loranative.data.Window;
 import dev.loranative.lora.AdapterFiles;
-import dev.loranative.nn.Pass;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -121,13 +118,7 @@ class ReferenceRunsTest {
 
     private static Map<String, float[]> gradientsOfFirstStep(TrainSetup setup) {
         MicroBatches microBatches = new MicroBatches(setup.ops(), setup.model(), setup.config(), 0);
-        Window window = setup.batcher().window(0);
-        RouterCoefficients coefficients = RouterCoefficients.of(setup.config().model())
-                .shared(window.microBatches().size());
-        for (Batch batch : window.microBatches()) {
-            Pass pass = microBatches.begin(setup.slab(), batch, coefficients);
-            microBatches.run(pass, batch, 1f / window.targets());
-        }
+        microBatches.run(setup.slab(), setup.batcher().window(0));
         return setup.adapters().gradients();
     }
 

@@ -10,8 +10,9 @@ import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 
 /**
- * Pinned host memory on the way to and from the device: two halves, so that one is filled while the other travels.
- * Everything is in the order of one stream.
+ * Pinned host memory on the way to and from the device: two halves. Copies lie behind each other in one until it is full;
+ * then the other is filled, once all its copies have arrived. What a training step sends is small beside a half, so that
+ * it waits for nothing that the device is still to do. Everything is in the order of one stream.
  */
 final class Staging implements AutoCloseable {
 
@@ -20,8 +21,12 @@ final class Staging implements AutoCloseable {
     private final CUstream stream;
     private final Pointer[] halves = {new Pointer(), new Pointer()};
     private final MemorySegment[] memory = new MemorySegment[2];
+    /** When the copies from a half have arrived. */
     private final CUevent[] free = {new CUevent(), new CUevent()};
-    private int next;
+    /** The half that is being filled, and how far. */
+    private int half;
+
+    private long filled;
 
     Staging(CUstream stream) {
         this.stream = stream;
@@ -35,28 +40,38 @@ final class Staging implements AutoCloseable {
 
     /** Returns when {@code source} may change; the copy arrives in the order of the stream. */
     void upload(MemorySegment source, CUdeviceptr target) {
-        for (long done = 0; done < source.byteSize(); done += HALF) {
-            long part = Math.min(HALF, source.byteSize() - done);
-            int half = next;
-            next = 1 - next;
-            require(JCudaDriver.cuEventSynchronize(free[half]), "cuEventSynchronize");
-            MemorySegment.copy(source, done, memory[half], 0, part);
+        long part;
+        for (long done = 0; done < source.byteSize(); done += part) {
+            if (filled == HALF) {
+                takeOther();
+            }
+            part = Math.min(HALF - filled, source.byteSize() - done);
+            MemorySegment.copy(source, done, memory[half], filled, part);
             require(
-                    JCudaDriver.cuMemcpyHtoDAsync(target.withByteOffset(done), halves[half], part, stream),
+                    JCudaDriver.cuMemcpyHtoDAsync(
+                            target.withByteOffset(done), halves[half].withByteOffset(filled), part, stream),
                     "cuMemcpyHtoDAsync");
-            require(JCudaDriver.cuEventRecord(free[half], stream), "cuEventRecord");
+            filled += part;
         }
     }
 
-    /** Waits for all that the stream has to do before. */
+    private void takeOther() {
+        require(JCudaDriver.cuEventRecord(free[half], stream), "cuEventRecord");
+        half = 1 - half;
+        filled = 0;
+        require(JCudaDriver.cuEventSynchronize(free[half]), "cuEventSynchronize");
+    }
+
+    /** Waits for all that the stream has to do before, so that both halves are empty. */
     void download(CUdeviceptr source, MemorySegment target) {
         for (long done = 0; done < target.byteSize(); done += HALF) {
             long part = Math.min(HALF, target.byteSize() - done);
             require(
-                    JCudaDriver.cuMemcpyDtoHAsync(halves[0], source.withByteOffset(done), part, stream),
+                    JCudaDriver.cuMemcpyDtoHAsync(halves[half], source.withByteOffset(done), part, stream),
                     "cuMemcpyDtoHAsync");
             require(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
-            MemorySegment.copy(memory[0], 0, target, done, part);
+            MemorySegment.copy(memory[half], 0, target, done, part);
+            filled = 0;
         }
     }
 

@@ -13,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledIfSystemProperty;
@@ -55,6 +56,31 @@ class CudaDeviceOnFakeGpuTest {
             MemorySegment target = arena.allocate(bytes);
             device.copyToHost(buffer, 100, target);
             assertThat(target.mismatch(source)).isEqualTo(-1);
+        }
+    }
+
+    /** Many small copies, which lie behind each other in the staging memory until it is full twice. */
+    @Test
+    void smallCopiesArriveWhole() {
+        int ints = 100_003;
+        int copies = Math.ceilDiv(5 * Staging.HALF, ints * Integer.BYTES);
+        try (Device device = open();
+                Arena arena = Arena.ofConfined()) {
+            Buffer buffer = device.allocate((long) copies * ints * Integer.BYTES);
+            int[] values = new int[ints];
+            for (int copy = 0; copy < copies; copy++) {
+                Arrays.fill(values, copy);
+                device.copyFromHost(MemorySegment.ofArray(values), buffer, (long) copy * ints * Integer.BYTES);
+            }
+            MemorySegment seen = arena.allocate(buffer.bytes());
+            device.copyToHost(buffer, 0, seen);
+            for (int copy = 0; copy < copies; copy++) {
+                Arrays.fill(values, copy);
+                MemorySegment part = seen.asSlice((long) copy * ints * Integer.BYTES, ints * Integer.BYTES);
+                assertThat(part.mismatch(MemorySegment.ofArray(values)))
+                        .as("copy " + copy)
+                        .isEqualTo(-1);
+            }
         }
     }
 

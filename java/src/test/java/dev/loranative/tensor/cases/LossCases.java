@@ -5,8 +5,10 @@ import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Losses;
 import dev.loranative.tensor.Tensor;
 import dev.loranative.tensor.cases.OpCase.Use;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /** Cross-entropy, sums, AdamW. */
 final class LossCases {
@@ -25,6 +27,11 @@ final class LossCases {
         for (int n : new int[] {0, 1, 33, 100_003}) {
             cases.add(sum(Use.CHECK, n, false));
             cases.add(sum(Use.CHECK, n, true));
+        }
+        for (int count : new int[] {1, 4, 97}) {
+            cases.add(gradientScale(Use.CHECK, count, 0));
+            cases.add(gradientScale(Use.CHECK, count, 1));
+            cases.add(gradientScale(Use.CHECK, count, 1e9));
         }
         for (int n : new int[] {1, 33, 2003}) {
             cases.add(adamW(Use.CHECK, n, 1));
@@ -115,6 +122,38 @@ final class LossCases {
         });
     }
 
+    /** With numbers, and once more with one that is none. */
+    private static OpCase gradientScale(Use use, int count, double maxNorm) {
+        Work work = new Work(0, 8.0 * count + 4);
+        String shape = count + " to " + (maxNorm == 0 ? "any" : String.format(Locale.ROOT, "%.0e", maxNorm));
+        return new OpCase(Family.LOSSES, "gradient_scale", shape, DType.F32, use, work, bench -> {
+            double[] values = Matrix.doubles(bench.normal(count, 100));
+            values[0] = 1e4 + Math.abs(values[0]);
+            Tensor sums = doubles(bench, values);
+            Tensor scale = bench.unwritten(1);
+            double[] broken = values.clone();
+            broken[count - 1] = Double.POSITIVE_INFINITY;
+            Tensor brokenSums = doubles(bench, broken);
+            Tensor none = bench.unwritten(1);
+            Losses losses = bench.ops().losses();
+            double limited = maxNorm == 0 ? 1 : Math.min(1, maxNorm / (Math.sqrt(values[0]) + 1e-6));
+            return OpRun.of(
+                    () -> {
+                        losses.gradientScale(sums, maxNorm, scale);
+                        losses.gradientScale(brokenSums, maxNorm, none);
+                    },
+                    () -> List.of(
+                            Output.equal("scale", scale, new float[] {(float) limited}),
+                            Output.equal("scale of sums with infinity", none, new float[] {Float.NaN})));
+        });
+    }
+
+    private static Tensor doubles(Bench bench, double[] values) {
+        Tensor tensor = Tensor.allocate(bench.device(), DType.F64, values.length);
+        tensor.copyFrom(bench.device(), MemorySegment.ofArray(values));
+        return tensor;
+    }
+
     /** @param step the last of so many steps, the others taken before */
     private static OpCase adamW(Use use, int n, int step) {
         Work work = new Work(14.0 * n, 28.0 * n);
@@ -139,25 +178,23 @@ final class LossCases {
                     Tensor.allocate(bench.ops().device(), DType.U8, n),
                     bench.floats(new float[blocks], blocks));
             Losses losses = bench.ops().losses();
-            return OpRun.of(
-                    () -> losses.adamW(
-                            parameters, tensor, moments, new Losses.AdamW(1, 0.01, 0.9, 0.99, 1e-8, 0.1, 0.5)),
-                    () -> {
-                        double[] expected = new double[n];
-                        double[] first = new double[blocks];
-                        double[] second = new double[blocks];
-                        for (int i = 0; i < n; i++) {
-                            double g = 0.5 * gradients[i];
-                            expected[i] = initial[i] * (1 - 0.01 * 0.1) - 0.01 * g / (Math.abs(g) + 1e-8);
-                            int block = i / Losses.MOMENT_BLOCK;
-                            first[block] = Math.max(first[block], 0.1 * Math.abs(g));
-                            second[block] = Math.max(second[block], 0.01 * g * g);
-                        }
-                        return List.of(
-                                Output.close("parameters", parameters, expected, 2e-6),
-                                Output.close("scales of first moments", moments.firstScales(), first, 1e-6),
-                                Output.close("scales of second moments", moments.secondScales(), second, 1e-6));
-                    });
+            Losses.AdamW step = new Losses.AdamW(bench.floats(new float[] {0.5f}, 1), 1, 0.01, 0.9, 0.99, 1e-8, 0.1);
+            return OpRun.of(() -> losses.adamW(parameters, tensor, moments, step), () -> {
+                double[] expected = new double[n];
+                double[] first = new double[blocks];
+                double[] second = new double[blocks];
+                for (int i = 0; i < n; i++) {
+                    double g = 0.5 * gradients[i];
+                    expected[i] = initial[i] * (1 - 0.01 * 0.1) - 0.01 * g / (Math.abs(g) + 1e-8);
+                    int block = i / Losses.MOMENT_BLOCK;
+                    first[block] = Math.max(first[block], 0.1 * Math.abs(g));
+                    second[block] = Math.max(second[block], 0.01 * g * g);
+                }
+                return List.of(
+                        Output.close("parameters", parameters, expected, 2e-6),
+                        Output.close("scales of first moments", moments.firstScales(), first, 1e-6),
+                        Output.close("scales of second moments", moments.secondScales(), second, 1e-6));
+            });
         });
     }
 
@@ -171,6 +208,7 @@ final class LossCases {
         final Tensor parameters;
         final Tensor first;
         final Tensor second;
+        final Tensor scale;
         final Tensor[] tensors;
 
         Optimizer(Bench bench, int n, int steps) {
@@ -181,6 +219,7 @@ final class LossCases {
             parameters = bench.floats(initial, n);
             first = bench.floats(new float[n], n);
             second = bench.floats(new float[n], n);
+            scale = bench.floats(new float[] {0.5f}, 1);
             gradients = new float[steps][];
             tensors = new Tensor[steps];
             for (int step = 1; step <= steps; step++) {
@@ -198,7 +237,7 @@ final class LossCases {
                     tensors[step - 1],
                     first,
                     second,
-                    new Losses.AdamW(step, 0.01, 0.9, 0.99, 1e-8, 0.1, 0.5));
+                    new Losses.AdamW(scale, step, 0.01, 0.9, 0.99, 1e-8, 0.1));
         }
 
         List<Output> outputs() {
