@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by benchmarks/gpu/run: what of the machine is missing, the parts in their order, and how results are written.
+# Sourced by benchmarks/gpu/run.sh: what of the machine is missing, the parts in their order, and how results are written.
 
 : "${root:?is set by the script that sources this file}"
 
@@ -45,7 +45,7 @@ require_parts() { # LIST...
   local list name
   for list in "$@"; do
     for name in ${list//,/ }; do
-      grep -q "^$name|" <<<"$PARTS" || fail "there is no part '$name'" "benchmarks/gpu/run --list shows them"
+      grep -q "^$name|" <<<"$PARTS" || fail "there is no part '$name'" "benchmarks/gpu/run.sh --list shows them"
     done
   done
 }

@@ -1,5 +1,5 @@
 // Every op once, at shapes of a tile and a bit: what race checkers can afford. In CI it runs on the emulated library
-// under ThreadSanitizer and AddressSanitizer; on a machine with a GPU under compute-sanitizer (benchmarks/gpu/run).
+// under ThreadSanitizer and AddressSanitizer; on a machine with a GPU under compute-sanitizer (benchmarks/gpu/run.sh).
 // Each case runs twice (the emulator: with another schedule) and must leave the same bytes; what the bytes should be is
 // checked by the tests of the ops.
 //   smallest_shapes [PART_OF_A_NAME]

@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * {@code benchmarks/gpu/pack} and {@code benchmarks/gpu/run} as they are used on a machine with a GPU, on the stand-in driver
+ * {@code benchmarks/gpu/pack} and {@code benchmarks/gpu/run.sh} as they are used on a machine with a GPU, on the stand-in driver
  * with emulated kernels. Runs behind the packaging: benchmarks.jar is what is packed.
  */
 class GpuRunTest {
@@ -62,7 +62,7 @@ class GpuRunTest {
     }
 
     private Ended run(Map<String, String> environment, String... words) throws Exception {
-        List<String> all = new ArrayList<>(List.of("benchmarks/gpu/run", "--pack", "build/gpu/pack", "--quick"));
+        List<String> all = new ArrayList<>(List.of("benchmarks/gpu/run.sh", "--pack", "build/gpu/pack", "--quick"));
         all.addAll(List.of("--output", results.toString()));
         all.addAll(List.of("--python", temporary.resolve("python").toString()));
         all.addAll(List.of(words));
@@ -96,7 +96,7 @@ class GpuRunTest {
 
         assertThat(ended.exitCode()).as(ended.output()).isZero();
         String report = report();
-        Ended list = start(Map.of(), "benchmarks/gpu/run", "--list");
+        Ended list = start(Map.of(), "benchmarks/gpu/run.sh", "--list");
         List<String> parts = list.output()
                 .lines()
                 .skip(1)

@@ -13,7 +13,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * Every row of the table through the driver: in the tests a stand-in for it with emulated kernels, with benchmarks/gpu/run
+ * Every row of the table through the driver: in the tests a stand-in for it with emulated kernels, with benchmarks/gpu/run.sh
  * a card.
  */
 @EnabledIfSystemProperty(named = "lora.native.cuda.library", matches = ".+")

@@ -3,7 +3,7 @@
 # kernels and compares with torch and PEFT. Writes gpu-DATE.md as it goes, and gpu-DATE.log with all output. What is missing
 # on the machine is said first and leaves out only what needs it; a part that fails or takes too long leaves the others.
 #
-#   benchmarks/gpu/run [--pack PATH] [--only PART,…] [--without PART,…] [--quick] [--seconds N] [--output DIR] [--python PATH]
+#   benchmarks/gpu/run.sh [--pack PATH] [--only PART,…] [--without PART,…] [--quick] [--seconds N] [--output DIR] [--python PATH]
 #
 #   --pack     what benchmarks/gpu/pack made, folder or archive; default: it is made now, for the GPUs of this machine
 #   --only     these parts alone (doctor comes first in any case); --list shows them
