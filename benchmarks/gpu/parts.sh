@@ -267,8 +267,8 @@ run_part() { # NAME MOST NEEDS TITLE
   echo "== $name: $title"
   begin=$SECONDS
   set +e
-  timeout -k 10 "$most" "${command[@]}" </dev/null 2>&1 | tee "$work/output"
-  status=${PIPESTATUS[0]}
+  run_command "$most"
+  status=$?
   set -e
   result=$(result_of "$name" "$status" "$most")
   if [[ $name == doctor ]] && ! grep -q 'ok  *GPU kernels' "$work/output"; then
@@ -285,6 +285,31 @@ run_part() { # NAME MOST NEEDS TITLE
     printf 'error: no GPU is in use, see above\nhint: results are in %s\n' "$results" >&2
     exit 2
   fi
+}
+
+# In the background, for the shell answers signals only while it waits: Ctrl-C ends the part and keeps what the parts before it gave.
+run_command() { # MOST
+  local terminal shown running status
+  exec {terminal}> >(tee "$work/output")
+  shown=$!
+  timeout -k 10 "$1" "${command[@]}" </dev/null >&"$terminal" 2>&1 &
+  running=$!
+  exec {terminal}>&-
+  trap 'stopped 130' INT
+  trap 'stopped 143' TERM
+  wait "$running"
+  status=$?
+  trap - INT TERM
+  wait "$shown"
+  return "$status"
+}
+
+stopped() { # EXIT-CODE
+  trap '' INT TERM
+  kill "$running" 2>/dev/null
+  wait "$running"
+  printf 'stopped; what was measured is in %s\n' "$results" >&2
+  exit "$1"
 }
 
 # What of a part's output is worth reading: JMH talks much before its table.

@@ -3,6 +3,7 @@ package dev.loranative.benchmarks;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,21 +63,32 @@ class GpuRunTest {
     }
 
     private Ended run(Map<String, String> environment, String... words) throws Exception {
+        return ended(started(environment, words));
+    }
+
+    private Process started(Map<String, String> environment, String... words) throws Exception {
         List<String> all = new ArrayList<>(List.of("benchmarks/gpu/run.sh", "--pack", "build/gpu/pack", "--quick"));
         all.addAll(List.of("--output", results.toString()));
         all.addAll(List.of("--python", temporary.resolve("python").toString()));
         all.addAll(List.of(words));
         Map<String, String> more = new HashMap<>(environment);
         more.put("PATH", temporary + ":" + System.getenv("PATH"));
-        return start(more, all.toArray(String[]::new));
+        return process(more, all.toArray(String[]::new));
     }
 
     private static Ended start(Map<String, String> environment, String... words) throws Exception {
+        return ended(process(environment, words));
+    }
+
+    private static Process process(Map<String, String> environment, String... words) throws IOException {
         ProcessBuilder builder =
                 new ProcessBuilder(words).directory(ROOT.toFile()).redirectErrorStream(true);
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
         builder.environment().putAll(environment);
-        Process process = builder.start();
+        return builder.start();
+    }
+
+    private static Ended ended(Process process) throws Exception {
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertThat(process.waitFor(10, TimeUnit.SECONDS)).isTrue();
         return new Ended(process.exitValue(), output);
@@ -137,6 +149,24 @@ class GpuRunTest {
                 .containsPattern("racecheck: .* \\| stopped after \\d+ s \\|")
                 .containsPattern("synccheck: .* \\| left out: no time was left \\|")
                 .contains("found an error");
+    }
+
+    @Test
+    void stoppedInAPartItKeepsWhatThePartsBeforeGave() throws Exception {
+        Process process = started(Map.of("SANITIZER_HANGS", "racecheck"), "--only", "smallest,racecheck,synccheck");
+        InputStream output = process.getInputStream();
+        StringBuilder seen = new StringBuilder();
+        while (!seen.toString().contains("== racecheck")) {
+            int next = output.read();
+            assertThat(next).as(seen.toString()).isNotNegative();
+            seen.append((char) next);
+        }
+        process.destroy();
+        Ended ended = ended(process);
+
+        assertThat(ended.exitCode()).as(ended.output()).isEqualTo(128 + 15);
+        assertThat(ended.output()).contains("stopped; what was measured is in " + results);
+        assertThat(report()).containsPattern("smallest: .* \\| right \\|").doesNotContain("racecheck: ");
     }
 
     /** Every device fails at its 14th launch: what is behind that has to be reached by leaving out what was there. */
