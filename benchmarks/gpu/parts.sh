@@ -232,6 +232,8 @@ run_parts() {
   date=$(date +%F)
   results=$output/gpu-$date.md log=$output/gpu-$date.log
   wrong=no
+  trap 'stopped 130' INT
+  trap 'stopped 143' TERM
   : >"$work/summary" >"$work/sections" >"$work/terminal" >"$log"
   echo "== what is here: $(paste -sd ';' "$pack/pack.txt")"
   while IFS='|' read -r need why; do
@@ -287,27 +289,30 @@ run_part() { # NAME MOST NEEDS TITLE
   fi
 }
 
-# In the background, for the shell answers signals only while it waits: Ctrl-C ends the part and keeps what the parts before it gave.
+# In the background, for the shell answers signals only while it waits.
 run_command() { # MOST
-  local terminal shown running status
+  local terminal shown status
   exec {terminal}> >(tee "$work/output")
   shown=$!
   timeout -k 10 "$1" "${command[@]}" </dev/null >&"$terminal" 2>&1 &
   running=$!
   exec {terminal}>&-
-  trap 'stopped 130' INT
-  trap 'stopped 143' TERM
   wait "$running"
   status=$?
-  trap - INT TERM
+  running=""
   wait "$shown"
   return "$status"
 }
 
+running=""
+
+# Ctrl-C ends the part at hand and keeps what the parts before it gave.
 stopped() { # EXIT-CODE
   trap '' INT TERM
-  kill "$running" 2>/dev/null
-  wait "$running"
+  if [[ -n $running ]]; then
+    kill "$running" 2>/dev/null
+    wait "$running"
+  fi
   printf 'stopped; what was measured is in %s\n' "$results" >&2
   exit "$1"
 }

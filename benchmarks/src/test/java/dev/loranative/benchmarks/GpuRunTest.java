@@ -161,7 +161,7 @@ class GpuRunTest {
             assertThat(next).as(seen.toString()).isNotNegative();
             seen.append((char) next);
         }
-        process.destroy();
+        process.toHandle().destroy(); // Process.destroy would close the stream that is read
         Ended ended = ended(process);
 
         assertThat(ended.exitCode()).as(ended.output()).isEqualTo(128 + 15);

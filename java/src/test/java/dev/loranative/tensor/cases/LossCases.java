@@ -122,29 +122,38 @@ final class LossCases {
         });
     }
 
-    /** With numbers, and once more with one that is none. */
+    /** With numbers; and with one that is none, behind which AdamW takes no step. */
     private static OpCase gradientScale(Use use, int count, double maxNorm) {
         Work work = new Work(0, 8.0 * count + 4);
         String shape = count + " to " + (maxNorm == 0 ? "any" : String.format(Locale.ROOT, "%.0e", maxNorm));
         return new OpCase(Family.LOSSES, "gradient_scale", shape, DType.F32, use, work, bench -> {
             double[] values = Matrix.doubles(bench.normal(count, 100));
             values[0] = 1e4 + Math.abs(values[0]);
+            double limited = maxNorm == 0 ? 1 : Math.min(1, maxNorm / (Math.sqrt(values[0]) + 1e-6));
             Tensor sums = doubles(bench, values);
             Tensor scale = bench.unwritten(1);
-            double[] broken = values.clone();
-            broken[count - 1] = Double.POSITIVE_INFINITY;
-            Tensor brokenSums = doubles(bench, broken);
+            values[count - 1] = Double.POSITIVE_INFINITY;
+            Tensor brokenSums = doubles(bench, values);
             Tensor none = bench.unwritten(1);
+            float[] initial = bench.normal(33);
+            Tensor parameters = bench.floats(initial, 33);
+            Tensor gradients = bench.floats(bench.normal(33), 33);
+            Tensor moments = bench.floats(new float[33], 33);
             Losses losses = bench.ops().losses();
-            double limited = maxNorm == 0 ? 1 : Math.min(1, maxNorm / (Math.sqrt(values[0]) + 1e-6));
             return OpRun.of(
                     () -> {
                         losses.gradientScale(sums, maxNorm, scale);
                         losses.gradientScale(brokenSums, maxNorm, none);
+                        losses.adamW(
+                                parameters,
+                                gradients,
+                                moments,
+                                moments,
+                                new Losses.AdamW(none, 1, 0.01, 0.9, 0.99, 1e-8, 0.1));
                     },
                     () -> List.of(
                             Output.equal("scale", scale, new float[] {(float) limited}),
-                            Output.equal("scale of sums with infinity", none, new float[] {Float.NaN})));
+                            Output.equal("parameters behind a sum that is infinite", parameters, initial)));
         });
     }
 
