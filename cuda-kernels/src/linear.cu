@@ -7,14 +7,12 @@
 #include <algorithm>
 #include <initializer_list>
 
-#include "products.hpp"
+#include "linear_products.hpp"
 #include "scratch.hpp"
 
 namespace ln::cuda {
 
-namespace {
-
-Product plain(int64_t m, int64_t n, int64_t k, float* c, int64_t ldc) {
+Product plain_product(int64_t m, int64_t n, int64_t k, float* c, int64_t ldc) {
   Product p = {};
   p.m = m;
   p.n = n;
@@ -26,17 +24,15 @@ Product plain(int64_t m, int64_t n, int64_t k, float* c, int64_t ldc) {
   return p;
 }
 
-/// u = lora_x . lora_a^T
 Product down_projection(const ln_linear_fwd_args& args) {
-  Product p = plain(args.rows, args.rank, args.in, args.u, args.rank);
+  Product p = plain_product(args.rows, args.rank, args.in, args.u, args.rank);
   p.left = by_rows(args.lora_x != nullptr ? args.lora_x : args.x, LN_F32, args.rows, args.in, args.in);
   p.right = by_rows(args.lora_a, LN_F32, args.rank, args.in, args.in);
   return p;
 }
 
-/// y = x . weight^T + bias + lora_scale * u . lora_b^T
-Product output(const ln_linear_fwd_args& args) {
-  Product p = plain(args.rows, args.out, args.in, args.y, args.out);
+Product layer_output(const ln_linear_fwd_args& args) {
+  Product p = plain_product(args.rows, args.out, args.in, args.y, args.out);
   p.left = by_rows(args.x, LN_F32, args.rows, args.in, args.in);
   p.right = by_rows(args.weight, args.weight_dtype, args.out, args.in, args.in);
   p.bias = args.bias;
@@ -49,18 +45,16 @@ Product output(const ln_linear_fwd_args& args) {
   return p;
 }
 
-/// v = lora_scale * dy . lora_b
 Product low_rank_gradient(const ln_linear_bwd_args& args) {
-  Product p = plain(args.rows, args.rank, args.out, args.v, args.rank);
+  Product p = plain_product(args.rows, args.rank, args.out, args.v, args.rank);
   p.left = by_rows(args.dy, LN_F32, args.rows, args.out, args.out);
   p.right = by_columns(args.lora_b, LN_F32, args.out, args.rank, args.rank);
   p.alpha = args.lora_scale;
   return p;
 }
 
-/// grad_b += lora_scale * dy^T . u
 Product gradient_of_b(const ln_linear_bwd_args& args) {
-  Product p = plain(args.out, args.rank, args.rows, args.grad_b, args.rank);
+  Product p = plain_product(args.out, args.rank, args.rows, args.grad_b, args.rank);
   p.left = by_columns(args.dy, LN_F32, args.rows, args.out, args.out);
   p.right = by_columns(args.u, LN_F32, args.rows, args.rank, args.rank);
   p.alpha = args.lora_scale;
@@ -68,9 +62,8 @@ Product gradient_of_b(const ln_linear_bwd_args& args) {
   return p;
 }
 
-/// grad_a^T += lora_x^T . v
 Product gradient_of_a(const ln_linear_bwd_args& args) {
-  Product p = plain(args.in, args.rank, args.rows, args.grad_a, 1);
+  Product p = plain_product(args.in, args.rank, args.rows, args.grad_a, 1);
   p.column_stride = args.in;
   p.left = by_columns(args.lora_x != nullptr ? args.lora_x : args.x, LN_F32, args.rows, args.in, args.in);
   p.right = by_columns(args.v, LN_F32, args.rows, args.rank, args.rank);
@@ -78,9 +71,8 @@ Product gradient_of_a(const ln_linear_bwd_args& args) {
   return p;
 }
 
-/// dx (+)= dy . weight (+ v . lora_a)
 Product input_gradient(const ln_linear_bwd_args& args) {
-  Product p = plain(args.rows, args.in, args.out, args.dx, args.in);
+  Product p = plain_product(args.rows, args.in, args.out, args.dx, args.in);
   p.left = by_rows(args.dy, LN_F32, args.rows, args.out, args.out);
   p.right = by_columns(args.weight, args.weight_dtype, args.out, args.in, args.in);
   p.beta = args.accumulate != 0 ? 1.0f : 0.0f;
@@ -94,13 +86,14 @@ Product input_gradient(const ln_linear_bwd_args& args) {
   return p;
 }
 
-/// dlora_x = v . lora_a
 Product adapter_input_gradient(const ln_linear_bwd_args& args) {
-  Product p = plain(args.rows, args.in, args.rank, args.dlora_x, args.in);
+  Product p = plain_product(args.rows, args.in, args.rank, args.dlora_x, args.in);
   p.left = by_rows(args.v, LN_F32, args.rows, args.rank, args.rank);
   p.right = by_columns(args.lora_a, LN_F32, args.rank, args.in, args.in);
   return p;
 }
+
+namespace {
 
 int64_t most_scratch(const ln_context& context, std::initializer_list<Product> products) {
   int64_t most = 0;
@@ -111,7 +104,7 @@ int64_t most_scratch(const ln_context& context, std::initializer_list<Product> p
 }  // namespace
 
 int64_t linear_fwd_scratch(const ln_context& context, const ln_linear_fwd_args& args) {
-  return most_scratch(context, {down_projection(args), output(args)});
+  return most_scratch(context, {down_projection(args), layer_output(args)});
 }
 
 /// As if everything were wanted in the way that needs most: which pointers are NULL is not to be read.
@@ -130,7 +123,7 @@ void linear_fwd(ln_context& context, const ln_linear_fwd_args& args, const Check
   void* const scratch = require_scratch(context, check, cuda::linear_fwd_scratch(context, args));
   const auto run = [&](const cuda::Product& product) { cuda::multiply(context, "ln_linear_fwd", product, scratch); };
   if (args.rank > 0) run(cuda::down_projection(args));
-  run(cuda::output(args));
+  run(cuda::layer_output(args));
 }
 
 void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Checker& check) {
