@@ -20,7 +20,7 @@ import java.util.OptionalInt;
 public final class NativeLibrary {
 
     /** {@code LN_ABI_VERSION} of {@code lora_native.h}; a test compares the two. */
-    public static final int ABI_VERSION = 5;
+    public static final int ABI_VERSION = 6;
 
     /** Room for {@link #unfinished}: 16 calls. */
     private static final long LONGEST_TEXT = 8192;
