@@ -1,6 +1,6 @@
-// Operands brought into bfloat16 or float32 scratch before a large product, up to four at once. A thread converts chunks of eight elements
-// of four rows; their loads are issued together. Bound by memory: a 4-bit weight moves 0.53 bytes in and 2 out per
-// element.
+// Operands brought into bfloat16 or float32 scratch before a large product, up to four at once. A thread converts
+// chunks of eight elements of four rows; their loads are issued together. Bound by memory: a 4-bit weight moves 0.53
+// bytes in and 2 out per element.
 #include <algorithm>
 
 #include "products.hpp"

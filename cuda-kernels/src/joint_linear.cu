@@ -1,21 +1,111 @@
-// ln_joint_linear: the layers one after the other.
+// ln_joint_linear_fwd: linear layers that share x, with the products of linear.cu where nothing is shared. Where
+// products want x in bfloat16 it is copied once for all. u of all layers is one product with the rows of all A, whose
+// result is taken apart (joint_columns.cu) and also left as the bfloat16 operand of the layers' extra k-blocks. Few
+// rows go the way of ln_linear. What is done depends on shapes and types alone.
 #include <algorithm>
 
-#include "../../native/abi/joint_layers.hpp"
+#include "joint_columns.hpp"
+#include "linear_products.hpp"
 #include "scratch.hpp"
 
 namespace ln::cuda {
 
-int64_t joint_linear_fwd_scratch(const ln_context& context, const ln_joint_linear_fwd_args& args) {
-  int64_t most = 0;
-  for (int64_t i = 0; i < args.count; ++i) most = std::max(most, linear_fwd_scratch(context, args.layers[i]));
-  return most;
+namespace {
+
+constexpr const char* kName = "ln_joint_linear_fwd";
+
+struct Forward {
+  JointColumns columns;
+  bool together;    // u of all layers at once
+  bool copies;      // of x
+  Operand x, a, u;  // as the products read them; a and u: of all adapters
+  Product outputs[LN_JOINT_LAYERS];
+  int64_t x_bytes, a_bytes, u_bytes, work_bytes;
+
+  int64_t bytes() const { return x_bytes + a_bytes + u_bytes + work_bytes; }
+};
+
+Product down_projection_of(const Forward& plan, const ln_linear_fwd_args& layer) {
+  Product p = down_projection(layer);
+  p.left = plan.x;
+  return p;
 }
 
-int64_t joint_linear_bwd_scratch(const ln_context& context, const ln_joint_linear_bwd_args& args) {
-  int64_t most = 0;
-  for (int64_t i = 0; i < args.count; ++i) most = std::max(most, linear_bwd_scratch(context, args.layers[i]));
-  return most;
+Product down_projection_of_all(const Forward& plan, const ln_linear_fwd_args& layer) {
+  Product p = plain_product(layer.rows, plan.columns.total(), layer.in, nullptr, 0);
+  p.column_stride = 0;
+  p.left = plan.x;
+  p.right = plan.a;
+  return p;
+}
+
+/// Where everything is in `scratch`, of which only the size is wanted by the one who asks for it.
+Forward plan_forward(const ln_context& context, const ln_joint_linear_fwd_args& args, char* scratch) {
+  const ln_linear_fwd_args& any = args.layers[0];
+  const int32_t type = copy_type(context);
+  const int64_t ld = copy_ld(any.in);
+  Forward plan = {};
+  plan.columns = joint_columns(args);
+  plan.together = plan.columns.adapters > 1 && any.rows > kFewRows && any.in > 0;
+  for (int l = 0; l < plan.columns.layers; ++l) {
+    plan.outputs[l] = layer_output(args.layers[l]);
+    plan.copies = plan.copies || copies_left(context, plan.outputs[l]);
+  }
+  plan.x = by_rows(any.x, LN_F32, any.rows, any.in, any.in);
+  if (plan.copies) {
+    plan.x = by_rows(scratch, LN_BF16, any.rows, any.in, ld);
+    plan.x_bytes = scratch_place(any.rows * ld * dtype_bytes(LN_BF16));
+  }
+  if (plan.together) {
+    const int64_t total = plan.columns.total();
+    plan.a = by_rows(inside(scratch, plan.x_bytes), type, total, any.in, ld);
+    plan.a_bytes = scratch_place(total * ld * dtype_bytes(type));
+    plan.work_bytes = product_scratch(context, down_projection_of_all(plan, any));
+    if (plan.copies) {
+      plan.u = by_rows(inside(scratch, plan.x_bytes + plan.a_bytes), LN_BF16, any.rows, total, total);
+      plan.u_bytes = scratch_place(any.rows * total * dtype_bytes(LN_BF16));
+    }
+  }
+  for (int l = 0; l < plan.columns.layers; ++l) {
+    Product& output = plan.outputs[l];
+    output.left = plan.x;
+    if (plan.u_bytes > 0) {
+      output.extra_left = plan.u;
+      output.extra_left.data = inside(plan.u.data, plan.columns.first[l] * dtype_bytes(LN_BF16));
+    }
+    plan.work_bytes = std::max(plan.work_bytes, product_scratch(context, output));
+    if (!plan.together) {
+      plan.work_bytes = std::max(plan.work_bytes, product_scratch(context, down_projection_of(plan, args.layers[l])));
+    }
+  }
+  return plan;
+}
+
+void project_down(const ln_context& context, const Forward& plan, const ln_joint_linear_fwd_args& args, char* scratch) {
+  const ln_linear_fwd_args& any = args.layers[0];
+  char* const work = scratch + plan.x_bytes + plan.a_bytes + plan.u_bytes;
+  if (!plan.together) {
+    for (int l = 0; l < plan.columns.layers; ++l) {
+      const ln_linear_fwd_args& layer = args.layers[l];
+      if (layer.rank > 0) multiply(context, kName, down_projection_of(plan, layer), work);
+    }
+    return;
+  }
+  stack_a(context, kName, args, plan.columns, scratch + plan.x_bytes, plan.a.dtype, plan.a.ld);
+  const Sums sums = multiply_into_sums(context, kName, down_projection_of_all(plan, any), work);
+  JointResult results[LN_JOINT_LAYERS] = {};
+  for (int l = 0; l < plan.columns.layers; ++l) {
+    const ln_linear_fwd_args& layer = args.layers[l];
+    results[l] = {layer.rank > 0 ? layer.u : nullptr, layer.rank, layer.rank, 1};
+  }
+  write_joint_results(context, kName, sums, any.rows, plan.columns, results, false,
+                      plan.u_bytes > 0 ? scratch + plan.x_bytes + plan.a_bytes : nullptr);
+}
+
+}  // namespace
+
+int64_t joint_linear_fwd_scratch(const ln_context& context, const ln_joint_linear_fwd_args& args) {
+  return is_count_of_layers(args) ? plan_forward(context, args, nullptr).bytes() : 0;
 }
 
 }  // namespace ln::cuda
@@ -23,16 +113,17 @@ int64_t joint_linear_bwd_scratch(const ln_context& context, const ln_joint_linea
 namespace ln::backend {
 
 void joint_linear_fwd(ln_context& context, const ln_joint_linear_fwd_args& args, const Checker& check) {
-  require_scratch(context, check, cuda::joint_linear_fwd_scratch(context, args));
-  for (int64_t i = 0; i < args.count; ++i) linear_fwd(context, args.layers[i], check.of(kJointLayerNames[i]));
-}
-
-void joint_linear_bwd(ln_context& context, const ln_joint_linear_bwd_args& args, const Checker& check) {
-  require_scratch(context, check, cuda::joint_linear_bwd_scratch(context, args));
-  for (int64_t i = 0; i < args.count; ++i) {
-    ln_linear_bwd_args layer = args.layers[i];
-    if (i > 0) layer.accumulate = 1;
-    linear_bwd(context, layer, check.of(kJointLayerNames[i]));
+  using namespace cuda;
+  char* const scratch = static_cast<char*>(require_scratch(context, check, joint_linear_fwd_scratch(context, args)));
+  const Forward plan = plan_forward(context, args, scratch);
+  if (plan.copies) {
+    const ln_linear_fwd_args& any = args.layers[0];
+    const Conversion x = {any.x, any.rows, any.in, any.in, scratch, any.rows, plan.x.ld, plan.x.ld};
+    convert_matrices(context, kName, &x, 1, LN_F32, LN_BF16);
+  }
+  project_down(context, plan, args, scratch);
+  for (int l = 0; l < plan.columns.layers; ++l) {
+    multiply(context, kName, plan.outputs[l], scratch + plan.bytes() - plan.work_bytes);
   }
 }
 

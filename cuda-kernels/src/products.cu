@@ -271,8 +271,7 @@ Sums run_into_sums(const ln_context& context, const char* name, const Plan& plan
 }
 
 TileArgs tile_args(const Plan& plan, const Product& p) {
-  return {p.left,    p.right,    p.extra_left,  p.extra_right, p.k,
-          p.extra_k, plan.slice, p.extra_scale, output_of(p),  0};
+  return {p.left, p.right, p.extra_left, p.extra_right, p.k, p.extra_k, plan.slice, p.extra_scale, output_of(p), 0};
 }
 
 /// What cuBLAS does not know (bias, adapter) is in c before it adds the product to it.
