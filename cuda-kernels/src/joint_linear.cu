@@ -1,7 +1,8 @@
 // ln_joint_linear_fwd: linear layers that share x, with the products of linear.cu where nothing is shared. Where
 // products want x in bfloat16 it is copied once for all. u of all layers is one product with the rows of all A, whose
-// result is taken apart (joint_columns.cu) and also left as the bfloat16 operand of the layers' extra k-blocks. Few
-// rows go the way of ln_linear. What is done depends on shapes and types alone.
+// result is taken apart (joint_columns.cu) and, beside the copy of x, also left as the bfloat16 operand of the layers'
+// extra k-blocks, whose other operands, B, are brought into bfloat16 at once. Few rows go the way of ln_linear. What is
+// done depends on shapes and types alone.
 #include <algorithm>
 
 #include "joint_columns.hpp"
@@ -20,9 +21,12 @@ struct Forward {
   bool copies;      // of x
   Operand x, a, u;  // as the products read them; a and u: of all adapters
   Product outputs[LN_JOINT_LAYERS];
-  int64_t x_bytes, a_bytes, u_bytes, work_bytes;
+  int64_t x_bytes, a_bytes, u_bytes, b_bytes, work_bytes;  // of scratch, in this order
+  int64_t b_at[LN_JOINT_LAYERS];                           // from where B begins, with copies
 
-  int64_t bytes() const { return x_bytes + a_bytes + u_bytes + work_bytes; }
+  int64_t u_at() const { return x_bytes + a_bytes; }
+  int64_t work_at() const { return x_bytes + a_bytes + u_bytes + b_bytes; }
+  int64_t bytes() const { return work_at() + work_bytes; }
 };
 
 Product down_projection_of(const Forward& plan, const ln_linear_fwd_args& layer) {
@@ -62,28 +66,51 @@ Forward plan_forward(const ln_context& context, const ln_joint_linear_fwd_args& 
     plan.a_bytes = scratch_place(total * ld * dtype_bytes(type));
     plan.work_bytes = product_scratch(context, down_projection_of_all(plan, any));
     if (plan.copies) {
-      plan.u = by_rows(inside(scratch, plan.x_bytes + plan.a_bytes), LN_BF16, any.rows, total, total);
+      plan.u = by_rows(inside(scratch, plan.u_at()), LN_BF16, any.rows, total, total);
       plan.u_bytes = scratch_place(any.rows * total * dtype_bytes(LN_BF16));
     }
   }
   for (int l = 0; l < plan.columns.layers; ++l) {
+    const ln_linear_fwd_args& layer = args.layers[l];
     Product& output = plan.outputs[l];
     output.left = plan.x;
     if (plan.u_bytes > 0) {
       output.extra_left = plan.u;
       output.extra_left.data = inside(plan.u.data, plan.columns.first[l] * dtype_bytes(LN_BF16));
     }
+    if (plan.copies) {
+      plan.b_at[l] = plan.b_bytes;
+      output.extra_right = by_rows(inside(scratch, plan.u_at() + plan.u_bytes + plan.b_bytes), LN_BF16, layer.out,
+                                   layer.rank, copy_ld(layer.rank));
+      plan.b_bytes += scratch_place(layer.out * copy_ld(layer.rank) * dtype_bytes(LN_BF16));
+    }
     plan.work_bytes = std::max(plan.work_bytes, product_scratch(context, output));
     if (!plan.together) {
-      plan.work_bytes = std::max(plan.work_bytes, product_scratch(context, down_projection_of(plan, args.layers[l])));
+      plan.work_bytes = std::max(plan.work_bytes, product_scratch(context, down_projection_of(plan, layer)));
     }
   }
   return plan;
 }
 
+/// x, and B of all layers.
+void copy_operands(const ln_context& context, const Forward& plan, const ln_joint_linear_fwd_args& args,
+                   char* scratch) {
+  const ln_linear_fwd_args& any = args.layers[0];
+  const Conversion x = {any.x, any.rows, any.in, any.in, scratch, any.rows, plan.x.ld, plan.x.ld};
+  convert_matrices(context, kName, &x, 1, LN_F32, LN_BF16);
+  Conversion matrices[LN_JOINT_LAYERS] = {};
+  for (int l = 0; l < plan.columns.layers; ++l) {
+    const ln_linear_fwd_args& layer = args.layers[l];
+    const int64_t ld = copy_ld(layer.rank);
+    char* const to = scratch + plan.u_at() + plan.u_bytes + plan.b_at[l];
+    matrices[l] = {layer.lora_b, layer.out, layer.rank, layer.rank, to, layer.out, ld, ld};
+  }
+  convert_matrices(context, kName, matrices, plan.columns.layers, LN_F32, LN_BF16);
+}
+
 void project_down(const ln_context& context, const Forward& plan, const ln_joint_linear_fwd_args& args, char* scratch) {
   const ln_linear_fwd_args& any = args.layers[0];
-  char* const work = scratch + plan.x_bytes + plan.a_bytes + plan.u_bytes;
+  char* const work = scratch + plan.work_at();
   if (!plan.together) {
     for (int l = 0; l < plan.columns.layers; ++l) {
       const ln_linear_fwd_args& layer = args.layers[l];
@@ -99,7 +126,7 @@ void project_down(const ln_context& context, const Forward& plan, const ln_joint
     results[l] = {layer.rank > 0 ? layer.u : nullptr, layer.rank, layer.rank, 1};
   }
   write_joint_results(context, kName, sums, any.rows, plan.columns, results, false,
-                      plan.u_bytes > 0 ? scratch + plan.x_bytes + plan.a_bytes : nullptr);
+                      plan.u_bytes > 0 ? scratch + plan.u_at() : nullptr);
 }
 
 }  // namespace
@@ -116,14 +143,10 @@ void joint_linear_fwd(ln_context& context, const ln_joint_linear_fwd_args& args,
   using namespace cuda;
   char* const scratch = static_cast<char*>(require_scratch(context, check, joint_linear_fwd_scratch(context, args)));
   const Forward plan = plan_forward(context, args, scratch);
-  if (plan.copies) {
-    const ln_linear_fwd_args& any = args.layers[0];
-    const Conversion x = {any.x, any.rows, any.in, any.in, scratch, any.rows, plan.x.ld, plan.x.ld};
-    convert_matrices(context, kName, &x, 1, LN_F32, LN_BF16);
-  }
+  if (plan.copies) copy_operands(context, plan, args, scratch);
   project_down(context, plan, args, scratch);
   for (int l = 0; l < plan.columns.layers; ++l) {
-    multiply(context, kName, plan.outputs[l], scratch + plan.bytes() - plan.work_bytes);
+    multiply(context, kName, plan.outputs[l], scratch + plan.work_at());
   }
 }
 

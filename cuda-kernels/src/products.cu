@@ -167,7 +167,7 @@ Plan plan_of(const ln_context& context, const Product& p) {
   if (p.right.dtype != type) plan.right_bytes = bytes_of(p.right, p.k, plan.right_ld);
   if (plan.way == Plan::kConverted && p.extra_k > 0) {
     if (p.extra_left.dtype != type) plan.extra_left_bytes = bytes_of(p.extra_left, p.extra_k, plan.extra_left_ld);
-    plan.extra_right_bytes = bytes_of(p.extra_right, p.extra_k, plan.extra_right_ld);
+    if (p.extra_right.dtype != type) plan.extra_right_bytes = bytes_of(p.extra_right, p.extra_k, plan.extra_right_ld);
   }
   return plan;
 }
