@@ -78,7 +78,7 @@ Product input_gradient_of(const ln_linear_bwd_args& layer, int l) {
   return p;
 }
 
-bool stacks(const ln_context& context, const ln_joint_linear_bwd_args& args, int64_t k) {
+bool stacks(const ln_context& context, const ln_joint_linear_bwd_args& args, const JointColumns& columns, int64_t k) {
   int64_t copied = 0;
   for (int l = 0; l < args.count; ++l) {
     Product p = input_gradient(args.layers[l]);
@@ -86,8 +86,11 @@ bool stacks(const ln_context& context, const ln_joint_linear_bwd_args& args, int
     if (!copies_both(context, p)) return false;
     if (p.right.dtype == LN_BF16) copied += args.layers[l].out;
   }
-  // Per column of dx: a copied element is read and written in two bytes, an element of dx in four.
-  return args.count > 1 && 4 * copied <= 8 * (args.count - 1) * args.layers[0].rows;
+  // Per column of dx: a copied element is read and written in two bytes, an element of dx in four; to add to what an
+  // adapter has written is another pass with cuBLAS.
+  const bool cublas = context.backend->gemm == LN_GEMM_CUBLAS;
+  const int64_t passes = args.count - 1 + (cublas ? columns.adapters : 0);
+  return args.count > 1 && 4 * copied <= 8 * passes * args.layers[0].rows;
 }
 
 int64_t weights_bytes(const Backward& plan) { return scratch_place(plan.k * plan.weights.ld * dtype_bytes(LN_BF16)); }
@@ -105,7 +108,7 @@ Backward plan_backward(const ln_context& context, const ln_joint_linear_bwd_args
   }
   const int64_t k_of_v = plan.k;
   plan.k += total;
-  plan.stacked = wants_dx && stacks(context, args, plan.k);
+  plan.stacked = wants_dx && stacks(context, args, plan.columns, plan.k);
   if (plan.stacked) {
     plan.gradients_bytes = scratch_place(any.rows * plan.k * dtype_bytes(LN_BF16));
     plan.gradients = by_rows(scratch, LN_BF16, any.rows, plan.k, plan.k);

@@ -192,12 +192,14 @@ const Case kSmall[] = {
     {17, 32, {{48, 4, LN_NF4}}},
 };
 
-/// x and the operands of dx through scratch. 300 rows of 700 columns in bfloat16: dx is a product per layer.
+/// x and the operands of dx through scratch. With 700 columns of bfloat16 weights and 300 rows dx is a product per
+/// layer unless cuBLAS does it, with 1,100 and 256 in any case.
 const Case kLarge[] = {
     {256, 136, {{136, 16, LN_NF4, LN_F32}, {40, 8, LN_NF4}, {130, 3, LN_NF4}}, 1},
     {300, 130, {{141, 0, LN_FP4}, {33, 5, LN_F32, LN_BF16, true}, {9, 2, LN_F16}, {128, 8, LN_BF16}}},
     {264, 128, {{128, 12, LN_BF16}, {200, 12, LN_BF16, LN_F32}}},
     {300, 128, {{600, 8, LN_BF16}, {100, 4, LN_BF16}}, 1},
+    {256, 128, {{1000, 4, LN_BF16}, {100, 0, LN_BF16}}, 1},
     {256, 129, {{129, 0, LN_NF4}, {140, 0, LN_NF4}}},
     {260, 128, {{130, 0, LN_NF4}, {72, 33, LN_NF4}}},
     {256, 256, {{64, 64, LN_NF4}, {72, 64, LN_FP4}}, 0, false},
