@@ -15,6 +15,9 @@ namespace cpu {
 
 namespace {
 
+// Packed floats of the terms of several layers in one product (2.5 MiB).
+constexpr double kJoinedFloats = 5 << 17;
+
 template <typename Args>
 int64_t total_rank(const Args& args) {
   int64_t rank = 0;
@@ -44,7 +47,7 @@ double backward_floats(const ln_context& context, const ln_joint_linear_bwd_args
     gradients +=
         packed_floats(context, args.layers[i].out, 1, rows) + packed_floats(context, args.layers[i].rank, 1, rows);
   }
-  return std::max(packed_floats(context, rows, 1, steps), gradients);
+  return packed_floats(context, rows, 1, steps) + gradients;
 }
 
 /// y of layer `own`, among products that share their packing.
@@ -67,11 +70,23 @@ Product joint_output(const ln_joint_linear_fwd_args& args, int64_t own) {
   return product;
 }
 
-/// dx (+)= the sum over the layers, and v of each
-Product joint_input_gradient(const ln_joint_linear_bwd_args& args) {
-  const ln_linear_bwd_args& first = args.layers[0];
-  Product product = start(first.rows, first.in, first.dx, first.in, first.accumulate != 0 ? 1.0f : 0.0f);
-  for (int64_t i = 0; i < args.count; ++i)
+/// Behind the layers from `first` on whose terms of dx one product takes: those that are packed together are to stay
+/// near the processor.
+int64_t joined(const ln_context& context, const ln_joint_linear_bwd_args& args, int64_t first) {
+  int64_t last = first, steps = 0;
+  for (; last < args.count; ++last) {
+    steps += args.layers[last].out + args.layers[last].rank;
+    if (last > first && packed_floats(context, args.layers[last].rows, 1, steps) > kJoinedFloats) break;
+  }
+  return last;
+}
+
+/// What layers [first, last) add to dx, and v of each.
+Product joint_input_gradient(const ln_joint_linear_bwd_args& args, int64_t first, int64_t last) {
+  const ln_linear_bwd_args& shared = args.layers[0];
+  const bool adds = shared.accumulate != 0 || first > 0;
+  Product product = start(shared.rows, shared.in, shared.dx, shared.in, adds ? 1.0f : 0.0f);
+  for (int64_t i = first; i < last; ++i)
     add_input_gradient(product, linear_layer(args.layers[i]), args.layers[i].dy, args.layers[i].v, true);
   return product;
 }
@@ -120,14 +135,24 @@ void joint_linear_bwd(ln_context& context, const ln_joint_linear_bwd_args& args,
   const auto run = [&](int64_t count, const auto& product) {
     cpu::run_products(context, scratch, bytes, cpu::ProductList(count, product));
   };
-  if (through) {
-    run(1, [&](int64_t) { return cpu::joint_input_gradient(args); });
-  } else {
+  if (!through) {
     run(args.count, [&](int64_t i) {
       return cpu::low_rank_gradient(cpu::linear_layer(args.layers[i]), args.layers[i].dy, args.layers[i].v);
     });
+    run(2 * args.count, [&](int64_t i) { return cpu::joint_adapter_gradient(context, args, i); });
+    return;
   }
-  run(2 * args.count, [&](int64_t i) { return cpu::joint_adapter_gradient(context, args, i); });
+  // Gradients of layers [done, first) need what the last run has made; dx of layers [first, last) does not wait for
+  // them.
+  for (int64_t done = 0, first = 0; done < args.count;) {
+    const int64_t last = cpu::joined(context, args, first);
+    run(1 + 2 * (first - done), [&](int64_t i) {
+      if (i > 0) return cpu::joint_adapter_gradient(context, args, 2 * done + i - 1);
+      return first < last ? cpu::joint_input_gradient(args, first, last) : cpu::Product{};
+    });
+    done = first;
+    first = last;
+  }
 }
 
 }  // namespace backend

@@ -48,15 +48,17 @@ class Wave {
   void fill(Cursor& cursor) {
     count_ = 0;
     used_ = 0;
-    while (!cursor.done() && count_ < kMaxBlocks && used_ + cursor.size() <= capacity_) {
+    for (; !cursor.done() && count_ < kMaxBlocks; cursor.advance()) {
+      const Block& next = cursor.block();
       // A block that continues another one's sums has to wait for it.
-      if (count_ > 0 && cursor.block().first_k > 0) break;
-      Block* const block = new (blocks_ + count_) Block(cursor.block());
-      block->follows = count_ > 0 && same_packing(block[-1], *block);
-      block->packed = block->follows ? block[-1].packed : used_;
-      if (!block->follows) used_ += cursor.size();
+      if (count_ > 0 && next.first_k > 0) break;
+      const bool follows = count_ > 0 && same_packing(blocks_[count_ - 1], next);
+      if (!follows && used_ + cursor.size() > capacity_) break;
+      Block* const block = new (blocks_ + count_) Block(next);
+      block->follows = follows;
+      block->packed = follows ? block[-1].packed : used_;
+      if (!follows) used_ += cursor.size();
       ++count_;
-      cursor.advance();
     }
     if (count_ == 0) throw std::logic_error("the scratch size was computed too small");
   }
