@@ -31,27 +31,12 @@ struct Backward {
   int64_t bytes() const { return gradients_bytes + v_bytes + work_bytes; }
 };
 
-/// The copy of a layer's dy.
-const void* gradients_of(const Backward& plan, int l) {
-  return inside(plan.gradients.data, plan.first_k[l] * dtype_bytes(LN_BF16));
-}
-
-/// With dy from its copy, where there is one.
-Product low_rank_gradient_of(const Backward& plan, const ln_linear_bwd_args& layer, int l) {
-  Product p = low_rank_gradient(layer);
-  if (plan.stacked) {
-    p.left = plan.gradients;
-    p.left.data = gradients_of(plan, l);
-  }
-  return p;
-}
-
-Product gradient_of_b_of(const Backward& plan, const ln_linear_bwd_args& layer, int l) {
-  Product p = gradient_of_b(layer);
-  if (plan.stacked) {
-    p.left = by_columns(gradients_of(plan, l), LN_BF16, layer.rows, layer.out, plan.gradients.ld);
-  }
-  return p;
+/// A layer's dy; work: of that layer.
+OutputGradient output_gradient_of(const ln_context& context, const Backward& plan, const ln_linear_bwd_args& layer,
+                                  int l, bool wants_dx, const void* work) {
+  if (!plan.stacked) return output_gradient(context, layer, wants_dx, work);
+  const void* const copy = inside(plan.gradients.data, plan.first_k[l] * dtype_bytes(LN_BF16));
+  return {by_rows(copy, LN_BF16, layer.rows, layer.out, plan.k), 0};
 }
 
 Product gradient_of_all_a(const Backward& plan, const ln_linear_bwd_args& layer) {
@@ -72,25 +57,33 @@ Product stacked_input_gradient(const Backward& plan, const ln_linear_bwd_args& l
 }
 
 /// The first layer does with dx what is asked for, the next ones add.
-Product input_gradient_of(const ln_linear_bwd_args& layer, int l) {
-  Product p = input_gradient(layer);
+Product input_gradient_of(const ln_linear_bwd_args& layer, const Operand& dy, int l) {
+  Product p = input_gradient(layer, dy);
   if (l > 0) p.beta = 1;
   return p;
 }
 
+/// Of `out` for each layer but the first. What is saved is the same for every column of x, however much there is to sum
+/// for it: with more than this, some 4 % of the time, for which scratch would hold all layers in the place of the
+/// largest.
+constexpr int64_t kMostStacked = 8192;
+
 bool stacks(const ln_context& context, const ln_joint_linear_bwd_args& args, const JointColumns& columns, int64_t k) {
-  int64_t copied = 0;
+  int64_t copied = 0, out = 0;
   for (int l = 0; l < args.count; ++l) {
-    Product p = input_gradient(args.layers[l]);
+    const ln_linear_bwd_args& layer = args.layers[l];
+    Product p = input_gradient(layer, output_gradient(context, layer, false, nullptr).rows);
     p.k = k;
     if (!copies_both(context, p)) return false;
-    if (p.right.dtype == LN_BF16) copied += args.layers[l].out;
+    if (p.right.dtype == LN_BF16) copied += layer.out;
+    out += layer.out;
   }
+  if (out > kMostStacked * (args.count - 1)) return false;
   // Per column of dx: a copied element is read and written in two bytes, an element of dx in four; to add to what an
   // adapter has written is another pass with cuBLAS.
   const bool cublas = context.backend->gemm == LN_GEMM_CUBLAS;
   const int64_t passes = args.count - 1 + (cublas ? columns.adapters : 0);
-  return args.count > 1 && 4 * copied <= 8 * passes * args.layers[0].rows;
+  return 4 * copied <= 8 * passes * args.layers[0].rows;
 }
 
 int64_t weights_bytes(const Backward& plan) { return scratch_place(plan.k * plan.weights.ld * dtype_bytes(LN_BF16)); }
@@ -120,16 +113,17 @@ Backward plan_backward(const ln_context& context, const ln_joint_linear_bwd_args
     plan.v_bytes = scratch_place(any.rows * total * dtype_bytes(type));
     plan.v = by_columns(scratch, type, any.rows, total, total);
   }
-  const auto needs = [&](const Product& product) {
-    plan.work_bytes = std::max(plan.work_bytes, product_scratch(context, product));
+  const auto needs = [&](const Product& product, int64_t beside = 0) {
+    plan.work_bytes = std::max(plan.work_bytes, beside + product_scratch(context, product));
   };
   if (plan.together) needs(gradient_of_all_a(plan, any));
   for (int l = 0; l < plan.columns.layers; ++l) {
     const ln_linear_bwd_args& layer = args.layers[l];
-    needs(low_rank_gradient_of(plan, layer, l));
-    needs(gradient_of_b_of(plan, layer, l));
+    const OutputGradient dy = output_gradient_of(context, plan, layer, l, wants_dx, nullptr);
+    needs(low_rank_gradient(layer, dy.rows), dy.copy_bytes);
+    needs(gradient_of_b(layer, dy.rows), dy.copy_bytes);
     if (!plan.together) needs(gradient_of_a(layer));
-    if (wants_dx && !plan.stacked) needs(input_gradient_of(layer, l));
+    if (wants_dx && !plan.stacked) needs(input_gradient_of(layer, dy.rows, l), dy.copy_bytes);
   }
   return plan;
 }
@@ -231,15 +225,16 @@ void joint_linear_bwd(ln_context& context, const ln_joint_linear_bwd_args& args,
   if (plan.stacked) copy_gradients(context, plan, args, scratch);
   for (int l = 0; l < plan.columns.layers; ++l) {
     const ln_linear_bwd_args& layer = args.layers[l];
-    if (layer.rank == 0) continue;
-    multiply(context, kName, low_rank_gradient_of(plan, layer, l), work);
-    if (trains(layer)) multiply(context, kName, gradient_of_b_of(plan, layer, l), work);
+    const OutputGradient dy = output_gradient_of(context, plan, layer, l, wants_dx, work);
+    copy_output_gradient(context, kName, layer, dy, work);
+    const auto run = [&](const Product& product) { multiply(context, kName, product, work + dy.copy_bytes); };
+    if (layer.rank > 0) run(low_rank_gradient(layer, dy.rows));
+    if (trains(layer)) run(gradient_of_b(layer, dy.rows));
+    if (wants_dx && !plan.stacked) run(input_gradient_of(layer, dy.rows, l));
   }
   if (plan.together || plan.stacked) copy_v(context, plan, args, scratch);
   add_gradients_of_a(context, plan, args, work);
-  if (!wants_dx) return;
-  if (plan.stacked) return multiply_stacked(context, plan, args, work);
-  for (int l = 0; l < plan.columns.layers; ++l) multiply(context, kName, input_gradient_of(args.layers[l], l), work);
+  if (plan.stacked) multiply_stacked(context, plan, args, work);
 }
 
 }  // namespace ln::backend
