@@ -181,6 +181,79 @@ void linear(ln_context* context, int64_t rows, int64_t out, int64_t in) {
          seconds_of([&] { require(ln_linear_bwd(context, &backward), context); }), flops, 0);
 }
 
+/// The query, key and value projections: in one call, and in a call each.
+void joint(const char* who, ln_context* context, int64_t rows, int64_t queries, int64_t keys, int64_t in) {
+  constexpr int64_t rank = 16;
+  Memory memory;
+  const float* const x = memory.random(rows * in);
+  float* const dx = memory.zeros(rows * in);
+  std::vector<ln_linear_fwd_args> forward;
+  std::vector<ln_linear_bwd_args> backward;
+  for (int64_t out : {queries, keys, keys}) {
+    ln_linear_fwd_args args = {};
+    args.x = x;
+    args.weight = nf4(memory, out * in);
+    args.weight_dtype = LN_NF4;
+    args.lora_a = memory.random(rank * in);
+    args.lora_b = memory.random(out * rank);
+    args.u = memory.zeros(rows * rank);
+    args.y = memory.zeros(rows * out);
+    args.rows = rows;
+    args.in = in;
+    args.out = out;
+    args.rank = rank;
+    args.lora_scale = 2;
+    forward.push_back(args);
+    ln_linear_bwd_args gradient = {};
+    gradient.dy = memory.random(rows * out);
+    gradient.x = x;
+    gradient.weight = args.weight;
+    gradient.weight_dtype = LN_NF4;
+    gradient.lora_a = args.lora_a;
+    gradient.lora_b = args.lora_b;
+    gradient.u = args.u;
+    gradient.v = memory.zeros(rows * rank);
+    gradient.grad_a = memory.zeros(rank * in);
+    gradient.grad_b = memory.zeros(out * rank);
+    gradient.dx = dx;
+    gradient.rows = rows;
+    gradient.in = in;
+    gradient.out = out;
+    gradient.rank = rank;
+    gradient.lora_scale = 2;
+    backward.push_back(gradient);
+  }
+  const double flops =
+      2.0 * static_cast<double>(rows) * static_cast<double>(queries + 2 * keys) * static_cast<double>(in);
+  const std::string shape = std::string(" ") + who + ", " + std::to_string(rows) + " rows";
+  const ln_joint_linear_fwd_args all = {forward.data(), 3};
+  const ln_joint_linear_bwd_args all_backward = {backward.data(), 3};
+  {
+    const Scratch scratch(context, LN_OP_JOINT_LINEAR_FWD, all);
+    report("NF4 q, k, v forward, joint" + shape,
+           seconds_of([&] { require(ln_joint_linear_fwd(context, &all), context); }), flops, 0);
+  }
+  {
+    const Scratch scratch(context, LN_OP_LINEAR_FWD, forward[0]);
+    report("NF4 q, k, v forward, single" + shape, seconds_of([&] {
+             for (const ln_linear_fwd_args& layer : forward) require(ln_linear_fwd(context, &layer), context);
+           }),
+           flops, 0);
+  }
+  {
+    const Scratch scratch(context, LN_OP_JOINT_LINEAR_BWD, all_backward);
+    report("NF4 q, k, v backward, joint" + shape,
+           seconds_of([&] { require(ln_joint_linear_bwd(context, &all_backward), context); }), flops, 0);
+  }
+  // Values mean nothing, times are those of layers that add to dx.
+  for (size_t i = 1; i < backward.size(); ++i) backward[i].accumulate = 1;
+  const Scratch scratch(context, LN_OP_LINEAR_BWD, backward[0]);
+  report("NF4 q, k, v backward, single" + shape, seconds_of([&] {
+           for (const ln_linear_bwd_args& layer : backward) require(ln_linear_bwd(context, &layer), context);
+         }),
+         flops, 0);
+}
+
 /// One projection of all experts, rows spread evenly.
 void grouped(ln_context* context, int64_t rows, int64_t experts, int64_t out, int64_t in) {
   Memory memory;
@@ -346,6 +419,8 @@ int main(int count, char** arguments) {
   }
   for (int64_t rows : {1, 16, 512, 4096})
     linear(own.handle, rows / (rows > 8 && smaller > 1 ? 8 : 1), 4096 / smaller, 2048 / smaller);
+  joint("own", own.handle, 8192 / smaller, 4096 / smaller, 512 / smaller, 2048 / smaller);
+  if (cublas.exists) joint("cuBLAS", cublas.handle, 8192 / smaller, 4096 / smaller, 512 / smaller, 2048 / smaller);
   grouped(own.handle, 8 * 8192 / smaller / smaller, 128 / (smaller > 1 ? 32 : 1), 768 / (smaller > 1 ? 12 : 1),
           2048 / smaller);
   gated(own.handle, 8 * 8192 / smaller / smaller, 128 / (smaller > 1 ? 32 : 1), 768 / (smaller > 1 ? 12 : 1),

@@ -256,6 +256,10 @@ int64_t scratch_bytes(const ln_context& context, int32_t op, const void* args, c
       return cuda::linear_fwd_scratch(context, *static_cast<const ln_linear_fwd_args*>(args));
     case LN_OP_LINEAR_BWD:
       return cuda::linear_bwd_scratch(context, *static_cast<const ln_linear_bwd_args*>(args));
+    case LN_OP_JOINT_LINEAR_FWD:
+      return cuda::joint_linear_fwd_scratch(context, *static_cast<const ln_joint_linear_fwd_args*>(args));
+    case LN_OP_JOINT_LINEAR_BWD:
+      return cuda::joint_linear_bwd_scratch(context, *static_cast<const ln_joint_linear_bwd_args*>(args));
     case LN_OP_GROUPED_LINEAR_FWD:
       return cuda::grouped_linear_fwd_scratch(context, *static_cast<const ln_grouped_linear_fwd_args*>(args));
     case LN_OP_GROUPED_LINEAR_BWD:

@@ -117,9 +117,6 @@ struct Plan {
   int64_t bytes() const { return left_bytes + right_bytes + extra_left_bytes + extra_right_bytes + sums_bytes; }
 };
 
-constexpr int64_t kAlignment = 256;
-int64_t aligned(int64_t bytes) { return ceil_div(bytes, kAlignment) * kAlignment; }
-
 int64_t stored_columns(const Operand& operand, int64_t k) { return operand.k_inner != 0 ? k : operand.lines; }
 int64_t stored_rows(const Operand& operand, int64_t k) { return operand.k_inner != 0 ? operand.lines : k; }
 
@@ -128,15 +125,19 @@ void cut(Plan& plan, const Product& p) {
   const int64_t slices = slices_of(ceil_div<int64_t>(p.m, Shape::kM) * ceil_div<int64_t>(p.n, Shape::kN), p.k);
   plan.slice = ceil_div(ceil_div(p.k, slices), int64_t{Shape::kK}) * Shape::kK;
   plan.slices = plan.slice == 0 ? 1 : ceil_div(p.k, plan.slice);
-  plan.sums_bytes = plan.slices > 1 || p.column_stride != 1 ? aligned(plan.slices * p.m * p.n * 4) : 0;
+  plan.sums_bytes = plan.slices > 1 || p.column_stride != 1 ? scratch_place(plan.slices * p.m * p.n * 4) : 0;
+}
+
+bool is_large(const Product& p) {
+  const int64_t rows = is_quantized(p.right.dtype) ? kConvertFromRows.four_bits : kConvertFromRows.others;
+  return p.m >= rows && p.n >= kConvertFromColumns && p.k >= kConvertFromK;
 }
 
 Plan plan_of(const ln_context& context, const Product& p) {
   Plan plan = {};
   const bool bf16 = multiplies_in_bf16(context), four_bits = is_quantized(p.right.dtype);
   const int32_t type = bf16 ? LN_BF16 : LN_F32;
-  const bool many = p.m >= (four_bits ? kConvertFromRows.four_bits : kConvertFromRows.others) &&
-                    p.n >= kConvertFromColumns && p.k >= kConvertFromK;
+  const bool many = is_large(p);
   if (p.m <= kFewRows && p.left.k_inner != 0 && p.right.k_inner != 0) {
     plan.way = Plan::kFew;
     return plan;
@@ -159,14 +160,14 @@ Plan plan_of(const ln_context& context, const Product& p) {
     return plan;
   }
   const auto bytes_of = [&](const Operand& operand, int64_t k, int64_t& ld) {
-    ld = ceil_div<int64_t>(stored_columns(operand, k), 8) * 8;
-    return aligned(stored_rows(operand, k) * ld * dtype_bytes(type));
+    ld = copy_ld(stored_columns(operand, k));
+    return scratch_place(stored_rows(operand, k) * ld * dtype_bytes(type));
   };
   if (p.left.dtype != type) plan.left_bytes = bytes_of(p.left, p.k, plan.left_ld);
   if (p.right.dtype != type) plan.right_bytes = bytes_of(p.right, p.k, plan.right_ld);
   if (plan.way == Plan::kConverted && p.extra_k > 0) {
-    plan.extra_left_bytes = bytes_of(p.extra_left, p.extra_k, plan.extra_left_ld);
-    plan.extra_right_bytes = bytes_of(p.extra_right, p.extra_k, plan.extra_right_ld);
+    if (p.extra_left.dtype != type) plan.extra_left_bytes = bytes_of(p.extra_left, p.extra_k, plan.extra_left_ld);
+    if (p.extra_right.dtype != type) plan.extra_right_bytes = bytes_of(p.extra_right, p.extra_k, plan.extra_right_ld);
   }
   return plan;
 }
@@ -238,9 +239,39 @@ void run_tiles(const ln_context& context, const char* name, const Plan& plan, co
 Operand converted(const ln_context& context, const char* name, const Operand& operand, int64_t k, void* target,
                   int64_t ld) {
   const int32_t type = multiplies_in_bf16(context) ? LN_BF16 : LN_F32;
-  convert_matrix(context, name, operand.data, operand.dtype, stored_rows(operand, k), stored_columns(operand, k),
-                 operand.ld, target, type, ld);
+  const int64_t rows = stored_rows(operand, k);
+  const Conversion conversion = {operand.data, rows, stored_columns(operand, k), operand.ld, target, rows, ld, ld};
+  convert_matrices(context, name, &conversion, 1, operand.dtype, type);
   return {target, ld, operand.lines, type, operand.k_inner};
+}
+
+/// Operands that the plan has copied come into scratch; returns where its rest begins.
+char* convert_operands(const ln_context& context, const char* name, const Plan& plan, Product& p, void* scratch) {
+  char* place = static_cast<char*>(scratch);
+  const auto convert = [&](Operand& operand, int64_t k, int64_t bytes, int64_t ld) {
+    if (bytes == 0) return;
+    operand = converted(context, name, operand, k, place, ld);
+    place += bytes;
+  };
+  convert(p.left, p.k, plan.left_bytes, plan.left_ld);
+  convert(p.right, p.k, plan.right_bytes, plan.right_ld);
+  convert(p.extra_left, p.extra_k, plan.extra_left_bytes, plan.extra_left_ld);
+  convert(p.extra_right, p.extra_k, plan.extra_right_bytes, plan.extra_right_ld);
+  return place;
+}
+
+/// Of a product whose operands have been brought where they are read.
+Sums run_into_sums(const ln_context& context, const char* name, const Plan& plan, TileArgs args, char* place) {
+  float* const sums = reinterpret_cast<float*>(place);
+  const int64_t m = args.output.m, n = args.output.n;
+  args.output = {nullptr, 0, 1, 0, sums, n, 1, m, n};
+  args.next_slice = m * n;
+  run_tiles(context, name, plan, args);
+  return {sums, plan.slices};
+}
+
+TileArgs tile_args(const Plan& plan, const Product& p) {
+  return {p.left, p.right, p.extra_left, p.extra_right, p.k, p.extra_k, plan.slice, p.extra_scale, output_of(p), 0};
 }
 
 /// What cuBLAS does not know (bias, adapter) is in c before it adds the product to it.
@@ -287,26 +318,35 @@ void multiply(const ln_context& context, const char* name, const Product& produc
   const Plan plan = plan_of(context, product);
   if (plan.way == Plan::kFew) return multiply_few_rows(context, name, product);
   Product p = product;
-  char* place = static_cast<char*>(scratch);
-  const auto convert = [&](Operand& operand, int64_t k, int64_t bytes, int64_t ld) {
-    if (bytes == 0) return;
-    operand = converted(context, name, operand, k, place, ld);
-    place += bytes;
-  };
-  convert(p.left, p.k, plan.left_bytes, plan.left_ld);
-  convert(p.right, p.k, plan.right_bytes, plan.right_ld);
-  convert(p.extra_left, p.extra_k, plan.extra_left_bytes, plan.extra_left_ld);
-  convert(p.extra_right, p.extra_k, plan.extra_right_bytes, plan.extra_right_ld);
+  char* const place = convert_operands(context, name, plan, p, scratch);
   if (plan.way == Plan::kCublas) return run_cublas(context, name, p);
-  TileArgs args = {p.left,    p.right,    p.extra_left,  p.extra_right, p.k,
-                   p.extra_k, plan.slice, p.extra_scale, output_of(p),  0};
+  const TileArgs args = tile_args(plan, p);
   if (plan.sums_bytes == 0) return run_tiles(context, name, plan, args);
-  float* const sums = reinterpret_cast<float*>(place);
-  args.output = {nullptr, 0, 1, 0, sums, p.n, 1, p.m, p.n};
-  args.next_slice = p.m * p.n;
-  run_tiles(context, name, plan, args);
-  launch(context, name, sum_slices, blocks_for(p.m * p.n, kSumThreads), kSumThreads, 0, output_of(p), sums,
-         plan.slices);
+  const Sums sums = run_into_sums(context, name, plan, args, place);
+  launch(context, name, sum_slices, blocks_for(p.m * p.n, kSumThreads), kSumThreads, 0, output_of(p), sums.at,
+         sums.slices);
+}
+
+Sums multiply_into_sums(const ln_context& context, const char* name, const Product& product, void* scratch) {
+  const Plan plan = plan_of(context, product);
+  Product p = product;
+  char* const place = convert_operands(context, name, plan, p, scratch);
+  return run_into_sums(context, name, plan, tile_args(plan, p), place);
+}
+
+bool copies_left(const ln_context& context, const Product& product) {
+  return product.m > 0 && product.n > 0 && plan_of(context, product).left_bytes > 0;
+}
+
+bool copies_both(const ln_context& context, const Product& product) {
+  return multiplies_in_bf16(context) && is_large(product);
+}
+
+int64_t copy_ld(int64_t columns) { return ceil_div(columns, int64_t{kChunk}) * kChunk; }
+
+int64_t scratch_place(int64_t bytes) {
+  constexpr int64_t kAlignment = 256;
+  return ceil_div(bytes, kAlignment) * kAlignment;
 }
 
 }  // namespace ln::cuda

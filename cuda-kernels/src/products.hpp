@@ -34,9 +34,34 @@ Operand by_columns(const void* data, int32_t dtype, int64_t rows, int64_t column
 int64_t product_scratch(const ln_context& context, const Product& product);
 void multiply(const ln_context& context, const char* name, const Product& product, void* scratch);
 
-/// target[stored_rows, target_ld] = the stored matrix as `dtype` (LN_BF16 or LN_F32), rounded once; the gap is 0.
-void convert_matrix(const ln_context& context, const char* name, const void* data, int32_t data_dtype, int64_t rows,
-                    int64_t columns, int64_t ld, void* target, int32_t dtype, int64_t target_ld);
+/// The sums of a product that has column_stride 0: [slices, m, n] in scratch, to be added in order by the caller, who
+/// writes the result; alpha, beta and bias are the caller's too. For m > kFewRows and n > 0.
+struct Sums {
+  const float* at;
+  int64_t slices;
+};
+Sums multiply_into_sums(const ln_context& context, const char* name, const Product& product, void* scratch);
+
+/// Whether multiply() would make a bfloat16 copy of the left operand, which is in float32.
+bool copies_left(const ln_context& context, const Product& product);
+/// Whether it would do so for the sake of its size, with the right operand in any type.
+bool copies_both(const ln_context& context, const Product& product);
+/// Where places in scratch start, and the elements of a row of copies: next multiples of 256 bytes and of 8.
+int64_t scratch_place(int64_t bytes);
+int64_t copy_ld(int64_t columns);
+
+/// A stored matrix [rows, columns] brought into another type: target[target_rows, target_columns], rounded once, zeros
+/// where there is nothing. target_columns and target_ld are multiples of 8.
+struct Conversion {
+  const void* data;
+  int64_t rows, columns, ld;
+  void* target;
+  int64_t target_rows, target_columns, target_ld;
+};
+constexpr int kConversions = 4;
+/// Up to kConversions matrices in one pass, all of `data_dtype`, all into `dtype` (LN_BF16 or LN_F32). Empty ones too.
+void convert_matrices(const ln_context& context, const char* name, const Conversion* matrices, int count,
+                      int32_t data_dtype, int32_t dtype);
 
 /// The product for m <= kFewRows, without scratch; both operands have k inside. See product_rows.cu.
 constexpr int64_t kFewRows = 8;

@@ -24,6 +24,8 @@ void dequantize(ln_context& context, const ln_quantized* weight, int32_t type, i
 void matmul(ln_context& context, const ln_matmul_args& args, const Checker& check);
 void linear_fwd(ln_context& context, const ln_linear_fwd_args& args, const Checker& check);
 void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Checker& check);
+void joint_linear_fwd(ln_context& context, const ln_joint_linear_fwd_args& args, const Checker& check);
+void joint_linear_bwd(ln_context& context, const ln_joint_linear_bwd_args& args, const Checker& check);
 void grouped_linear_fwd(ln_context& context, const ln_grouped_linear_fwd_args& args, const Checker& check);
 void grouped_linear_bwd(ln_context& context, const ln_grouped_linear_bwd_args& args, const Checker& check);
 void grouped_gated_fwd(ln_context& context, const ln_grouped_gated_fwd_args& args, const Checker& check);

@@ -5,24 +5,14 @@
 
 namespace ln::backend {
 
-namespace {
-
 using cpu::LinearLayer;
 using cpu::ProductList;
-
-template <typename Args>
-LinearLayer layer_of(const Args& args) {
-  return {args.weight, args.lora_a, args.lora_b, args.rows,         args.in,
-          args.out,    args.rank,   args.rank,   args.weight_dtype, args.lora_scale};
-}
-
-}  // namespace
 
 void linear_fwd(ln_context& context, const ln_linear_fwd_args& args, const Checker& check) {
   cpu::require_quantized(check, "weight", args.weight, args.weight_dtype, args.in * args.out);
   const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_LINEAR_FWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
-  const LinearLayer layer = layer_of(args);
+  const LinearLayer layer = cpu::linear_layer(args);
   const auto run = [&](const auto& product) { cpu::run_products(context, scratch, bytes, ProductList(1, product)); };
   const bool apart = args.rank > 0 && args.lora_x != nullptr;
   if (apart) run([&](int64_t) { return cpu::down_projection(layer, args.lora_x, args.u); });
@@ -35,7 +25,7 @@ void linear_bwd(ln_context& context, const ln_linear_bwd_args& args, const Check
   }
   const int64_t bytes = cpu::matmul_scratch_bytes(context, LN_OP_LINEAR_BWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
-  const LinearLayer layer = layer_of(args);
+  const LinearLayer layer = cpu::linear_layer(args);
   const auto run = [&](int64_t count, const auto& product) {
     cpu::run_products(context, scratch, bytes, ProductList(count, product));
   };

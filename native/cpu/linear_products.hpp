@@ -17,6 +17,13 @@ struct LinearLayer {
   float scale;
 };
 
+/// That of ln_linear_fwd_args or ln_linear_bwd_args.
+template <typename Args>
+LinearLayer linear_layer(const Args& args) {
+  return {args.weight, args.lora_a, args.lora_b, args.rows,         args.in,
+          args.out,    args.rank,   args.rank,   args.weight_dtype, args.lora_scale};
+}
+
 inline Matrix plain(const float* data, int64_t ld) { return {data, ld, LN_F32, 0}; }
 inline Matrix transposed(const float* data, int64_t ld) { return {data, ld, LN_F32, 1}; }
 
@@ -34,8 +41,9 @@ inline void add(Product& product, const Matrix& a, const Matrix& b, int64_t k, f
   product.terms[product.term_count++] = {a, b, k, scale};
 }
 
+/// Of the last term's a.
 inline void add_side(Product& product, const Matrix& b, float* c, int64_t ldc, int64_t n, float scale) {
-  product.side = {b, c, ldc, n, scale};
+  product.sides[product.side_count++] = {b, c, ldc, n, scale, product.term_count - 1};
 }
 
 /// u = x . lora_a^T
@@ -50,10 +58,10 @@ inline Product output(const LinearLayer& layer, const float* x, float* u, bool u
                       int32_t bias_dtype, float* y) {
   Product product = start(layer.rows, layer.out, y, layer.out, 0);
   add(product, plain(x, layer.in), {layer.weight, layer.in, layer.weight_dtype, 1}, layer.in, 1);
-  if (layer.rank > 0) add(product, plain(u, layer.ldu), transposed(layer.lora_b, layer.rank), layer.rank, layer.scale);
   if (layer.rank > 0 && !u_is_known) {
     add_side(product, transposed(layer.lora_a, layer.in), u, layer.ldu, layer.rank, 1);
   }
+  if (layer.rank > 0) add(product, plain(u, layer.ldu), transposed(layer.lora_b, layer.rank), layer.rank, layer.scale);
   product.bias = bias;
   product.bias_dtype = bias_dtype;
   return product;
@@ -63,7 +71,7 @@ inline Product output(const LinearLayer& layer, const float* x, float* u, bool u
 inline Product low_rank_gradient(const LinearLayer& layer, const float* dy, float* v) {
   Product product = start(layer.rows, 0, nullptr, 0, 0);
   add(product, plain(dy, layer.out), {}, layer.out, 1);
-  add_side(product, plain(layer.lora_b, layer.rank), v, layer.ldu, layer.rank, layer.scale);
+  if (layer.rank > 0) add_side(product, plain(layer.lora_b, layer.rank), v, layer.ldu, layer.rank, layer.scale);
   return product;
 }
 
@@ -88,13 +96,18 @@ inline Product gradient_of_a(const LinearLayer& layer, const float* v, const flo
   return product;
 }
 
+/// dx += dy . weight (+ v . lora_a with `through`); v = scale * dy . lora_b too
+inline void add_input_gradient(Product& product, const LinearLayer& layer, const float* dy, float* v, bool through) {
+  add(product, plain(dy, layer.out), {layer.weight, layer.in, layer.weight_dtype, 0}, layer.out, 1);
+  if (layer.rank > 0) add_side(product, plain(layer.lora_b, layer.rank), v, layer.ldu, layer.rank, layer.scale);
+  if (layer.rank > 0 && through) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
+}
+
 /// dx (+)= dy . weight (+ v . lora_a with `through`); v = scale * dy . lora_b too
 inline Product input_gradient(const LinearLayer& layer, const float* dy, float* v, bool through, bool accumulate,
                               float* dx) {
   Product product = start(layer.rows, layer.in, dx, layer.in, accumulate ? 1.0f : 0.0f);
-  add(product, plain(dy, layer.out), {layer.weight, layer.in, layer.weight_dtype, 0}, layer.out, 1);
-  if (layer.rank > 0 && through) add(product, plain(v, layer.ldu), plain(layer.lora_a, layer.in), layer.rank, 1);
-  if (layer.rank > 0) add_side(product, plain(layer.lora_b, layer.rank), v, layer.ldu, layer.rank, layer.scale);
+  add_input_gradient(product, layer, dy, v, through);
   return product;
 }
 
@@ -102,7 +115,7 @@ inline Product input_gradient(const LinearLayer& layer, const float* dy, float* 
 inline Product input_gradient(const LinearLayer& gate, const LinearLayer& up, const float* dgate, const float* dup,
                               float* dx) {
   Product product = input_gradient(gate, dgate, nullptr, false, false, dx);
-  add(product, plain(dup, up.out), {up.weight, up.in, up.weight_dtype, 0}, up.out, 1);
+  add_input_gradient(product, up, dup, nullptr, false);
   return product;
 }
 

@@ -25,31 +25,34 @@ struct Matrix {
 /// scale * a[m,k] . b[k,n]
 struct Term {
   Matrix a;
-  Matrix b;
+  Matrix b;  // data NULL: of a product that shares the packed a with this one, and not of this one
   int64_t k;
   float scale;
 };
 
-/// c[m,n] = scale * (a . b) with the a of a product's first term, which is packed once for both; n 0: none. The second
-/// term's a may be c. The product itself may have no columns.
+/// c[m,n] = scale * (a . b) with the a of a term, which is packed once for both. The a of later terms may be c.
 struct Side {
   Matrix b;
   float* c;
   int64_t ldc;
   int64_t n;
   float scale;
+  int32_t term;
 };
 
+// Layers of one input, each with an adapter.
+constexpr int32_t kMostSides = 4, kMostTerms = 2 * kMostSides;
+
 struct Product {
-  Term terms[2];
-  Side side;
-  int32_t term_count;
+  Term terms[kMostTerms];
+  Side sides[kMostSides];
+  int32_t term_count, side_count;
   int32_t bias_dtype;
   const void* bias;  // [n] or NULL
   float* c;          // [m,n], or [n,m] with transposed_c
   int64_t ldc;
-  int64_t m, n;
-  float beta;  // 0: c is not read
+  int64_t m, n;  // n may be 0 where there are sides
+  float beta;    // 0: c is not read
   // One term whose a is transposed and b is not, both float32, and beta 1: c^T += a . b, for few rows.
   bool transposed_c;
 };
@@ -77,11 +80,12 @@ struct MatmulKernels {
   void (*pack_b)(const Matrix& b, int64_t k, int64_t count, int64_t column, int64_t columns, float* panels,
                  int64_t panel_step);
 
-  /// c[rows,columns] = beta * c + bias + panel_a . panel_b over `count` steps of k; bias (or NULL) has tile_columns
-  /// floats. Meanwhile it asks for at most `lines` of what is coming, for packing waits for memory and this leaves it
-  /// idle.
-  void (*tile)(int64_t count, const float* panel_a, const float* panel_b, const float* bias, float beta, float* c,
-               int64_t ldc, int64_t rows, int64_t columns, ComingLines* coming, int64_t lines);
+  /// c[rows,columns] = beta * c + bias + panel_a . panel_b over `count` steps of k, then `more` steps whose a lies at
+  /// panel_more; bias (or NULL) has tile_columns floats. Meanwhile it asks for at most `lines` of what is coming, for
+  /// packing waits for memory and this leaves it idle.
+  void (*tile)(int64_t count, const float* panel_a, int64_t more, const float* panel_more, const float* panel_b,
+               const float* bias, float beta, float* c, int64_t ldc, int64_t rows, int64_t columns, ComingLines* coming,
+               int64_t lines);
 
   /// Whether `direct` can do a product of direct_rows or fewer rows.
   bool (*takes_direct)(const Product& product);

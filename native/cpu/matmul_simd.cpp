@@ -40,8 +40,8 @@ LN_INLINE void add_step(const float* a, const float* b, vf (&sum)[R][V]) {
 /// One register tile: R rows, V vectors of columns, the last one maybe in part. Every element is a chain of fused
 /// multiply-adds in rising k that starts at the bias.
 template <int R, int V>
-void tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc,
-          int64_t columns, ComingLines* coming, int64_t lines) {
+void tile(int64_t count, const float* a, int64_t more, const float* a_more, const float* b, const float* bias,
+          float beta, float* c, int64_t ldc, int64_t columns, ComingLines* coming, int64_t lines) {
   // Where the sums go is rarely in the caches, and needed last.
 #pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
@@ -71,6 +71,8 @@ void tile(int64_t count, const float* a, const float* b, const float* bias, floa
   *coming = next;
 #pragma GCC unroll 2
   for (; p < count; ++p, a += kPanelStride, b += kTileColumns) add_step<R, V>(a, b, sum);
+#pragma GCC unroll 2
+  for (p = 0; p < more; ++p, a_more += kPanelStride, b += kTileColumns) add_step<R, V>(a_more, b, sum);
   const int64_t part = columns - (V - 1) * kWidth;
   const vf factor = broadcast(beta);
 #pragma GCC unroll 16
@@ -88,8 +90,8 @@ void tile(int64_t count, const float* a, const float* b, const float* bias, floa
   }
 }
 
-typedef void (*Tile)(int64_t, const float*, const float*, const float*, float, float*, int64_t, int64_t, ComingLines*,
-                     int64_t);
+typedef void (*Tile)(int64_t, const float*, int64_t, const float*, const float*, const float*, float, float*, int64_t,
+                     int64_t, ComingLines*, int64_t);
 
 struct Tiles {
   Tile of[kTileRows][kTileVectors] = {};
@@ -109,9 +111,9 @@ struct Tiles {
 // A constant, not a constructor: that would run when the library is loaded, on machines without this tier too.
 constexpr Tiles tiles;
 
-void any_tile(int64_t count, const float* a, const float* b, const float* bias, float beta, float* c, int64_t ldc,
-              int64_t rows, int64_t columns, ComingLines* coming, int64_t lines) {
-  tiles.of[rows - 1][(columns - 1) / kWidth](count, a, b, bias, beta, c, ldc, columns, coming, lines);
+void any_tile(int64_t count, const float* a, int64_t more, const float* a_more, const float* b, const float* bias,
+              float beta, float* c, int64_t ldc, int64_t rows, int64_t columns, ComingLines* coming, int64_t lines) {
+  tiles.of[rows - 1][(columns - 1) / kWidth](count, a, more, a_more, b, bias, beta, c, ldc, columns, coming, lines);
 }
 
 }  // namespace

@@ -18,6 +18,11 @@ constexpr int64_t kPackedFloats = 5 << 18;
 
 inline int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/// Panels of so many rows that are packed together.
+inline int64_t panels_at_a_time(const MatmulKernels& kernels, int64_t rows) {
+  return ceiling(std::min(rows, kChunkRows), kernels.tile_rows);
+}
+
 /// Most steps of k of so many panels that are packed at a time.
 inline int64_t packed_steps(const MatmulKernels& kernels, int64_t panels) {
   return kPackedFloats / (panels * kernels.panel_stride) / kBlock * kBlock;
@@ -33,17 +38,17 @@ inline bool is_direct(const MatmulKernels& kernels, const Product& product) {
   return product.transposed_c || (product.m <= kernels.direct_rows && kernels.takes_direct(product));
 }
 
-/// The product of a side before it is scaled: c = a . b with the first term's a.
-inline Product side_product(const Product& product) {
-  Product side{};
-  if (product.side.n == 0) return side;
-  side.terms[0] = {product.terms[0].a, product.side.b, product.terms[0].k, 1};
-  side.term_count = 1;
-  side.m = product.m;
-  side.n = product.side.n;
-  side.c = product.side.c;
-  side.ldc = product.side.ldc;
-  return side;
+/// The product of a side before it is scaled: c = a . b with its term's a.
+inline Product side_product(const Product& product, const Side& side) {
+  Product result{};
+  const Term& term = product.terms[side.term];
+  result.terms[0] = {term.a, side.b, term.k, 1};
+  result.term_count = 1;
+  result.m = product.m;
+  result.n = side.n;
+  result.c = side.c;
+  result.ldc = side.ldc;
+  return result;
 }
 
 /// Rows [first, last) of a side that is computed. What comes out does not depend on how it was computed.
@@ -54,12 +59,14 @@ inline void scale_side(const Side& side, int64_t first, int64_t last) {
   }
 }
 
-/// Whether the side is computed while a is packed: where all of k is packed at a time.
-inline bool takes_side(const MatmulKernels& kernels, const Product& product) {
+/// Whether the sides are computed while their a is packed or, in products of few rows, before the product's tasks.
+inline bool takes_sides(const MatmulKernels& kernels, const Product& product) {
   if (product.n == 0) return false;
-  if (is_direct(kernels, product)) return is_direct(kernels, side_product(product));
-  const int64_t panels = std::min(ceiling(product.m, kernels.tile_rows), ceiling(kChunkRows, kernels.tile_rows));
-  return steps_of(product) <= packed_steps(kernels, panels);
+  if (!is_direct(kernels, product)) return true;
+  for (int32_t i = 0; i < product.side_count; ++i) {
+    if (!is_direct(kernels, side_product(product, product.sides[i]))) return false;
+  }
+  return true;
 }
 
 /// Rows first_panel .. first_panel + panels - 1 (in panels) of a product, its terms' k-axis from first_k to last_k. A
@@ -70,8 +77,10 @@ struct Block {
   int64_t all_panels, first_panel, panels;
   int64_t first_k, last_k;
   int64_t packed;  // offset in floats
-  int64_t first_task, row_tasks, column_tasks;
-  int64_t narrow_tasks;          // of the column tasks: the last ones, a tile wide
+  int64_t row_tasks, column_tasks;
+  int64_t narrow_tasks;  // of the column tasks: the last ones, a tile wide
+  // Of the blocks that share a packing: their first task, all their column tasks, where this block's begin.
+  int64_t first_task, group_column_tasks, first_column_task;
   int64_t first_packing, piece;  // of its row tasks; panels that are packed together
   double work;
   bool direct;
@@ -93,16 +102,59 @@ void for_pieces(const Product& product, int64_t first, int64_t last, const Body&
   }
 }
 
-/// Whether both blocks take the same a, packed in the same way, and nothing is computed from it meanwhile.
+/// Up to kBlock of the steps that a block multiplies: `count` packed ones from step k on, then `more` from step k_more
+/// on, behind some that are packed for other products.
+struct StepRun {
+  int64_t k, count, k_more, more;
+  int64_t end() const { return more > 0 ? k_more + more : k + count; }
+};
+
+/// The run from step k on; its count is 0 behind the last one.
+inline StepRun run_from(const Block& block, int64_t k) {
+  StepRun run = {k, 0, k, 0};
+  int64_t start = 0;
+  for (int32_t t = 0; t < block.product.term_count; ++t) {
+    const Term& term = block.product.terms[t];
+    const int64_t from = std::max(k, start), to = std::min(block.last_k, start + term.k);
+    start += term.k;
+    const int64_t steps = std::min(to - from, kBlock - run.count - run.more);
+    if (term.b.data == nullptr || steps <= 0) continue;
+    if (run.count == 0) {
+      run.k = from;
+      run.count = steps;
+    } else if (run.more == 0 && from == run.k + run.count) {
+      run.count += steps;
+    } else if (run.more == 0) {
+      run.k_more = from;
+      run.more = steps;
+    } else if (from == run.k_more + run.more) {
+      run.more += steps;
+    } else {
+      break;
+    }
+  }
+  return run;
+}
+
+inline bool same_matrix(const Matrix& x, const Matrix& y) {
+  return x.data == y.data && x.ld == y.ld && x.dtype == y.dtype && x.transposed == y.transposed;
+}
+
+inline bool same_side(const Side& x, const Side& y) {
+  return same_matrix(x.b, y.b) && x.c == y.c && x.ldc == y.ldc && x.n == y.n && x.scale == y.scale && x.term == y.term;
+}
+
+/// Whether both blocks take the same a, packed in the same way, and the same is computed from it meanwhile.
 inline bool same_packing(const Block& x, const Block& y) {
-  if (x.direct || y.direct || x.product.side.n > 0 || y.product.side.n > 0) return false;
+  if (x.direct || y.direct || x.product.side_count != y.product.side_count) return false;
+  for (int32_t i = 0; i < x.product.side_count; ++i) {
+    if (!same_side(x.product.sides[i], y.product.sides[i])) return false;
+  }
   if (x.product.m != y.product.m || x.first_panel != y.first_panel || x.panels != y.panels) return false;
   if (x.first_k != y.first_k || x.last_k != y.last_k || x.product.term_count != y.product.term_count) return false;
   for (int32_t t = 0; t < x.product.term_count; ++t) {
     const Term &a = x.product.terms[t], &b = y.product.terms[t];
-    if (a.a.data != b.a.data || a.a.ld != b.a.ld || a.a.dtype != b.a.dtype || a.a.transposed != b.a.transposed ||
-        a.k != b.k || a.scale != b.scale)
-      return false;
+    if (!same_matrix(a.a, b.a) || a.k != b.k || a.scale != b.scale) return false;
   }
   return true;
 }
@@ -151,10 +203,10 @@ class Cursor {
     const Product& product = block_.product;
     block_.k = steps_of(product);
     block_.direct = is_direct(kernels_, product);
-    if (product.side.n > 0 && !takes_side(kernels_, product)) block_.product.side.n = 0;
+    if (product.side_count > 0 && !takes_sides(kernels_, product)) block_.product.side_count = 0;
     if (block_.direct) {
       block_.first_panel = block_.all_panels = 0;
-      block_.panels = product.side.n > 0 ? 1 : 0;
+      block_.panels = product.side_count > 0 ? 1 : 0;
       block_.first_k = 0;
       block_.last_k = block_.k;
       return;

@@ -5,24 +5,18 @@
 #include <stdexcept>
 #include <thread>
 
-#include "product_blocks.hpp"
+#include "product_tasks.hpp"
 #include "scratch.hpp"
 
 namespace ln::cpu {
 
 namespace {
 
-// Columns of b that a task packs at a time: kBlock * kTaskColumns floats stay in the second-level cache.
-constexpr int64_t kTaskColumns = 128;
-// Rows that are worth a packing of b of their own.
-constexpr int64_t kTaskRows = 128;
 constexpr int64_t kMaxBlocks = 128;
 constexpr int64_t kTransposedLines = 32;
 // Floats that are packed in a piece; panels where more of them are cheaper.
 constexpr int64_t kPackGrain = 1 << 15;
 constexpr int64_t kWidePanels = 9;
-constexpr int64_t kMaxRowTasks = 256;
-constexpr int64_t kTaskGrain = 1 << 17;  // multiply-adds that are worth a task
 
 /// How much of the rows that some tasks share is packed; a line of the cache each.
 struct alignas(kScratchAlignment) Packing {
@@ -35,7 +29,10 @@ struct alignas(kScratchAlignment) Packing {
 class Wave {
  public:
   Wave(const ln_context& context, void* scratch, int64_t scratch_bytes)
-      : pool_(pool(context)), kernels_(matmul_kernels(tier(context))), panels_(static_cast<char*>(scratch)) {
+      : pool_(pool(context)),
+        kernels_(matmul_kernels(tier(context))),
+        tasks_(kernels_, pool_.threads()),
+        panels_(static_cast<char*>(scratch)) {
     blocks_ = static_cast<Block*>(scratch);
     panels_ += aligned(kMaxBlocks * static_cast<int64_t>(sizeof(Block)));
     packings_ = reinterpret_cast<Packing*>(panels_);
@@ -51,27 +48,37 @@ class Wave {
   void fill(Cursor& cursor) {
     count_ = 0;
     used_ = 0;
-    while (!cursor.done() && count_ < kMaxBlocks && used_ + cursor.size() <= capacity_) {
+    for (; !cursor.done() && count_ < kMaxBlocks; cursor.advance()) {
+      const Block& next = cursor.block();
       // A block that continues another one's sums has to wait for it.
-      if (count_ > 0 && cursor.block().first_k > 0) break;
-      Block* const block = new (blocks_ + count_) Block(cursor.block());
-      block->follows = count_ > 0 && same_packing(block[-1], *block);
-      block->packed = block->follows ? block[-1].packed : used_;
-      if (!block->follows) used_ += cursor.size();
+      if (count_ > 0 && next.first_k > 0) break;
+      const bool follows = count_ > 0 && same_packing(blocks_[count_ - 1], next);
+      if (!follows && used_ + cursor.size() > capacity_) break;
+      Block* const block = new (blocks_ + count_) Block(next);
+      block->follows = follows;
+      block->packed = follows ? block[-1].packed : used_;
+      if (!follows) used_ += cursor.size();
       ++count_;
-      cursor.advance();
     }
     if (count_ == 0) throw std::logic_error("the scratch size was computed too small");
   }
 
   void run() {
-    share();
+    tasks_.cut(blocks_, count_);
+    for (int64_t b = 0; b < count_; ++b) prepare_packing(blocks_[b]);
     pool_.run_apart(
-        tasks_, [&](int worker) { return first_task(worker); },
+        tasks_.count(), [&](int worker) { return tasks_.first(worker); },
         [&](int64_t task, int worker) { compute(task, worker); });
   }
 
  private:
+  void prepare_packing(Block& block) {
+    for (int64_t i = 0; i < block.row_tasks && !block.follows; ++i) new (packings_ + block.first_packing + i) Packing();
+    const bool wide = block.product.side_count > 0 || block.product.terms[0].a.transposed != 0;
+    const int64_t panel = kernels_.panel_stride * std::max<int64_t>(1, block.last_k - block.first_k);
+    block.piece = std::max<int64_t>(wide ? kWidePanels : 1, kPackGrain / panel);
+  }
+
   /// Packs the rows of a task, or waits until others have.
   void pack(const Block& block, int64_t row_task, int worker) {
     const int64_t first = row_task * block.panels / block.row_tasks,
@@ -91,46 +98,54 @@ class Wave {
   }
 
   void pack(const Block& block, int64_t first, int64_t last, int worker) {
+    const Product& product = block.product;
+    const Side *const sides = product.sides, *const end = sides + product.side_count;
     if (block.direct) {
-      kernels_.direct(side_product(block.product), 0, block.product.side.n);
-      return scale_side(block.product.side, 0, block.product.m);
+      for (const Side* side = sides; side < end; ++side) {
+        kernels_.direct(side_product(product, *side), 0, side->n);
+        scale_side(*side, 0, product.m);
+      }
+      return;
     }
-    const int64_t middle = block.product.side.n > 0 ? block.product.terms[0].k : block.first_k;
-    pack_steps(block, first, last, block.first_k, middle);
-    if (block.product.side.n > 0) compute_side(block, first, last, panels_of(worker));
-    pack_steps(block, first, last, middle, block.last_k);
-  }
-
-  /// A transposed a lies along its rows, across panels: a few lines of it serve all panels before the next ones are
-  /// read.
-  void pack_steps(const Block& block, int64_t first, int64_t last, int64_t first_k, int64_t last_k) {
-    for_pieces(block.product, first_k, last_k, [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
-      const int64_t step = term.a.transposed ? kTransposedLines : count;
-      for (int64_t p = 0; p < count; p += step) {
-        for (int64_t panel = first; panel < last; ++panel) {
-          const int64_t row = block.row(block.first_panel + panel),
-                        rows = block.row(block.first_panel + panel + 1) - row;
-          kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
-                          panel_of(block, panel, first_k + offset + p));
-        }
+    for_pieces(product, block.first_k, block.last_k, [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
+      pack_steps(block, first, last, term, k, count, offset);
+      for (const Side* side = sides; side < end; ++side) {
+        if (product.terms + side->term == &term) add_side(block, first, last, *side, k, count, offset, worker);
       }
     });
   }
 
-  /// The rows of these panels: their steps of the first term are packed, and the second term may need the result.
-  void compute_side(const Block& block, int64_t first, int64_t last, float* panels) {
-    const Side& side = block.product.side;
-    const int64_t width = columns_at_a_time();
-    for (int64_t column = 0; column < side.n; column += width) {
-      const int64_t end = std::min(column + width, side.n);
-      for (int64_t k = 0; k == 0 || k < block.product.terms[0].k; k += kBlock) {
-        const int64_t count = std::min(kBlock, block.product.terms[0].k - k);
-        kernels_.pack_b(side.b, k, count, column, end - column, panels, kernels_.tile_columns * kBlock);
-        multiply_panels(block, first, last, k, count, panels, column, end, nullptr, k == 0 ? 0.0f : 1.0f, side.c,
-                        side.ldc, {});
+  /// A transposed a lies along its rows, across panels: a few lines of it serve all panels before the next ones are
+  /// read.
+  void pack_steps(const Block& block, int64_t first, int64_t last, const Term& term, int64_t k, int64_t count,
+                  int64_t offset) {
+    const int64_t step = term.a.transposed ? kTransposedLines : count;
+    for (int64_t p = 0; p < count; p += step) {
+      for (int64_t panel = first; panel < last; ++panel) {
+        const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
+        kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
+                        panel_of(block, panel, block.first_k + offset + p));
       }
     }
-    scale_side(side, block.row(block.first_panel + first), block.row(block.first_panel + last));
+  }
+
+  /// Steps [k, k + count) of a side's term are packed, for the rows of these panels; once all are, later terms may need
+  /// the result. Its sums are cut where the product's are.
+  void add_side(const Block& block, int64_t first, int64_t last, const Side& side, int64_t k, int64_t count,
+                int64_t offset, int worker) {
+    float* const panels = panels_of(worker);
+    const int64_t width = columns_at_a_time(), start = block.first_k + offset;
+    for (int64_t column = 0; column < side.n; column += width) {
+      const int64_t end = std::min(column + width, side.n);
+      for (int64_t p = 0, steps; p < count; p += steps) {
+        steps = std::min(count - p, kBlock - (start + p) % kBlock);
+        kernels_.pack_b(side.b, k + p, steps, column, end - column, panels, kernels_.tile_columns * kBlock);
+        multiply_panels(block, first, last, {start + p, steps, start + p, 0}, panels, column, end, nullptr,
+                        k + p == 0 ? 0.0f : 1.0f, side.c, side.ldc, {});
+      }
+    }
+    if (k + count == block.product.terms[side.term].k)
+      scale_side(side, block.row(block.first_panel + first), block.row(block.first_panel + last));
   }
 
   float* panel_of(const Block& block, int64_t panel, int64_t k) {
@@ -138,147 +153,44 @@ class Wave {
            (panel * (block.last_k - block.first_k) + k - block.first_k) * kernels_.panel_stride;
   }
 
-  /// Cuts the blocks into tasks. Every thread starts with rows of its own, which it has packed itself: what another
-  /// thread has written is far away. Columns next, as every task packs its own b; rows again where that leaves threads
-  /// idle.
-  void share() {
-    int64_t rows = 0;
-    for (int64_t b = 0; b < count_; ++b) rows += blocks_[b].direct ? 0 : blocks_[b].rows();
-    int64_t columns = kTaskColumns, rows_at_least = std::max(kTaskRows, ceiling(rows, pool_.threads()));
-    count_tasks(columns, rows_at_least);
-    while (tasks_ < wanted_tasks() && columns >= 2 * kernels_.tile_columns) count_tasks(columns /= 2, rows_at_least);
-    while (tasks_ < wanted_tasks() && rows_at_least > 4 * kernels_.tile_rows) count_tasks(columns, rows_at_least /= 2);
-    if (pool_.threads() > 1) narrow_ends();
-    tasks_ = 0;
-    for (int64_t b = 0; b < count_; ++b) {
-      Block& block = blocks_[b];
-      block.first_task = tasks_;
-      tasks_ += block.column_tasks * block.row_tasks;
-      for (int64_t i = 0; i < block.row_tasks; ++i) new (packings_ + block.first_packing + i) Packing();
-      const bool wide = block.product.side.n > 0 || block.product.terms[0].a.transposed != 0;
-      const int64_t panel = kernels_.panel_stride * std::max<int64_t>(1, block.last_k - block.first_k);
-      block.piece = std::max<int64_t>(wide ? kWidePanels : 1, kPackGrain / panel);
-    }
-  }
-
-  /// Small enough that a thread which is late, or was interrupted, leaves the others little to wait for.
-  int64_t wanted_tasks() const { return pool_.threads() == 1 ? 1 : 8 * pool_.threads(); }
-
-  void count_tasks(int64_t columns, int64_t rows_at_least) {
-    tasks_ = 0;
-    work_ = 0;
-    int64_t packings = 0;
-    for (int64_t b = 0; b < count_; ++b) {
-      Block& block = blocks_[b];
-      const int64_t n = block.product.n, rows = block.rows();
-      block.narrow_tasks = 0;
-      block.work =
-          static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(block.last_k - block.first_k);
-      const int64_t most = std::max<int64_t>(1, static_cast<int64_t>(block.work / kTaskGrain));
-      if (block.direct) {  // wide tasks: b is read in long runs
-        block.column_tasks = std::min({ceiling(n, kernels_.tile_columns), most, wanted_tasks()});
-        block.row_tasks = 1;
-      } else {
-        block.column_tasks = std::min(ceiling(n, columns / kernels_.tile_columns * kernels_.tile_columns), most);
-        block.row_tasks = std::max<int64_t>(
-            1, std::min({(rows + rows_at_least / 2) / rows_at_least, most / block.column_tasks, block.panels}));
-      }
-      block.row_tasks = std::min(block.row_tasks, std::max<int64_t>(1, kMaxRowTasks - packings - (count_ - b - 1)));
-      if (block.follows) block.row_tasks = blocks_[b - 1].row_tasks;
-      block.first_packing = block.follows ? blocks_[b - 1].first_packing : packings;
-      if (!block.follows) packings += block.row_tasks;
-      tasks_ += block.column_tasks * block.row_tasks;
-      work_ += block.work;
-    }
-  }
-
-  /// Makes what the threads do last small: who is done first waits for half a task of the others.
-  void narrow_ends() {
-    double work = 0;
-    int64_t ends = 0;
-    for (int64_t b = 0; b < count_; ++b) {
-      Block& block = blocks_[b];
-      work += block.work;
-      const auto now = static_cast<int64_t>(work / work_ * static_cast<double>(pool_.threads()) + 1e-6);
-      const int64_t tiles = ceiling(block.product.n, kernels_.tile_columns);
-      if (now > ends && !block.direct && block.column_tasks > 1 && block.column_tasks < tiles) {
-        const int64_t narrow = std::max<int64_t>(2, tiles / 4), width = ceiling(tiles, block.column_tasks);
-        block.narrow_tasks = narrow;
-        block.column_tasks = ceiling(tiles - narrow, width) + narrow;
-      }
-      ends = now;
-    }
-  }
-
-  /// Where a thread starts so that all have as much work before them.
-  int64_t first_task(int worker) const {
-    double left = work_ * worker / pool_.threads();
-    for (int64_t b = 0; b < count_; ++b) {
-      const Block& block = blocks_[b];
-      if (left < block.work) {
-        const double tasks = static_cast<double>(block.column_tasks * block.row_tasks);
-        return block.first_task + static_cast<int64_t>(left / block.work * tasks + 0.5);
-      }
-      left -= block.work;
-    }
-    return tasks_;
-  }
-
   void compute(int64_t task, int worker) {
-    const Block& block = block_of(task);
-    const int64_t row_task = (task - block.first_task) / block.column_tasks;
-    pack(block, row_task, worker);
-    const Columns columns = columns_of(block, task);
-    if (block.product.transposed_c)
-      return add_transposed(block.product, columns.first, columns.last, panels_of(worker));
+    const ProductTasks::Place place = tasks_.place(task);
+    const Block& block = place.block;
+    pack(block, place.row_task, worker);
+    const int64_t first = place.first_column, last = place.last_column;
+    if (block.product.transposed_c) return add_transposed(block.product, first, last, panels_of(worker));
     if (block.direct) {
-      if (columns.first < columns.last) kernels_.direct(block.product, columns.first, columns.last);
+      if (first < last) kernels_.direct(block.product, first, last);
       return;
     }
     const int64_t width = columns_at_a_time();
-    for (int64_t column = columns.first; column < columns.last; column += width) {
-      const bool more = column + width < columns.last;
-      multiply(block, row_task * block.panels / block.row_tasks, (row_task + 1) * block.panels / block.row_tasks,
-               column, std::min(column + width, columns.last), panels_of(worker),
-               more ? coming(block, {column + width, columns.last}, block.first_k) : first_of(task + 1));
+    for (int64_t column = first; column < last; column += width) {
+      const int64_t end = std::min(column + width, last);
+      multiply(block, place.row_task * block.panels / block.row_tasks,
+               (place.row_task + 1) * block.panels / block.row_tasks, column, end, panels_of(worker),
+               end < last ? coming(block, end, last, block.first_k) : first_of(task + 1));
     }
   }
 
-  struct Columns {
-    int64_t first, last;
-  };
-
   int64_t columns_at_a_time() const { return kTaskColumns / kernels_.tile_columns * kernels_.tile_columns; }
 
-  const Block& block_of(int64_t task) const {
-    return *(std::upper_bound(blocks_, blocks_ + count_, task,
-                              [](int64_t value, const Block& candidate) { return value < candidate.first_task; }) -
-             1);
-  }
-
-  Columns columns_of(const Block& block, int64_t task) const {
-    const int64_t column_task = (task - block.first_task) % block.column_tasks;
-    const int64_t wide = block.column_tasks - block.narrow_tasks;
-    const int64_t tiles = ceiling(block.product.n, kernels_.tile_columns) - block.narrow_tasks;
-    const auto column = [&](int64_t i) {
-      return (i < wide ? i * tiles / wide : tiles + i - wide) * kernels_.tile_columns;
-    };
-    return {column(column_task), std::min(block.product.n, column(column_task + 1))};
-  }
-
-  /// What is packed of b for the first of these columns from step k on.
-  ComingLines coming(const Block& block, const Columns& columns, int64_t k) const {
-    const Term& term = block.product.terms[0];
-    if (block.direct || k >= term.k) return {};
-    return lines_of(term.b, k, std::min({kBlock, block.last_k - k, term.k - k}), columns.first,
-                    std::min(columns_at_a_time(), columns.last - columns.first));
+  /// What is packed of b for the first of these columns, of the term that has step k.
+  ComingLines coming(const Block& block, int64_t first, int64_t last, int64_t k) const {
+    ComingLines lines{};
+    for_pieces(block.product, k, std::min(k + 1, block.last_k), [&](const Term& term, int64_t at, int64_t, int64_t) {
+      if (term.b.data == nullptr) return;
+      lines = lines_of(term.b, at, std::min({kBlock, block.last_k - k, term.k - at}), first,
+                       std::min(columns_at_a_time(), last - first));
+    });
+    return lines;
   }
 
   /// Of the task that this thread most likely takes next.
   ComingLines first_of(int64_t task) const {
-    if (task >= tasks_) return {};
-    const Block& block = block_of(task);
-    return coming(block, columns_of(block, task), block.first_k);
+    if (task >= tasks_.count()) return {};
+    const ProductTasks::Place place = tasks_.place(task);
+    if (place.block.direct) return {};
+    return coming(place.block, place.first_column, place.last_column, place.block.first_k);
   }
 
   void add_transposed(const Product& product, int64_t first, int64_t last, float* part) {
@@ -307,31 +219,41 @@ class Wave {
       const Matrix row = {product.bias, 0, product.bias_dtype, 0};
       kernels_.pack_b(row, 0, 1, first, last - first, bias, step);
     }
-    int64_t k = block.first_k;
+    bool starts = block.first_k == 0;
+    StepRun run = run_from(block, block.first_k);
     do {
-      const int64_t count = std::min(kBlock, block.last_k - k);
-      for_pieces(product, k, k + count, [&](const Term& term, int64_t at, int64_t steps, int64_t offset) {
-        kernels_.pack_b(term.b, at, steps, first, last - first, panels + offset * step, step * kBlock);
-      });
-      multiply_panels(block, first_panel, last_panel, k, count, panels, first, last,
-                      product.bias != nullptr && k == 0 ? bias : nullptr, k == 0 ? product.beta : 1.0f, product.c,
-                      product.ldc, k + count < block.last_k ? coming(block, {first, last}, k + count) : next);
-      k += count;
-    } while (k < block.last_k);
+      int64_t at = 0;
+      const auto pack_run = [&](int64_t from, int64_t to) {
+        for_pieces(product, from, to, [&](const Term& term, int64_t k, int64_t steps, int64_t) {
+          kernels_.pack_b(term.b, k, steps, first, last - first, panels + at * step, step * kBlock);
+          at += steps;
+        });
+      };
+      pack_run(run.k, run.k + run.count);
+      pack_run(run.k_more, run.k_more + run.more);
+      const StepRun following = run_from(block, run.end());
+      multiply_panels(block, first_panel, last_panel, run, panels, first, last,
+                      product.bias != nullptr && starts ? bias : nullptr, starts ? product.beta : 1.0f, product.c,
+                      product.ldc, following.count > 0 ? coming(block, first, last, following.k) : next);
+      starts = false;
+      run = following;
+    } while (run.count > 0);
   }
 
-  /// Columns [first, last) of c, whose panels of b start at first; steps [k, k + count) of these panels of a.
-  void multiply_panels(const Block& block, int64_t first_panel, int64_t last_panel, int64_t k, int64_t count,
+  /// Columns [first, last) of c, whose panels of b start at first, over these steps of these panels of a.
+  void multiply_panels(const Block& block, int64_t first_panel, int64_t last_panel, const StepRun& run,
                        const float* panels, int64_t first, int64_t last, const float* bias, float beta, float* c,
                        int64_t ldc, ComingLines next) {
     const int64_t step = kernels_.tile_columns;
     const int64_t lines = ceiling(next.left, (last_panel - first_panel) * ceiling(last - first, step));
     for (int64_t panel = first_panel; panel < last_panel; ++panel) {
       const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
-      const float* const a = panel_of(block, panel, k);
+      const float* const a = panel_of(block, panel, run.k);
+      const float* const a_more = panel_of(block, panel, run.k_more);
       for (int64_t j = first; j < last; j += step) {
-        kernels_.tile(count, a, panels + (j - first) * kBlock, bias == nullptr ? nullptr : bias + (j - first), beta,
-                      c + row * ldc + j, ldc, rows, std::min(step, last - j), &next, lines);
+        kernels_.tile(run.count, a, run.more, a_more, panels + (j - first) * kBlock,
+                      bias == nullptr ? nullptr : bias + (j - first), beta, c + row * ldc + j, ldc, rows,
+                      std::min(step, last - j), &next, lines);
       }
     }
   }
@@ -340,6 +262,7 @@ class Wave {
 
   ThreadPool& pool_;
   const MatmulKernels& kernels_;
+  ProductTasks tasks_;
   Block* blocks_;
   Packing* packings_;
   char* panels_;
@@ -348,8 +271,6 @@ class Wave {
   int64_t capacity_;
   int64_t count_ = 0;
   int64_t used_ = 0;
-  int64_t tasks_ = 0;
-  double work_ = 0;  // multiply-adds
 };
 
 }  // namespace
@@ -364,19 +285,30 @@ void run_products(const ln_context& context, void* scratch, int64_t scratch_byte
       wave.run();
     }
   };
+  const auto is_apart = [&](const Product& product) {
+    return product.side_count > 0 && !takes_sides(kernels, product);
+  };
   bool any_apart = false;
-  const auto is_apart = [&](const Product& product) { return product.side.n > 0 && !takes_side(kernels, product); };
-  run(ProductList(products.count(), [&](int64_t i) {
-    const Product product = products[i];
-    if (!is_apart(product)) return Product{};
-    any_apart = true;
-    return side_product(product);
-  }));
-  for (int64_t i = 0; any_apart && i < products.count(); ++i) {
-    const Product product = products[i];
-    if (is_apart(product)) scale_side(product.side, 0, product.m);
+  for (int64_t i = 0; i < products.count() && !any_apart; ++i) any_apart = is_apart(products[i]);
+  if (any_apart) {
+    run(ProductList(products.count() * kMostSides, [&](int64_t i) {
+      const Product product = products[i / kMostSides];
+      const int64_t side = i % kMostSides;
+      return side < product.side_count && is_apart(product) ? side_product(product, product.sides[side]) : Product{};
+    }));
+    for (int64_t i = 0; i < products.count(); ++i) {
+      const Product product = products[i];
+      for (int32_t side = 0; side < product.side_count && is_apart(product); ++side)
+        scale_side(product.sides[side], 0, product.m);
+    }
   }
   run(products);
+}
+
+bool shares_packing(const ln_context& context, int64_t rows, int64_t steps) {
+  const MatmulKernels& kernels = matmul_kernels(tier(context));
+  return kernels.tile != nullptr && rows > kernels.direct_rows &&
+         steps <= packed_steps(kernels, panels_at_a_time(kernels, rows));
 }
 
 bool takes_transposed(const ln_context& context, int64_t rows) {

@@ -28,6 +28,10 @@ class ProductList {
 /// An element's value depends on its product alone, neither on the other products nor on the number of threads.
 void run_products(const ln_context& context, void* scratch, int64_t scratch_bytes, const ProductList& products);
 
+/// Whether products with `rows` rows and at most so many steps of k, one behind the other, pack an a that they have in
+/// common once. Such a product names the terms of all of them, in the same order, and the same sides.
+bool shares_packing(const ln_context& context, int64_t rows, int64_t steps);
+
 /// Whether products with `rows` rows may have transposed_c.
 bool takes_transposed(const ln_context& context, int64_t rows);
 

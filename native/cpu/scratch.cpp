@@ -20,6 +20,9 @@ int64_t scratch_bytes(const ln_context& context, int32_t op, const void* args, c
       return cpu::grouped_gated_scratch_bytes(context, op, args);
     case LN_OP_GROUPED_DOWN_BWD:
       return cpu::grouped_down_scratch_bytes(context, op, args);
+    case LN_OP_JOINT_LINEAR_FWD:
+    case LN_OP_JOINT_LINEAR_BWD:
+      return cpu::joint_linear_scratch_bytes(context, op, args);
     default:
       check.fail(LN_INVALID_ARGUMENT, "op is " + std::to_string(op) + ", not an ln_op");
   }

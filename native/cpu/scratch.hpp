@@ -13,6 +13,8 @@ inline int64_t aligned(int64_t bytes) {
 
 /// LN_OP_MATMUL .. LN_OP_GROUPED_LINEAR_BWD
 int64_t matmul_scratch_bytes(const ln_context& context, int32_t op, const void* args);
+/// LN_OP_JOINT_LINEAR_FWD, LN_OP_JOINT_LINEAR_BWD: the sizes of the layers are read too
+int64_t joint_linear_scratch_bytes(const ln_context& context, int32_t op, const void* args);
 /// LN_OP_ATTENTION_FWD, LN_OP_ATTENTION_BWD
 int64_t attention_scratch_bytes(const ln_context& context, int32_t op, const void* args);
 /// LN_OP_MOE_PLAN

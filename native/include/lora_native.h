@@ -122,7 +122,7 @@ LN_API int32_t ln_query(ln_context* context, int32_t what, int64_t* value);
 LN_API int32_t ln_context_set_scratch(ln_context* context, void* scratch, int64_t bytes);
 
 /* Ops that need scratch; args is the address of the op's argument struct, of which only sizes, dtypes and flags are
- * read. An op that fails with LN_SCRATCH_TOO_SMALL has written nothing. */
+ * read, those of layers[] too. An op that fails with LN_SCRATCH_TOO_SMALL has written nothing. */
 enum ln_op {
   LN_OP_MATMUL = 0,             /* ln_matmul_args */
   LN_OP_LINEAR_FWD = 1,         /* ln_linear_fwd_args */
@@ -134,7 +134,9 @@ enum ln_op {
   LN_OP_MOE_PLAN = 7,           /* ln_moe_plan_args */
   LN_OP_GROUPED_GATED_FWD = 8,  /* ln_grouped_gated_fwd_args */
   LN_OP_GROUPED_GATED_BWD = 9,  /* ln_grouped_gated_bwd_args */
-  LN_OP_GROUPED_DOWN_BWD = 10   /* ln_grouped_down_bwd_args */
+  LN_OP_GROUPED_DOWN_BWD = 10,  /* ln_grouped_down_bwd_args */
+  LN_OP_JOINT_LINEAR_FWD = 11,  /* ln_joint_linear_fwd_args */
+  LN_OP_JOINT_LINEAR_BWD = 12   /* ln_joint_linear_bwd_args */
 };
 LN_API int32_t ln_scratch_bytes(ln_context* context, int32_t op, const void* args, int64_t* bytes);
 
@@ -252,6 +254,26 @@ typedef struct ln_linear_bwd_args {
   int32_t reserved;
 } ln_linear_bwd_args;
 LN_API int32_t ln_linear_bwd(ln_context* context, const ln_linear_bwd_args* args);
+
+#define LN_JOINT_LAYERS 4
+
+/* ln_linear_fwd of `count` layers (1 to LN_JOINT_LAYERS) that read the same x, as the query, key and value projections
+ * do: x, rows and in are the same in all, lora_x is NULL. x is read once for all products, those of the weights and
+ * those of the adapters. Outputs do not overlap. */
+typedef struct ln_joint_linear_fwd_args {
+  const ln_linear_fwd_args* layers; /* [count], in host memory, not kept */
+  int64_t count;
+} ln_joint_linear_fwd_args;
+LN_API int32_t ln_joint_linear_fwd(ln_context* context, const ln_joint_linear_fwd_args* args);
+
+/* Backward of ln_joint_linear_fwd: ln_linear_bwd of all layers, of which x, dx, rows, in and accumulate are the same in
+ * all, lora_x and dlora_x NULL.
+ *   dx (+)= sum over the layers of dy . weight + v . lora_a      (written once) */
+typedef struct ln_joint_linear_bwd_args {
+  const ln_linear_bwd_args* layers; /* [count], in host memory, not kept */
+  int64_t count;
+} ln_joint_linear_bwd_args;
+LN_API int32_t ln_joint_linear_bwd(ln_context* context, const ln_joint_linear_bwd_args* args);
 
 /* ln_linear_fwd for every expert e on its rows offsets[e] <= row < offsets[e+1] (rows sorted by expert; offsets[0] = 0,
  * offsets[experts] = rows). weights[e] is [out,in]. Adapters: lora_a, lora_b, ranks, scales have one entry per expert;

@@ -47,6 +47,64 @@ int32_t linear_backward(ln_context* context, Memory& memory, int64_t rows, Weigh
   return ln_linear_bwd(context, &args);
 }
 
+/// A bfloat16 weight between two of 4 bits, the middle layer without adapter.
+constexpr int64_t kJointOuts[] = {70, 24, 40}, kJointRanks[] = {5, 0, 8};
+
+int32_t joint_forward(ln_context* context, Memory& memory, int64_t rows, int64_t in) {
+  const float* const x = memory.random(rows * in);
+  std::vector<ln_linear_fwd_args> layers(3);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    ln_linear_fwd_args& layer = layers[i];
+    layer.rows = rows;
+    layer.in = in;
+    layer.out = kJointOuts[i];
+    layer.rank = kJointRanks[i];
+    const Weight weight = i == 1 ? bfloat16(memory, layer.out * in) : quantized(memory, layer.out * in);
+    layer.x = x;
+    layer.weight = weight.at;
+    layer.weight_dtype = weight.dtype;
+    layer.y = memory.zeros(rows * layer.out);
+    layer.lora_scale = 2;
+    if (layer.rank == 0) continue;
+    layer.lora_a = memory.random(layer.rank * in);
+    layer.lora_b = memory.random(layer.out * layer.rank);
+    layer.u = memory.zeros(rows * layer.rank);
+  }
+  const ln_joint_linear_fwd_args args = {layers.data(), 3};
+  const Scratch scratch(context, LN_OP_JOINT_LINEAR_FWD, args);
+  return ln_joint_linear_fwd(context, &args);
+}
+
+int32_t joint_backward(ln_context* context, Memory& memory, int64_t rows, int64_t in) {
+  const float* const x = memory.random(rows * in);
+  float* const dx = memory.zeros(rows * in);
+  std::vector<ln_linear_bwd_args> layers(3);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    ln_linear_bwd_args& layer = layers[i];
+    layer.rows = rows;
+    layer.in = in;
+    layer.out = kJointOuts[i];
+    layer.rank = kJointRanks[i];
+    const Weight weight = i == 1 ? bfloat16(memory, layer.out * in) : quantized(memory, layer.out * in);
+    layer.dy = memory.random(rows * layer.out);
+    layer.x = x;
+    layer.weight = weight.at;
+    layer.weight_dtype = weight.dtype;
+    layer.dx = dx;
+    layer.lora_scale = 2;
+    if (layer.rank == 0) continue;
+    layer.lora_a = memory.random(layer.rank * in);
+    layer.lora_b = memory.random(layer.out * layer.rank);
+    layer.u = memory.random(rows * layer.rank);
+    layer.v = memory.zeros(rows * layer.rank);
+    layer.grad_a = memory.random(layer.rank * in);
+    layer.grad_b = memory.random(layer.out * layer.rank);
+  }
+  const ln_joint_linear_bwd_args args = {layers.data(), 3};
+  const Scratch scratch(context, LN_OP_JOINT_LINEAR_BWD, args);
+  return ln_joint_linear_bwd(context, &args);
+}
+
 int32_t matmul(ln_context* context, Memory& memory, int64_t m, int64_t n, int64_t k) {
   ln_matmul_args args = {};
   args.a = memory.random(m * k);
@@ -271,6 +329,10 @@ const std::vector<Case>& cases() {
        [](ln_context* c, Memory& m) { return linear_backward(c, m, kRows, bfloat16(m, kOut * kIn)); }},
       {"linear backward nf4", true,
        [](ln_context* c, Memory& m) { return linear_backward(c, m, kRows, quantized(m, kOut * kIn)); }},
+      {"joint forward", true, [](ln_context* c, Memory& m) { return joint_forward(c, m, kRows, kIn); }},
+      {"joint forward, many rows", true, [](ln_context* c, Memory& m) { return joint_forward(c, m, 260, 136); }},
+      {"joint backward", true, [](ln_context* c, Memory& m) { return joint_backward(c, m, kRows, kIn); }},
+      {"joint backward, many rows", true, [](ln_context* c, Memory& m) { return joint_backward(c, m, 260, 136); }},
       {"grouped forward", true, grouped_forward},
       {"grouped backward", true, grouped_backward},
       {"gated experts forward", true, gated_forward},

@@ -3,6 +3,8 @@ package dev.loranative.ffi;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.stream.IntStream;
 
 /** One argument struct in native memory, filled anew for every call. Fields that are not set are 0 or NULL. */
 public final class Frame {
@@ -11,8 +13,20 @@ public final class Frame {
     private final MemorySegment memory;
 
     public Frame(NativeStruct struct, Arena arena) {
+        this(struct, arena.allocate(struct.bytes(), 8));
+    }
+
+    private Frame(NativeStruct struct, MemorySegment memory) {
         this.struct = struct;
-        this.memory = arena.allocate(struct.bytes(), 8);
+        this.memory = memory;
+    }
+
+    /** Structs that lie side by side: the address of the first is that of the array. */
+    public static List<Frame> array(NativeStruct struct, int count, Arena arena) {
+        MemorySegment all = arena.allocate(struct.bytes() * count, 8);
+        return IntStream.range(0, count)
+                .mapToObj(i -> new Frame(struct, all.asSlice(i * struct.bytes(), struct.bytes())))
+                .toList();
     }
 
     /** Forgets the fields of the last call. */

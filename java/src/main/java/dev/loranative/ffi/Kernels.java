@@ -93,6 +93,16 @@ public record Kernels(
         MethodHandle linearBackward,
 
         @Symbol(
+                value = "ln_joint_linear_fwd",
+                takes = {POINTER, POINTER})
+        MethodHandle jointLinearForward,
+
+        @Symbol(
+                value = "ln_joint_linear_bwd",
+                takes = {POINTER, POINTER})
+        MethodHandle jointLinearBackward,
+
+        @Symbol(
                 value = "ln_grouped_linear_fwd",
                 takes = {POINTER, POINTER})
         MethodHandle groupedLinearForward,

@@ -28,6 +28,17 @@ public final class Structs {
             pointer grad_a, pointer grad_b, pointer dx, pointer dlora_x, int64 rows, int64 in, int64 out, int64 rank,
             int32 weight_dtype, int32 accumulate, float lora_scale, int32 reserved""");
 
+    /** {@code LN_JOINT_LAYERS}. */
+    public static final int JOINT_LAYERS = 4;
+
+    /** Its layers lie side by side in host memory, each a {@link #LINEAR_FORWARD}. */
+    public static final NativeStruct JOINT_LINEAR_FORWARD =
+            NativeStruct.of("ln_joint_linear_fwd_args", "pointer layers, int64 count");
+
+    /** Its layers lie side by side in host memory, each a {@link #LINEAR_BACKWARD}. */
+    public static final NativeStruct JOINT_LINEAR_BACKWARD =
+            NativeStruct.of("ln_joint_linear_bwd_args", "pointer layers, int64 count");
+
     public static final NativeStruct GROUPED_LINEAR_FORWARD = NativeStruct.of("ln_grouped_linear_fwd_args", """
             pointer x, pointer lora_x, pointer offsets, pointer weights, pointer lora_a, pointer lora_b, pointer ranks,
             pointer scales, pointer u, pointer y, int64 rows, int64 in, int64 out, int64 experts, int64 max_rank,
@@ -116,6 +127,8 @@ public final class Structs {
             MATMUL,
             LINEAR_FORWARD,
             LINEAR_BACKWARD,
+            JOINT_LINEAR_FORWARD,
+            JOINT_LINEAR_BACKWARD,
             GROUPED_LINEAR_FORWARD,
             GROUPED_LINEAR_BACKWARD,
             GROUPED_GATED_FORWARD,

@@ -4,6 +4,7 @@ import dev.loranative.tensor.Attentions;
 import dev.loranative.tensor.DType;
 import dev.loranative.tensor.Slab;
 import dev.loranative.tensor.Tensor;
+import java.util.List;
 
 /** Causal self-attention with grouped query heads, rotary positions and optional query/key norms. */
 public final class Attention {
@@ -19,9 +20,9 @@ public final class Attention {
     private final Geometry geometry;
     private final int layer;
     private final Rope rope;
-    private final LinearSlot query;
-    private final LinearSlot key;
-    private final LinearSlot value;
+    /** Query, key and value. */
+    private final JointLinear projections;
+
     private final LinearSlot output;
     private final RmsNorm queryNorm;
     private final RmsNorm keyNorm;
@@ -53,20 +54,14 @@ public final class Attention {
         this.geometry = geometry;
         this.layer = layer;
         this.rope = rope;
-        this.query = query;
-        this.key = key;
-        this.value = value;
+        this.projections = new JointLinear(query, key, value);
         this.output = output;
         this.queryNorm = queryNorm;
         this.keyNorm = keyNorm;
     }
 
     boolean isTrainable() {
-        return query.get().isTrainable()
-                || key.get().isTrainable()
-                || value.get().isTrainable()
-                || output.get().isTrainable()
-                || normsTrain();
+        return projections.isTrainable() || output.get().isTrainable() || normsTrain();
     }
 
     private boolean normsTrain() {
@@ -85,10 +80,12 @@ public final class Attention {
         int keyWidth = geometry.keyHeads() * geometry.headDim();
         KeyValueCache cache = pass.cache();
 
-        q = project(pass, query, queryNorm, x, queryWidth);
-        k = project(pass, key, keyNorm, x, keyWidth);
+        Tensor projectedQ = slab.floats(tokens, queryWidth);
+        Tensor projectedK = slab.floats(tokens, keyWidth);
         v = cache == null ? slab.floats(tokens, keyWidth) : cache.newValues(layer, tokens);
-        value.get().forward(pass, x, v);
+        projections.forward(pass, x, List.of(projectedQ, projectedK, v));
+        q = norm(pass, queryNorm, projectedQ);
+        k = norm(pass, keyNorm, projectedK);
         if (geometry.clip() > 0) {
             clippedQ = clip(pass, q);
             clippedK = clip(pass, k);
@@ -110,15 +107,12 @@ public final class Attention {
         }
     }
 
-    /** A projection and its norm. */
-    private Tensor project(Pass pass, LinearSlot linear, RmsNorm norm, Tensor x, int width) {
-        Tensor projected = pass.slab().floats(pass.count(), width);
-        linear.get().forward(pass, x, projected);
+    private static Tensor norm(Pass pass, RmsNorm norm, Tensor projected) {
         if (norm == null) {
             return projected;
         }
         // The backward pass of the norm reads its input; without one the norm works in place.
-        Tensor normed = pass.saving() ? pass.slab().floats(pass.count(), width) : projected;
+        Tensor normed = pass.saving() ? pass.slab().floats(projected.shape()) : projected;
         norm.forward(pass, projected, null, projected, normed);
         return normed;
     }
@@ -161,11 +155,7 @@ public final class Attention {
         long start = slab.mark();
         Tensor dO = slab.floats(o.shape());
         output.get().backward(pass, dy, o, dO, false);
-        boolean projectionsTrain = query.get().isTrainable()
-                || key.get().isTrainable()
-                || value.get().isTrainable()
-                || normsTrain();
-        if (dx == null && !projectionsTrain) {
+        if (dx == null && !projections.isTrainable() && !normsTrain()) {
             slab.release(start);
             return;
         }
@@ -186,9 +176,7 @@ public final class Attention {
             queryNorm.backward(pass, dq, null, dq);
             keyNorm.backward(pass, dk, null, dk);
         }
-        query.get().backward(pass, dq, x, dx, false);
-        key.get().backward(pass, dk, x, dx, true);
-        value.get().backward(pass, dv, x, dx, true);
+        projections.backward(pass, List.of(dq, dk, dv), x, dx, false);
         slab.release(start);
     }
 

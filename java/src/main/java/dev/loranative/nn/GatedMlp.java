@@ -4,13 +4,14 @@ import dev.loranative.tensor.Activation;
 import dev.loranative.tensor.Elementwise;
 import dev.loranative.tensor.Slab;
 import dev.loranative.tensor.Tensor;
+import java.util.List;
 
 /** {@code down(activation(gate(x)) * up(x))} (Shazeer 2020, GLU variants). */
 public final class GatedMlp implements FeedForward {
 
     private final Activation activation;
     private final LinearSlot gate;
-    private final LinearSlot up;
+    private final JointLinear gateAndUp;
     private final LinearSlot down;
 
     /** Kept by a saving pass: [tokens, intermediate] each. */
@@ -22,13 +23,13 @@ public final class GatedMlp implements FeedForward {
     public GatedMlp(Activation activation, LinearSlot gate, LinearSlot up, LinearSlot down) {
         this.activation = activation;
         this.gate = gate;
-        this.up = up;
+        this.gateAndUp = new JointLinear(gate, up);
         this.down = down;
     }
 
     @Override
     public boolean isTrainable() {
-        return gate.get().isTrainable() || up.get().isTrainable() || down.get().isTrainable();
+        return gateAndUp.isTrainable() || down.get().isTrainable();
     }
 
     @Override
@@ -40,8 +41,7 @@ public final class GatedMlp implements FeedForward {
         gated = slab.floats(rows, width);
         raised = slab.floats(rows, width);
         inner = pass.saving() ? slab.floats(rows, width) : gated;
-        gate.get().forward(pass, x, gated);
-        up.get().forward(pass, x, raised);
+        gateAndUp.forward(pass, x, List.of(gated, raised));
         pass.ops().elementwise().gatedForward(activation, gated, raised, inner);
         down.get().forward(pass, inner, y);
         if (!pass.saving()) {
@@ -58,8 +58,7 @@ public final class GatedMlp implements FeedForward {
         down.get().backward(pass, dy, inner, dInner, false);
         // gated and raised are not needed any more: their gradients take their place.
         elementwise.gatedBackward(activation, dInner, gated, raised, gated, raised);
-        gate.get().backward(pass, gated, x, dx, accumulate);
-        up.get().backward(pass, raised, x, dx, true);
+        gateAndUp.backward(pass, List.of(gated, raised), x, dx, accumulate);
         slab.release(start);
     }
 }

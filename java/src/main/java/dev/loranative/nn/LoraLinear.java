@@ -1,6 +1,7 @@
 package dev.loranative.nn;
 
 import dev.loranative.tensor.Elementwise;
+import dev.loranative.tensor.JointProducts;
 import dev.loranative.tensor.Products;
 import dev.loranative.tensor.Slab;
 import dev.loranative.tensor.Tensor;
@@ -68,6 +69,32 @@ public final class LoraLinear implements Linear {
         slab.release(pass.saving() ? temporary : start);
     }
 
+    /** Whether in this pass the layer is products with x, its base's and its adapter's, and nothing else. */
+    boolean readsInputAlone(Pass pass) {
+        return baseUpdate == null && loraBias == null && !dropout.drops(pass);
+    }
+
+    /** The forward pass as a part of a joint one; u lies in the slab from now on. */
+    JointProducts.Forward forwardPart(Pass pass, Tensor x, Tensor y) {
+        u = pass.slab().floats(x.dimension(0), lora.rank());
+        return new JointProducts.Forward(base.weight(), base.bias(), lora, u, y);
+    }
+
+    /** The backward pass as a part of a joint one, without {@link #baseGradients}. */
+    JointProducts.Backward backwardPart(Pass pass, Tensor dy) {
+        return new JointProducts.Backward(
+                dy, base.weight(), lora, u, pass.slab().floats(dy.dimension(0), lora.rank()));
+    }
+
+    /** Gradients of the base's weight and bias, where they are trained. */
+    void baseGradients(Pass pass, Tensor dy, Tensor x) {
+        base.parameterGradients(pass, dy, x);
+    }
+
+    boolean trainsAdapter() {
+        return lora.gradA() != null;
+    }
+
     /** That of the base and of the adapter together, [out]. */
     private Tensor bias(Pass pass) {
         if (loraBias == null) {
@@ -87,7 +114,7 @@ public final class LoraLinear implements Linear {
         if (dx == null && !isTrainable()) {
             return;
         }
-        base.parameterGradients(pass, dy, x);
+        baseGradients(pass, dy, x);
         Slab slab = pass.slab();
         long start = slab.mark();
         Tensor v = slab.floats(x.dimension(0), lora.rank());
@@ -111,6 +138,6 @@ public final class LoraLinear implements Linear {
 
     @Override
     public boolean isTrainable() {
-        return lora.gradA() != null || base.isTrainable();
+        return trainsAdapter() || base.isTrainable();
     }
 }

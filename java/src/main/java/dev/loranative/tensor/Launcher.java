@@ -7,11 +7,13 @@ import dev.loranative.ffi.Frame;
 import dev.loranative.ffi.KernelException;
 import dev.loranative.ffi.Kernels;
 import dev.loranative.ffi.NativeStruct;
+import dev.loranative.ffi.Structs;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.util.IdentityHashMap;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -24,6 +26,7 @@ final class Launcher {
     private final Kernels kernels;
     private final Arena arena = Arena.ofAuto();
     private final Map<NativeStruct, Frame> frames = new IdentityHashMap<>();
+    private final Map<NativeStruct, List<Frame>> jointFrames = new IdentityHashMap<>();
     private final MemorySegment bytesNeeded = arena.allocate(ValueLayout.JAVA_LONG);
     private long plannedScratch;
     private long takenScratch;
@@ -76,6 +79,13 @@ final class Launcher {
 
     Frame frame(NativeStruct struct) {
         return frames.computeIfAbsent(struct, s -> new Frame(s, arena)).clear();
+    }
+
+    /** Side by side, as many as a joint op takes at most. */
+    List<Frame> jointFrames(NativeStruct struct) {
+        List<Frame> array = jointFrames.computeIfAbsent(struct, s -> Frame.array(s, Structs.JOINT_LAYERS, arena));
+        array.forEach(Frame::clear);
+        return array;
     }
 
     /** Address of a tensor, 0 for null. */

@@ -13,6 +13,7 @@ public final class Ops {
 
     private final Launcher launcher;
     private final Products products;
+    private final JointProducts jointProducts;
     private final GatedProducts gatedProducts;
     private final Dora dora;
     private final Norms norms;
@@ -25,6 +26,7 @@ public final class Ops {
     public Ops(Device device) {
         this.launcher = new Launcher(device);
         this.products = new Products(launcher);
+        this.jointProducts = new JointProducts(launcher);
         this.gatedProducts = new GatedProducts(launcher);
         this.dora = new Dora(launcher);
         this.norms = new Norms(launcher);
@@ -42,6 +44,11 @@ public final class Ops {
     /** Matrix products, plain, with LoRA, grouped over experts. */
     public Products products() {
         return products;
+    }
+
+    /** Linear layers of the same input as one op each way. */
+    public JointProducts jointProducts() {
+        return jointProducts;
     }
 
     /** The products of all experts' gated MLPs with what is around them, as one op each way where that is possible. */

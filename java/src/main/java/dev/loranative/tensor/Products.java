@@ -107,14 +107,20 @@ public final class Products {
      * @param y [rows, out]
      */
     public void linearForward(Tensor x, Tensor loraX, Tensor weight, Tensor bias, Lora lora, Tensor u, Tensor y) {
+        Frame frame = launcher.frame(Structs.LINEAR_FORWARD);
+        fillForward(frame, x, loraX, weight, bias, lora, u, y);
+        launcher.call(launcher.kernels().linearForward(), ScratchOp.LINEAR_FORWARD, frame);
+    }
+
+    static void fillForward(
+            Frame frame, Tensor x, Tensor loraX, Tensor weight, Tensor bias, Lora lora, Tensor u, Tensor y) {
         long rows = x.dimension(0);
         long in = x.dimension(1);
         long out = weight.dimension(0);
         Shapes.expectFloats("x", x, rows, in);
         Shapes.expectWeight("weight", weight, out, in);
         Shapes.expectFloats("y", y, rows, out);
-        Frame frame = launcher.frame(Structs.LINEAR_FORWARD)
-                .pointer("x", x.address())
+        frame.pointer("x", x.address())
                 .pointer("weight", weight.address())
                 .pointer("bias", Launcher.address(bias))
                 .pointer("y", y.address())
@@ -137,7 +143,6 @@ public final class Products {
                     .int64("rank", lora.rank())
                     .float32("lora_scale", lora.scale());
         }
-        launcher.call(launcher.kernels().linearForward(), ScratchOp.LINEAR_FORWARD, frame);
     }
 
     /**
@@ -159,13 +164,29 @@ public final class Products {
             Tensor dx,
             Tensor dLoraX,
             boolean accumulate) {
+        Frame frame = launcher.frame(Structs.LINEAR_BACKWARD);
+        fillBackward(frame, dy, x, loraX, weight, lora, u, v, dx, dLoraX, accumulate);
+        launcher.call(launcher.kernels().linearBackward(), ScratchOp.LINEAR_BACKWARD, frame);
+    }
+
+    static void fillBackward(
+            Frame frame,
+            Tensor dy,
+            Tensor x,
+            Tensor loraX,
+            Tensor weight,
+            Lora lora,
+            Tensor u,
+            Tensor v,
+            Tensor dx,
+            Tensor dLoraX,
+            boolean accumulate) {
         long rows = dy.dimension(0);
         long out = dy.dimension(1);
         long in = weight.dimension(1);
         Shapes.expectFloats("dy", dy, rows, out);
         Shapes.expectWeight("weight", weight, out, in);
-        Frame frame = launcher.frame(Structs.LINEAR_BACKWARD)
-                .pointer("dy", dy.address())
+        frame.pointer("dy", dy.address())
                 .pointer("x", Launcher.address(x))
                 .pointer("weight", weight.address())
                 .pointer("dx", Launcher.address(dx))
@@ -195,7 +216,6 @@ public final class Products {
                     .int64("rank", lora.rank())
                     .float32("lora_scale", lora.scale());
         }
-        launcher.call(launcher.kernels().linearBackward(), ScratchOp.LINEAR_BACKWARD, frame);
     }
 
     /**

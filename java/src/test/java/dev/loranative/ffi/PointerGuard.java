@@ -33,6 +33,13 @@ public final class PointerGuard {
     private static final Map<String, NativeStruct> STRUCTS =
             Structs.ALL.stream().collect(Collectors.toMap(NativeStruct::name, Function.identity()));
 
+    /** Joint layers lie on the host, what they point to does not. */
+    private static final Map<NativeStruct, NativeStruct> LAYERS = Map.of(
+            Structs.JOINT_LINEAR_FORWARD,
+            Structs.LINEAR_FORWARD,
+            Structs.JOINT_LINEAR_BACKWARD,
+            Structs.LINEAR_BACKWARD);
+
     private final LongPredicate isDeviceMemory;
 
     private PointerGuard(LongPredicate isDeviceMemory) {
@@ -103,6 +110,18 @@ public final class PointerGuard {
     }
 
     private MemorySegment requireFields(NativeStruct struct, MemorySegment arguments) {
+        NativeStruct layer = LAYERS.get(struct);
+        if (layer != null) {
+            long count = arguments.get(
+                    ValueLayout.JAVA_LONG, struct.fields().get("count").offset());
+            MemorySegment layers = MemorySegment.ofAddress(arguments.get(
+                            ValueLayout.JAVA_LONG, struct.fields().get("layers").offset()))
+                    .reinterpret(count * layer.bytes());
+            for (long i = 0; i < count; i++) {
+                requireFields(layer, layers.asSlice(i * layer.bytes(), layer.bytes()));
+            }
+            return arguments;
+        }
         struct.fields().forEach((name, field) -> {
             if (field.carrier() == Carrier.POINTER) {
                 require(struct.name() + "." + name, arguments.get(ValueLayout.JAVA_LONG, field.offset()));

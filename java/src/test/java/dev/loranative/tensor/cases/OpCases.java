@@ -42,6 +42,7 @@ public final class OpCases {
         Stream.of(
                         ProductCases.all(),
                         AdapterCases.all(),
+                        JointProductCases.all(),
                         GroupedProductCases.all(),
                         GatedProductCases.all(),
                         DownProductCases.all(),
