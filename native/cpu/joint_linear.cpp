@@ -15,8 +15,8 @@ namespace cpu {
 
 namespace {
 
-// Packed floats of the terms of several layers in one product (2.5 MiB).
-constexpr double kJoinedFloats = 5 << 17;
+// Packed floats of the terms of several layers in one product (2.25 MiB).
+constexpr double kJoinedFloats = 9 << 16;
 
 template <typename Args>
 int64_t total_rank(const Args& args) {
