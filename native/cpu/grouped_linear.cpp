@@ -125,26 +125,52 @@ void clear_unused(const ln_context& context, const ln_grouped_linear_fwd_args& a
   if (args.max_rank > 0) clear_unused_columns(context, args, args.u);
 }
 
+void clear_unused(const ln_context& context, const ln_grouped_linear_bwd_args& args) {
+  if (args.max_rank > 0) clear_unused_columns(context, args, args.v);
+}
+
 Product expert_output(const ln_grouped_linear_fwd_args& args, int64_t e) {
   const int64_t row = args.offsets[e];
   return output(layer_of(args, e), args.x + row * args.in, args.u + row * args.max_rank, args.lora_x != nullptr,
                 nullptr, LN_F32, args.y + row * args.out);
 }
 
+LinearLayer expert_layer(const ln_grouped_linear_fwd_args& args, int64_t e) { return layer_of(args, e); }
 LinearLayer expert_layer(const ln_grouped_linear_bwd_args& args, int64_t e) { return layer_of(args, e); }
+
+void add_expert_gradient(Product& product, const ln_grouped_linear_bwd_args& args, int64_t e) {
+  const int64_t row = args.offsets[e];
+  add_input_gradient(product, layer_of(args, e), args.dy + row * args.out, args.v + row * args.max_rank, true);
+}
+
+Product expert_low_rank_gradient(const ln_grouped_linear_bwd_args& args, int64_t e) {
+  const int64_t row = args.offsets[e];
+  return low_rank_gradient(layer_of(args, e), args.dy + row * args.out, args.v + row * args.max_rank);
+}
+
+Product expert_adapter_gradient(const ln_context& context, const ln_grouped_linear_bwd_args& args, int64_t i) {
+  if (args.max_rank == 0 || args.grad_a == nullptr) return {};
+  const int64_t e = i / 2, row = args.offsets[e];
+  const LinearLayer layer = layer_of(args, e);
+  if (layer.rank == 0) return {};
+  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
+  return i % 2 == 0 ? gradient_of_b(layer, args.dy + row * args.out, args.u + row * args.max_rank, args.grad_b[e],
+                                    takes_transposed(context, args.max_rank))
+                    : gradient_of_a(layer, args.v + row * args.max_rank, lora_x + row * args.in, args.grad_a[e]);
+}
 
 void run_input_gradients(const ln_context& context, const ln_grouped_linear_bwd_args& args) {
   const auto run = [&](const auto& product) { run_backward(context, args, args.experts, product); };
   const auto dy = [&](int64_t e) { return args.dy + args.offsets[e] * args.out; };
   const auto v = [&](int64_t e) { return args.v + args.offsets[e] * args.max_rank; };
-  if (args.max_rank > 0) clear_unused_columns(context, args, args.v);
+  clear_unused(context, args);
   if (args.dx != nullptr) {
     run([&](int64_t e) {
       return input_gradient(layer_of(args, e), dy(e), v(e), args.dlora_x == nullptr, args.accumulate != 0,
                             args.dx + args.offsets[e] * args.in);
     });
   } else if (args.max_rank > 0) {
-    run([&](int64_t e) { return low_rank_gradient(layer_of(args, e), dy(e), v(e)); });
+    run([&](int64_t e) { return expert_low_rank_gradient(args, e); });
   }
   if (args.dlora_x != nullptr) {
     run([&](int64_t e) {
@@ -155,16 +181,7 @@ void run_input_gradients(const ln_context& context, const ln_grouped_linear_bwd_
 
 void run_adapter_gradients(const ln_context& context, const ln_grouped_linear_bwd_args& args) {
   if (args.max_rank == 0 || args.grad_a == nullptr) return;
-  const float* const lora_x = args.lora_x == nullptr ? args.x : args.lora_x;
-  const bool across = takes_transposed(context, args.max_rank);
-  run_backward(context, args, 2 * args.experts, [&](int64_t i) {
-    const int64_t e = i / 2, row = args.offsets[e];
-    const LinearLayer layer = layer_of(args, e);
-    if (layer.rank == 0) return Product{};
-    return i % 2 == 0
-               ? gradient_of_b(layer, args.dy + row * args.out, args.u + row * args.max_rank, args.grad_b[e], across)
-               : gradient_of_a(layer, args.v + row * args.max_rank, lora_x + row * args.in, args.grad_a[e]);
-  });
+  run_backward(context, args, 2 * args.experts, [&](int64_t i) { return expert_adapter_gradient(context, args, i); });
 }
 
 }  // namespace cpu

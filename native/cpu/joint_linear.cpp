@@ -50,26 +50,6 @@ double backward_floats(const ln_context& context, const ln_joint_linear_bwd_args
   return packed_floats(context, rows, 1, steps) + gradients;
 }
 
-/// y of layer `own`, among products that share their packing.
-Product joint_output(const ln_joint_linear_fwd_args& args, int64_t own) {
-  const ln_linear_fwd_args& layer = args.layers[own];
-  Product product = start(layer.rows, layer.out, layer.y, layer.out, 0);
-  add(product, plain(layer.x, layer.in), {layer.weight, layer.in, layer.weight_dtype, 1}, layer.in, 1);
-  for (int64_t i = 0; i < args.count; ++i) {
-    const ln_linear_fwd_args& other = args.layers[i];
-    if (other.rank > 0) add_side(product, transposed(other.lora_a, other.in), other.u, other.rank, other.rank, 1);
-  }
-  for (int64_t i = 0; i < args.count; ++i) {
-    const ln_linear_fwd_args& other = args.layers[i];
-    if (other.rank == 0) continue;
-    add(product, plain(other.u, other.rank), i == own ? transposed(other.lora_b, other.rank) : Matrix{}, other.rank,
-        other.lora_scale);
-  }
-  product.bias = layer.bias;
-  product.bias_dtype = layer.bias_dtype;
-  return product;
-}
-
 /// Behind the layers from `first` on whose terms of dx one product takes: those that are packed together are to stay
 /// near the processor.
 int64_t joined(const ln_context& context, const ln_joint_linear_bwd_args& args, int64_t first) {
@@ -117,13 +97,14 @@ void joint_linear_fwd(ln_context& context, const ln_joint_linear_fwd_args& args,
   cpu::check_weights(args, check);
   const int64_t bytes = cpu::joint_linear_scratch_bytes(context, LN_OP_JOINT_LINEAR_FWD, &args);
   void* const scratch = require_scratch(context, check, bytes);
-  const int64_t steps = args.layers[0].in + cpu::total_rank(args);
-  const bool shared = cpu::shares_packing(context, args.layers[0].rows, steps);
+  cpu::JointLayer layers[LN_JOINT_LAYERS];
+  for (int64_t i = 0; i < args.count; ++i) layers[i] = {cpu::linear_layer(args.layers[i]), args.layers[i].u};
+  const bool shared = cpu::shares_packing(context, args.layers[0].rows, cpu::joint_steps(layers, args.count));
   cpu::run_products(context, scratch, bytes, cpu::ProductList(args.count, [&](int64_t i) {
-                      const ln_linear_fwd_args& layer = args.layers[i];
-                      return shared ? cpu::joint_output(args, i)
-                                    : cpu::output(cpu::linear_layer(layer), layer.x, layer.u, false, layer.bias,
-                                                  layer.bias_dtype, layer.y);
+                      const ln_linear_fwd_args& own = args.layers[i];
+                      return shared
+                                 ? cpu::joint_output(layers, args.count, i, own.x, own.bias, own.bias_dtype, own.y)
+                                 : cpu::output(layers[i].layer, own.x, own.u, false, own.bias, own.bias_dtype, own.y);
                     }));
 }
 

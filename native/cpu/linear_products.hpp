@@ -67,6 +67,41 @@ inline Product output(const LinearLayer& layer, const float* x, float* u, bool u
   return product;
 }
 
+/// One of several layers that read the same x; the u of its adapter.
+struct JointLayer {
+  LinearLayer layer;
+  float* u;
+};
+
+/// y and u of layers[own], among products that share the packed x: each has the adapters of all, and multiplies its
+/// own.
+inline Product joint_output(const JointLayer* layers, int64_t count, int64_t own, const float* x, const void* bias,
+                            int32_t bias_dtype, float* y) {
+  const LinearLayer& layer = layers[own].layer;
+  Product product = start(layer.rows, layer.out, y, layer.out, 0);
+  add(product, plain(x, layer.in), {layer.weight, layer.in, layer.weight_dtype, 1}, layer.in, 1);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto& [other, u] = layers[i];
+    if (other.rank > 0) add_side(product, transposed(other.lora_a, other.in), u, other.ldu, other.rank, 1);
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const auto& [other, u] = layers[i];
+    if (other.rank == 0) continue;
+    add(product, plain(u, other.ldu), i == own ? transposed(other.lora_b, other.rank) : Matrix{}, other.rank,
+        other.scale);
+  }
+  product.bias = bias;
+  product.bias_dtype = bias_dtype;
+  return product;
+}
+
+/// Steps of k of these products.
+inline int64_t joint_steps(const JointLayer* layers, int64_t count) {
+  int64_t steps = layers[0].layer.in;
+  for (int64_t i = 0; i < count; ++i) steps += layers[i].layer.rank;
+  return steps;
+}
+
 /// v = scale * dy . lora_b, where nobody needs dx
 inline Product low_rank_gradient(const LinearLayer& layer, const float* dy, float* v) {
   Product product = start(layer.rows, 0, nullptr, 0, 0);
@@ -108,14 +143,6 @@ inline Product input_gradient(const LinearLayer& layer, const float* dy, float* 
                               float* dx) {
   Product product = start(layer.rows, layer.in, dx, layer.in, accumulate ? 1.0f : 0.0f);
   add_input_gradient(product, layer, dy, v, through);
-  return product;
-}
-
-/// dx = dgate . gate's weight + dup . up's weight, of two layers without adapters that read the same x
-inline Product input_gradient(const LinearLayer& gate, const LinearLayer& up, const float* dgate, const float* dup,
-                              float* dx) {
-  Product product = input_gradient(gate, dgate, nullptr, false, false, dx);
-  add_input_gradient(product, up, dup, nullptr, false);
   return product;
 }
 

@@ -122,13 +122,13 @@ final class JointProductCases {
             float[] up = bench.normal((long) out * rank, 0.3);
             float[] gradDown = bench.normal((long) rank * in);
             float[] gradUp = bench.normal((long) out * rank);
-            weight = Matrix.of(values, out, in);
             a = Matrix.of(down, rank, in);
             b = Matrix.of(up, out, rank);
             gradA = Matrix.of(gradDown, rank, in);
             gradB = Matrix.of(gradUp, out, rank);
             dy = Matrix.of(Arrays.copyOfRange(allDy, first, first + rows * out), rows, out);
             tensorWeight = bench.weight(size.dtype(), values, out, in);
+            weight = Matrix.of(values, out, in); // as they are now, rounded
             lora = rank == 0
                     ? null
                     : new Products.Lora(
