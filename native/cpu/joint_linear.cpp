@@ -1,6 +1,6 @@
 // ln_joint_linear_fwd and ln_joint_linear_bwd. Forward, the outputs are products that share the packed x, followed by
-// the u of all adapters; a product multiplies x and its own u. Backward, dx is one product over the terms of all
-// layers.
+// the u of all adapters; a product multiplies x and its own u. Backward, dx is a product over the terms of as many
+// layers as are packed together well, and the adapters' gradients are computed beside the next one.
 #include <algorithm>
 
 #include "../abi/joint_layers.hpp"
@@ -25,7 +25,7 @@ int64_t total_rank(const Args& args) {
   return rank;
 }
 
-/// Of all layers together.
+/// Of all layers before anything is written.
 template <typename Args>
 void check_weights(const Args& args, const Checker& check) {
   for (int64_t i = 0; i < args.count; ++i) {
