@@ -268,7 +268,7 @@ LN_API int32_t ln_joint_linear_fwd(ln_context* context, const ln_joint_linear_fw
 
 /* Backward of ln_joint_linear_fwd: ln_linear_bwd of all layers, of which x, dx, rows, in and accumulate are the same in
  * all, lora_x and dlora_x NULL.
- *   dx (+)= sum over the layers of dy . weight + v . lora_a      (written once) */
+ *   dx (+)= sum over the layers of dy . weight + v . lora_a */
 typedef struct ln_joint_linear_bwd_args {
   const ln_linear_bwd_args* layers; /* [count], in host memory, not kept */
   int64_t count;
