@@ -14,11 +14,10 @@ struct Step {
   float* first_moments;
   float* second_moments;
   AdamwScalars scalars;
+  float scale;  // of the gradients; known on the device
 
   template <int kWidth>
   __device__ __forceinline__ void apply(int64_t i) const {
-    float scale;
-    if (!adamw_scale(scalars, scale)) return;
     Pack<kWidth> p = load_pack<kWidth>(parameters, i);
     const Pack<kWidth> gradient = load_pack<kWidth>(gradients, i);
     Pack<kWidth> m = load_pack<kWidth>(first_moments, i), v = load_pack<kWidth>(second_moments, i);
@@ -29,6 +28,11 @@ struct Step {
     store_pack<kWidth>(second_moments, i, v);
   }
 };
+
+template <int kWidth>
+__global__ void __launch_bounds__(kEachThreads) step_each(Step step, int64_t n) {
+  if (adamw_scale(step.scalars, step.scale)) walk_each<kWidth>(step, n);
+}
 
 constexpr double kClipEpsilon = 1e-6;  // torch's
 
@@ -53,9 +57,10 @@ void gradient_scale(ln_context& context, const double* sums, int64_t count, doub
 
 void adamw(ln_context& context, const ln_adamw_args& args) {
   using namespace cuda;
-  const Step step = {args.parameters, args.gradients, args.first_moments, args.second_moments, adamw_scalars(args)};
-  launch_each(context, "ln_adamw", step, args.n,
-              aligned_to_packs({args.parameters, args.gradients, args.first_moments, args.second_moments}));
+  const Step step = {args.parameters, args.gradients, args.first_moments, args.second_moments, adamw_scalars(args), 1};
+  const bool in_packs = aligned_to_packs({args.parameters, args.gradients, args.first_moments, args.second_moments});
+  launch(context, "ln_adamw", in_packs ? step_each<4> : step_each<1>,
+         blocks_for(in_packs ? ceil_div<int64_t>(args.n, 4) : args.n, kEachThreads), kEachThreads, 0, step, args.n);
 }
 
 }  // namespace ln::backend

@@ -22,9 +22,9 @@ inline bool rows_aligned_to_packs(int64_t width, std::initializer_list<const voi
   return width % 4 == 0 && aligned_to_packs(arrays);
 }
 
-/// operation.apply<kWidth>(i) for elements i to i + kWidth - 1, every element once.
+/// operation.apply<kWidth>(i) for elements i to i + kWidth - 1, every element once, by all threads of the grid.
 template <int kWidth, typename Operation>
-__global__ void __launch_bounds__(kEachThreads) each(Operation operation, int64_t n) {
+__device__ __forceinline__ void walk_each(const Operation& operation, int64_t n) {
   const int64_t thread = int64_t{blockIdx.x} * kEachThreads + threadIdx.x;
   const int64_t threads = int64_t{gridDim.x} * kEachThreads;
   const int64_t packs = n / kWidth;
@@ -32,6 +32,11 @@ __global__ void __launch_bounds__(kEachThreads) each(Operation operation, int64_
   if constexpr (kWidth > 1) {
     for (int64_t i = packs * kWidth + thread; i < n; i += threads) operation.template apply<1>(i);
   }
+}
+
+template <int kWidth, typename Operation>
+__global__ void __launch_bounds__(kEachThreads) each(Operation operation, int64_t n) {
+  walk_each<kWidth>(operation, n);
 }
 
 template <typename Operation>
