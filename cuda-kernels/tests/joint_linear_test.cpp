@@ -2,139 +2,18 @@
 // operands; what an op computes itself and uses again (u, v) is taken from its result.
 #include <cstdlib>
 
+#include "joint_layers.hpp"
 #include "product_cases.hpp"
 
 namespace ln::test {
 namespace {
 
-struct Layer {
-  int64_t out, rank = 0;
-  int32_t weight_dtype = LN_F32;
-  int32_t bias_dtype = -1;  // none
-  bool frozen = false;
-};
-
-struct Case {
-  int64_t rows, in;
-  std::vector<Layer> layers;
-  int32_t accumulate = 0;
-  bool input = true;  // dx wanted
-
-  std::string text() const {
-    std::string result = "rows " + std::to_string(rows) + " in " + std::to_string(in);
-    for (const Layer& layer : layers) {
-      result += " | out " + std::to_string(layer.out) + " rank " + std::to_string(layer.rank) + " " +
-                dtype_name(layer.weight_dtype) + (layer.frozen ? " frozen" : "");
-    }
-    return result + (accumulate ? " accumulate" : "") + (input ? "" : " no dx");
-  }
-};
-
-struct LayerTensors {
-  Layer layer;
-  float scale;
-  TestMatrix weight, bias, lora_a, lora_b, u, y, dy, v, grad_a, grad_b;
-
-  LayerTensors(const Layer& l, float s, int64_t rows, int64_t in, Random& random)
-      : layer(l),
-        scale(s),
-        weight(l.out, in, l.weight_dtype, random),
-        bias(1, l.out, l.bias_dtype < 0 ? LN_F32 : l.bias_dtype, random),
-        lora_a(l.rank, in, LN_F32, random),
-        lora_b(l.out, l.rank, LN_F32, random),
-        u(rows, l.rank, LN_F32, random),
-        y(rows, l.out, LN_F32, random),
-        dy(rows, l.out, LN_F32, random),
-        v(rows, l.rank, LN_F32, random),
-        grad_a(l.rank, in, LN_F32, random),
-        grad_b(l.out, l.rank, LN_F32, random) {}
-};
-
-struct Fixture {
-  Case x;
-  Random random{31};
-  TestMatrix input, dx;
-  std::vector<LayerTensors> tensors;
-  std::vector<ln_linear_fwd_args> forward_layers;
-  std::vector<ln_linear_bwd_args> backward_layers;
-
-  explicit Fixture(const Case& c) : x(c), input(c.rows, c.in, LN_F32, random), dx(c.rows, c.in, LN_F32, random) {
-    float scale = 0.5f;
-    for (const Layer& layer : c.layers) tensors.emplace_back(layer, scale += 0.25f, c.rows, c.in, random);
-    for (LayerTensors& t : tensors) {
-      const bool adapted = t.layer.rank > 0, trained = adapted && !t.layer.frozen;
-      forward_layers.push_back({input.floats(), nullptr, t.weight.data(),
-                                t.layer.bias_dtype < 0 ? nullptr : t.bias.data(), adapted ? t.lora_a.floats() : nullptr,
-                                adapted ? t.lora_b.floats() : nullptr, adapted ? t.u.floats() : nullptr, t.y.floats(),
-                                c.rows, c.in, t.layer.out, t.layer.rank, t.layer.weight_dtype, t.layer.bias_dtype,
-                                t.scale, 0});
-      backward_layers.push_back({t.dy.floats(),
-                                 input.floats(),
-                                 nullptr,
-                                 t.weight.data(),
-                                 adapted ? t.lora_a.floats() : nullptr,
-                                 adapted ? t.lora_b.floats() : nullptr,
-                                 adapted ? t.u.floats() : nullptr,
-                                 adapted ? t.v.floats() : nullptr,
-                                 trained ? t.grad_a.floats() : nullptr,
-                                 trained ? t.grad_b.floats() : nullptr,
-                                 c.input ? dx.floats() : nullptr,
-                                 nullptr,
-                                 c.rows,
-                                 c.in,
-                                 t.layer.out,
-                                 t.layer.rank,
-                                 t.layer.weight_dtype,
-                                 c.accumulate,
-                                 t.scale,
-                                 0});
-    }
-  }
-
-  ln_joint_linear_fwd_args forward_args() const {
-    return {forward_layers.data(), static_cast<int64_t>(forward_layers.size())};
-  }
-  ln_joint_linear_bwd_args backward_args() const {
-    return {backward_layers.data(), static_cast<int64_t>(backward_layers.size())};
-  }
-
-  void forward(Context& context) {
-    for (LayerTensors& t : tensors) {
-      for (int64_t i = 0; i < x.rows * t.layer.out; ++i) t.y.floats()[i] = NAN;
-      for (int64_t i = 0; i < x.rows * t.layer.rank; ++i) t.u.floats()[i] = NAN;
-    }
-    const ln_joint_linear_fwd_args args = forward_args();
-    context.reserve(LN_OP_JOINT_LINEAR_FWD, args);
-    ASSERT_EQ(LN_OK, ln_joint_linear_fwd(context, &args)) << context.error();
-    for (LayerTensors& t : tensors) t.u.refresh();
-  }
-
-  void backward(Context& context) {
-    for (LayerTensors& t : tensors) {
-      for (int64_t i = 0; i < x.rows * t.layer.rank; ++i) t.v.floats()[i] = NAN;
-    }
-    for (int64_t i = 0; i < x.rows * x.in && !x.accumulate; ++i) dx.floats()[i] = NAN;
-    const ln_joint_linear_bwd_args args = backward_args();
-    context.reserve(LN_OP_JOINT_LINEAR_BWD, args);
-    ASSERT_EQ(LN_OK, ln_joint_linear_bwd(context, &args)) << context.error();
-    for (LayerTensors& t : tensors) t.v.refresh();
-  }
-};
-
-Oracle copy(const TestMatrix& m) {
-  Oracle result(m.rows(), m.columns());
-  for (int64_t i = 0; i < m.rows(); ++i) {
-    for (int64_t j = 0; j < m.columns(); ++j) result(i, j) = m(i, j);
-  }
-  return result;
-}
-
-void check_forward(Context& context, const Case& x, bool bf16) {
-  Fixture f(x);
-  f.forward(context);
+void check_forward(Context& context, const JointCase& x, bool bf16) {
+  JointFixture f(x);
+  f.run_forward(context);
   const bool rounds = bf16 && x.rows > 8;
   for (size_t i = 0; i < f.tensors.size(); ++i) {
-    LayerTensors& t = f.tensors[i];
+    JointTensors& t = f.tensors[i];
     const std::string what = x.text() + ": layer " + std::to_string(i);
     const int64_t out = t.layer.out, rank = t.layer.rank;
     Oracle u(x.rows, rank), y(x.rows, out);
@@ -144,30 +23,30 @@ void check_forward(Context& context, const Case& x, bool bf16) {
       for (int64_t j = 0; j < out; ++j) y(row, j) = t.layer.bias_dtype < 0 ? 0 : t.bias(0, j);
     }
     add_product(y, x.rows, out, x.in, 1, Seen{&f.input, rounds}, Seen{&t.weight, rounds, true});
-    add_product(y, x.rows, out, rank, t.scale, Seen{&t.u, rounds}, Seen{&t.lora_b, rounds, true});
+    add_product(y, x.rows, out, rank, t.layer.scale, Seen{&t.u, rounds}, Seen{&t.lora_b, rounds, true});
     expect_product(t.y.floats(), y, x.in * (1 + rank), what + " y");
   }
 }
 
-void check_backward(Context& context, const Case& x, bool bf16) {
-  Fixture f(x);
+void check_backward(Context& context, const JointCase& x, bool bf16) {
+  JointFixture f(x);
   Oracle dx = x.accumulate ? copy(f.dx) : Oracle(x.rows, x.in);
   std::vector<Oracle> grad_a, grad_b;
-  for (const LayerTensors& t : f.tensors) {
+  for (const JointTensors& t : f.tensors) {
     grad_a.push_back(copy(t.grad_a));
     grad_b.push_back(copy(t.grad_b));
   }
-  f.backward(context);
+  f.run_backward(context);
   int64_t terms = 0;
   for (size_t i = 0; i < f.tensors.size(); ++i) {
-    LayerTensors& t = f.tensors[i];
+    JointTensors& t = f.tensors[i];
     const std::string what = x.text() + ": layer " + std::to_string(i);
     const int64_t out = t.layer.out, rank = t.layer.rank;
     Oracle v(x.rows, rank);
-    add_product(v, x.rows, rank, out, t.scale, Seen{&t.dy, bf16}, Seen{&t.lora_b, bf16});
+    add_product(v, x.rows, rank, out, t.layer.scale, Seen{&t.dy, bf16}, Seen{&t.lora_b, bf16});
     expect_product(t.v.floats(), v, out, what + " v");
     if (!t.layer.frozen) {
-      add_product(grad_b[i], out, rank, x.rows, t.scale, Seen{&t.dy, bf16, true}, Seen{&t.u, bf16});
+      add_product(grad_b[i], out, rank, x.rows, t.layer.scale, Seen{&t.dy, bf16, true}, Seen{&t.u, bf16});
       add_product(grad_a[i], rank, x.in, x.rows, 1, Seen{&t.v, bf16, true}, Seen{&f.input, bf16});
     }
     expect_product(t.grad_b.floats(), grad_b[i], x.rows, what + " grad_b");
@@ -180,7 +59,7 @@ void check_backward(Context& context, const Case& x, bool bf16) {
 }
 
 /// Tiles and few rows; adapters with edges, one alone, none.
-const Case kSmall[] = {
+const JointCase kSmall[] = {
     {2, 72, {{33, 3, LN_NF4, LN_F32}, {40, 8}, {16, 0, LN_BF16}}},
     {8, 65, {{24, 5, LN_F16}, {31, 1, LN_FP4}}, 1},
     {9, 64, {{64, 16, LN_NF4}, {16, 8, LN_NF4, LN_BF16}, {16, 8, LN_NF4}}},
@@ -194,7 +73,7 @@ const Case kSmall[] = {
 
 /// x and the operands of dx through scratch. With 700 columns of bfloat16 weights and 300 rows dx is a product per
 /// layer unless cuBLAS does it, with 1,100 and 256 in any case.
-const Case kLarge[] = {
+const JointCase kLarge[] = {
     {256, 136, {{136, 16, LN_NF4, LN_F32}, {40, 8, LN_NF4}, {130, 3, LN_NF4}}, 1},
     {300, 130, {{141, 0, LN_FP4}, {33, 5, LN_F32, LN_BF16, true}, {9, 2, LN_F16}, {128, 8, LN_BF16}}},
     {264, 128, {{128, 12, LN_BF16}, {200, 12, LN_BF16, LN_F32}}},
@@ -207,10 +86,10 @@ const Case kLarge[] = {
 };
 
 /// Without copies there are fewer ways.
-const Case kLargeInFloat32[] = {kLarge[0], kLarge[1]};
+const JointCase kLargeInFloat32[] = {kLarge[0], kLarge[1]};
 
 /// u and grad_a in slices.
-const Case kSliced[] = {
+const JointCase kSliced[] = {
     {1040, 16, {{24, 8}, {40, 3, LN_NF4}}},
     {12, 1024, {{40, 16, LN_NF4}, {24, 20, LN_NF4}, {8, 3}}},
 };
@@ -218,7 +97,7 @@ const Case kSliced[] = {
 template <typename Cases>
 void check_all(const Cases& cases, int32_t precision, int32_t gemm) {
   int32_t number = 0;
-  for (const Case& x : cases) {
+  for (const JointCase& x : cases) {
     Context context(product_options(number++ % 3, precision, gemm));
     check_forward(context, x, precision == LN_PRECISION_BF16);
     check_backward(context, x, precision == LN_PRECISION_BF16);
@@ -246,18 +125,18 @@ TEST(CudaJointLinear, SameCasesThroughCublasInBfloat16) { check_cublas(kLarge, L
 TEST(CudaJointLinear, SameCasesThroughCublasInFloat32) { check_cublas(kLargeInFloat32, LN_PRECISION_F32); }
 
 TEST(CudaJointLinear, SameBytesForEverySchedule) {
-  for (const Case& x : {kSmall[3], kSmall[4], kLarge[0], kSliced[0], kSliced[1]}) {
+  for (const JointCase& x : {kSmall[3], kSmall[4], kLarge[0], kSliced[0], kSliced[1]}) {
     Context first(product_options(0, LN_PRECISION_BF16));
-    Fixture expected(x);
-    expected.forward(first);
-    expected.backward(first);
+    JointFixture expected(x);
+    expected.run_forward(first);
+    expected.run_backward(first);
     for (int32_t schedule : {1, 2}) {
       Context context(product_options(schedule, LN_PRECISION_BF16));
-      Fixture actual(x);
-      actual.forward(context);
-      actual.backward(context);
+      JointFixture actual(x);
+      actual.run_forward(context);
+      actual.run_backward(context);
       for (size_t i = 0; i < x.layers.size(); ++i) {
-        const LayerTensors &a = actual.tensors[i], &e = expected.tensors[i];
+        const JointTensors &a = actual.tensors[i], &e = expected.tensors[i];
         const std::string what = x.text() + ": layer " + std::to_string(i);
         const int64_t out = e.layer.out, rank = e.layer.rank;
         expect_identical(a.u.floats(), e.u.floats(), x.rows * rank, what + " u");
@@ -274,9 +153,9 @@ TEST(CudaJointLinear, SameBytesForEverySchedule) {
 TEST(CudaJointLinear, ScratchIsThatOfShapesAlone) {
   for (int32_t precision : {LN_PRECISION_BF16, LN_PRECISION_F32}) {
     Context context(product_options(0, precision));
-    for (const Case& x : kLarge) {
-      Fixture f(x);
-      ln_joint_linear_bwd_args args = f.backward_args();
+    for (const JointCase& x : kLarge) {
+      JointFixture f(x);
+      ln_joint_linear_bwd_args args = f.backward();
       int64_t bytes = 0, without = 0;
       ASSERT_EQ(LN_OK, ln_scratch_bytes(context, LN_OP_JOINT_LINEAR_BWD, &args, &bytes));
       std::vector<ln_linear_bwd_args> sizes(x.layers.size());
@@ -292,7 +171,7 @@ TEST(CudaJointLinear, ScratchIsThatOfShapesAlone) {
       EXPECT_EQ(bytes, without) << x.text();
       if (bytes == 0) continue;
       EXPECT_EQ(LN_OK, ln_context_set_scratch(context, nullptr, 0));
-      args = f.backward_args();
+      args = f.backward();
       EXPECT_EQ(LN_SCRATCH_TOO_SMALL, ln_joint_linear_bwd(context, &args));
       EXPECT_EQ("ln_joint_linear_bwd: needs " + std::to_string(bytes) + " bytes of scratch, the context has 0",
                 context.error());

@@ -1,160 +1,20 @@
-#include "matrices.hpp"
+#include "joint_layers.hpp"
 
 namespace ln::test {
 namespace {
 
-struct Layer {
-  int64_t out, rank = 0;
-  int32_t weight_dtype = LN_F32;
-  int32_t bias_dtype = -1;  // none
-  bool frozen = false;      // grad_a and grad_b NULL
-  float scale = 0.75f;
-};
-
-struct Case {
-  int64_t rows, in;
-  std::vector<Layer> layers;
-  int32_t accumulate = 0;
-  bool input = true;  // dx wanted
-
-  std::string text(int32_t simd) const {
-    std::string result = std::string(simd_name(simd)) + " rows " + std::to_string(rows) + " in " + std::to_string(in) +
-                         (accumulate ? " accumulate" : "") + (input ? "" : " no dx");
-    for (const Layer& layer : layers) {
-      result += " | out " + std::to_string(layer.out) + " rank " + std::to_string(layer.rank) + " " +
-                dtype_name(layer.weight_dtype) + " bias " + std::to_string(layer.bias_dtype) +
-                (layer.frozen ? " frozen" : "");
-    }
-    return result;
-  }
-};
-
-/// What one layer has of its own.
-struct LayerTensors {
-  Layer layer;
-  TestMatrix weight, bias, lora_a, lora_b, u, y, dy, v, grad_a, grad_b;
-
-  LayerTensors(const Layer& l, int64_t rows, int64_t in, Random& random)
-      : layer(l),
-        weight(l.out, in, l.weight_dtype, random),
-        bias(1, l.out, l.bias_dtype < 0 ? LN_F32 : l.bias_dtype, random),
-        lora_a(l.rank, in, LN_F32, random),
-        lora_b(l.out, l.rank, LN_F32, random),
-        u(rows, l.rank, LN_F32, random),
-        y(rows, l.out, LN_F32, random),
-        dy(rows, l.out, LN_F32, random),
-        v(rows, l.rank, LN_F32, random),
-        grad_a(l.rank, in, LN_F32, random),
-        grad_b(l.out, l.rank, LN_F32, random) {}
-};
-
-struct Fixture {
-  Case x;
-  Random random{29};
-  TestMatrix input, dx;
-  std::vector<LayerTensors> tensors;
-  std::vector<ln_linear_fwd_args> forward_layers;
-  std::vector<ln_linear_bwd_args> backward_layers;
-
-  explicit Fixture(const Case& c) : x(c), input(c.rows, c.in, LN_F32, random), dx(c.rows, c.in, LN_F32, random) {
-    for (const Layer& layer : c.layers) tensors.emplace_back(layer, c.rows, c.in, random);
-    for (LayerTensors& t : tensors) {
-      forward_layers.push_back(forward_layer(t));
-      backward_layers.push_back(backward_layer(t));
-    }
-  }
-
-  ln_linear_fwd_args forward_layer(LayerTensors& t) {
-    ln_linear_fwd_args args{};
-    args.x = input.floats();
-    args.weight = t.weight.data();
-    args.bias = t.layer.bias_dtype < 0 ? nullptr : t.bias.data();
-    if (t.layer.rank > 0) {
-      args.lora_a = t.lora_a.floats();
-      args.lora_b = t.lora_b.floats();
-      args.u = t.u.floats();
-    }
-    args.y = t.y.floats();
-    args.rows = x.rows;
-    args.in = x.in;
-    args.out = t.layer.out;
-    args.rank = t.layer.rank;
-    args.weight_dtype = t.layer.weight_dtype;
-    args.bias_dtype = t.layer.bias_dtype;
-    args.lora_scale = t.layer.scale;
-    return args;
-  }
-
-  ln_linear_bwd_args backward_layer(LayerTensors& t) {
-    ln_linear_bwd_args args{};
-    args.dy = t.dy.floats();
-    args.x = input.floats();
-    args.weight = t.weight.data();
-    if (t.layer.rank > 0) {
-      args.lora_a = t.lora_a.floats();
-      args.lora_b = t.lora_b.floats();
-      args.u = t.u.floats();
-      args.v = t.v.floats();
-      args.grad_a = t.layer.frozen ? nullptr : t.grad_a.floats();
-      args.grad_b = t.layer.frozen ? nullptr : t.grad_b.floats();
-    }
-    args.dx = x.input ? dx.floats() : nullptr;
-    args.rows = x.rows;
-    args.in = x.in;
-    args.out = t.layer.out;
-    args.rank = t.layer.rank;
-    args.weight_dtype = t.layer.weight_dtype;
-    args.accumulate = x.accumulate;
-    args.lora_scale = t.layer.scale;
-    return args;
-  }
-
-  ln_joint_linear_fwd_args forward() const {
-    return {forward_layers.data(), static_cast<int64_t>(forward_layers.size())};
-  }
-  ln_joint_linear_bwd_args backward() const {
-    return {backward_layers.data(), static_cast<int64_t>(backward_layers.size())};
-  }
-
-  void run_forward(Context& context) {
-    for (LayerTensors& t : tensors) {
-      for (int64_t i = 0; i < x.rows * t.layer.out; ++i) t.y.floats()[i] = NAN;
-      for (int64_t i = 0; i < x.rows * t.layer.rank; ++i) t.u.floats()[i] = NAN;
-    }
-    const ln_joint_linear_fwd_args args = forward();
-    context.reserve(LN_OP_JOINT_LINEAR_FWD, args);
-    ASSERT_EQ(LN_OK, ln_joint_linear_fwd(context, &args)) << context.error();
-  }
-
-  void run_backward(Context& context) {
-    for (LayerTensors& t : tensors) {
-      for (int64_t i = 0; i < x.rows * t.layer.rank; ++i) t.v.floats()[i] = NAN;
-    }
-    for (int64_t i = 0; i < x.rows * x.in && !x.accumulate; ++i) dx.floats()[i] = NAN;
-    const ln_joint_linear_bwd_args args = backward();
-    context.reserve(LN_OP_JOINT_LINEAR_BWD, args);
-    ASSERT_EQ(LN_OK, ln_joint_linear_bwd(context, &args)) << context.error();
-  }
-};
+std::string name_of(int32_t simd, const JointCase& x) { return std::string(simd_name(simd)) + " " + x.text(); }
 
 auto transposed(const TestMatrix& m) {
   return [&m](int64_t i, int64_t j) { return m(j, i); };
 }
 
-Oracle copy(const TestMatrix& m) {
-  Oracle result(m.rows(), m.columns());
-  for (int64_t i = 0; i < m.rows(); ++i) {
-    for (int64_t j = 0; j < m.columns(); ++j) result(i, j) = m(i, j);
-  }
-  return result;
-}
-
-void check_forward(Context& context, int32_t simd, const Case& x) {
-  Fixture f(x);
+void check_forward(Context& context, int32_t simd, const JointCase& x) {
+  JointFixture f(x);
   f.run_forward(context);
   for (size_t i = 0; i < f.tensors.size(); ++i) {
-    LayerTensors& t = f.tensors[i];
-    const std::string what = x.text(simd) + " layer " + std::to_string(i);
+    JointTensors& t = f.tensors[i];
+    const std::string what = name_of(simd, x) + " layer " + std::to_string(i);
     const int64_t out = t.layer.out, rank = t.layer.rank;
     Oracle u(x.rows, rank), y(x.rows, out);
     for (int64_t row = 0; row < x.rows; ++row) {
@@ -168,11 +28,11 @@ void check_forward(Context& context, int32_t simd, const Case& x) {
   }
 }
 
-void check_backward(Context& context, int32_t simd, const Case& x) {
-  Fixture f(x);
+void check_backward(Context& context, int32_t simd, const JointCase& x) {
+  JointFixture f(x);
   Oracle dx = x.accumulate ? copy(f.dx) : Oracle(x.rows, x.in);
   std::vector<Oracle> grad_a, grad_b;
-  for (const LayerTensors& t : f.tensors) {
+  for (const JointTensors& t : f.tensors) {
     grad_a.push_back(copy(t.grad_a));
     grad_b.push_back(copy(t.grad_b));
   }
@@ -180,8 +40,8 @@ void check_backward(Context& context, int32_t simd, const Case& x) {
 
   int64_t terms = 0;
   for (size_t i = 0; i < f.tensors.size(); ++i) {
-    LayerTensors& t = f.tensors[i];
-    const std::string what = x.text(simd) + " layer " + std::to_string(i);
+    JointTensors& t = f.tensors[i];
+    const std::string what = name_of(simd, x) + " layer " + std::to_string(i);
     const int64_t out = t.layer.out, rank = t.layer.rank;
     Oracle v(x.rows, rank);
     add_product(v, x.rows, rank, out, t.layer.scale, t.dy, t.lora_b);
@@ -196,20 +56,20 @@ void check_backward(Context& context, int32_t simd, const Case& x) {
     add_product(dx, x.rows, x.in, rank, 1, v, t.lora_a);
     terms += out * (1 + rank);
   }
-  if (x.input) expect_product(f.dx.floats(), dx, terms, x.text(simd) + " dx");
+  if (x.input) expect_product(f.dx.floats(), dx, terms, name_of(simd, x) + " dx");
 }
 
 /// One to four layers of a few rows (nothing packed), of one and of several tiles, with odd edges.
-std::vector<Case> cases() {
-  std::vector<Case> found;
+std::vector<JointCase> cases() {
+  std::vector<JointCase> found;
   constexpr int64_t kOuts[] = {63, 3, 100, 32, 17}, kRanks[] = {8, 0, 3, 16, 1, 40};
   int32_t number = 0;
   for (int64_t count : {1, 2, 3, 4}) {
     for (int64_t rows : {1, 5, 8, 16, 33, 100}) {
       for (int64_t in : {17, 64, 257}) {
-        Case x = {rows, in, {}};
+        JointCase x = {rows, in, {}};
         for (int64_t i = 0; i < count; ++i) {
-          Layer layer = {kOuts[(number + i) % 5], kRanks[(number / 2 + i) % 6]};
+          JointLayer layer = {kOuts[(number + i) % 5], kRanks[(number / 2 + i) % 6]};
           layer.weight_dtype = static_cast<int32_t>((number + i) % 5);
           layer.bias_dtype = static_cast<int32_t>((number / 3 + i) % 4) - 1;
           layer.frozen = (number + i) % 7 == 0;
@@ -235,7 +95,7 @@ std::vector<Case> cases() {
 }
 
 /// The emulator is slow: each case on one schedule, and none of several CPU blocks.
-bool taken(const Case& x, int32_t number, int32_t simd) {
+bool taken(const JointCase& x, int32_t number, int32_t simd) {
   return kCpu || (number % 3 == simd && (x.rows < 500 || x.in == 40));
 }
 
@@ -243,7 +103,7 @@ TEST(JointLinear, ForwardEqualsItsFormulaOnEveryTier) {
   for (int32_t simd : tiers()) {
     Context context(simd, 2);
     int32_t number = 0;
-    for (const Case& x : cases()) {
+    for (const JointCase& x : cases()) {
       if (!taken(x, number++, simd)) continue;
       check_forward(context, simd, x);
       if (HasFailure()) return;
@@ -255,7 +115,7 @@ TEST(JointLinear, BackwardEqualsItsFormulaOnEveryTier) {
   for (int32_t simd : tiers()) {
     Context context(simd, 2);
     int32_t number = 0;
-    for (const Case& x : cases()) {
+    for (const JointCase& x : cases()) {
       if (!taken(x, number++, simd)) continue;
       check_backward(context, simd, x);
       if (HasFailure()) return;
@@ -263,10 +123,10 @@ TEST(JointLinear, BackwardEqualsItsFormulaOnEveryTier) {
   }
 }
 
-void expect_same_bytes(Fixture& actual, Fixture& expected, bool dx, const std::string& what) {
-  const Case& x = actual.x;
+void expect_same_bytes(JointFixture& actual, JointFixture& expected, bool dx, const std::string& what) {
+  const JointCase& x = actual.x;
   for (size_t i = 0; i < actual.tensors.size(); ++i) {
-    const LayerTensors &a = actual.tensors[i], &b = expected.tensors[i];
+    const JointTensors &a = actual.tensors[i], &b = expected.tensors[i];
     const std::string of = what + " layer " + std::to_string(i) + " ";
     const int64_t out = a.layer.out, rank = a.layer.rank;
     expect_identical(a.u.floats(), b.u.floats(), x.rows * rank, of + "u");
@@ -281,19 +141,19 @@ void expect_same_bytes(Fixture& actual, Fixture& expected, bool dx, const std::s
 TEST(JointLinear, SameBytesForEveryNumberOfThreads) {
   if (!kCpu) GTEST_SKIP() << "threads are the CPU's";
   for (int32_t simd : tiers()) {
-    for (const Case& x : {Case{5, 300, {{200, 8, LN_BF16}, {64, 8, LN_NF4}, {64, 8}}},
-                          Case{130, 520, {{300, 16, LN_BF16}, {70, 0, LN_BF16}, {70, 4, LN_BF16}}},
-                          Case{520, 12, {{400, 8}, {2500, 8}, {1100, 16}}}}) {
+    for (const JointCase& x : {JointCase{5, 300, {{200, 8, LN_BF16}, {64, 8, LN_NF4}, {64, 8}}},
+                               JointCase{130, 520, {{300, 16, LN_BF16}, {70, 0, LN_BF16}, {70, 4, LN_BF16}}},
+                               JointCase{520, 12, {{400, 8}, {2500, 8}, {1100, 16}}}}) {
       Context one(simd, 1);
-      Fixture expected(x);
+      JointFixture expected(x);
       expected.run_forward(one);
       expected.run_backward(one);
       for (int32_t threads : {2, 3}) {
         Context context(simd, threads);
-        Fixture actual(x);
+        JointFixture actual(x);
         actual.run_forward(context);
         actual.run_backward(context);
-        expect_same_bytes(actual, expected, true, x.text(simd) + " threads " + std::to_string(threads));
+        expect_same_bytes(actual, expected, true, name_of(simd, x) + " threads " + std::to_string(threads));
       }
     }
   }
@@ -317,7 +177,7 @@ TEST(JointLinear, WithoutRowsNothingIsReadOrWritten) {
 TEST(JointLinear, ForwardRefusesBadArguments) {
   Context context;
   const auto refuses = [&](const std::string& text, auto change) {
-    Fixture fixture({4, 5, {{6, 2, LN_F32, LN_F32}, {7, 3}}});
+    JointFixture fixture({4, 5, {{6, 2, LN_F32, LN_F32}, {7, 3}}});
     ln_joint_linear_fwd_args args = fixture.forward();
     change(args, fixture.forward_layers[1]);
     EXPECT_EQ(LN_INVALID_ARGUMENT, ln_joint_linear_fwd(context, &args));
@@ -343,7 +203,7 @@ TEST(JointLinear, ForwardRefusesBadArguments) {
 TEST(JointLinear, BackwardRefusesBadArguments) {
   Context context;
   const auto refuses = [&](const std::string& text, auto change) {
-    Fixture fixture({4, 5, {{6, 2}, {7, 3}}});
+    JointFixture fixture({4, 5, {{6, 2}, {7, 3}}});
     ln_joint_linear_bwd_args args = fixture.backward();
     change(args, fixture.backward_layers[1]);
     EXPECT_EQ(LN_INVALID_ARGUMENT, ln_joint_linear_bwd(context, &args));
@@ -372,7 +232,7 @@ TEST(JointLinear, BackwardRefusesBadArguments) {
 TEST(JointLinear, RefusesWeightsOfFourBitsThatDoNotFit) {
   if (!kCpu) GTEST_SKIP() << "descriptors lie in device memory there";
   Context context;
-  Fixture fixture({4, 5, {{6, 2}, {7, 3, LN_NF4}}});
+  JointFixture fixture({4, 5, {{6, 2}, {7, 3, LN_NF4}}});
   fixture.tensors[1].weight.quantized()->elements = 34;
   const ln_joint_linear_fwd_args forward = fixture.forward();
   context.reserve(LN_OP_JOINT_LINEAR_FWD, forward);
@@ -387,7 +247,7 @@ TEST(JointLinear, RefusesWeightsOfFourBitsThatDoNotFit) {
 TEST(JointLinear, RefusesScratchThatIsTooSmall) {
   if (!kCpu) GTEST_SKIP() << "small layers need no scratch there";
   Context context;
-  Fixture fixture({40, 5, {{6, 2}, {7, 3}}});
+  JointFixture fixture({40, 5, {{6, 2}, {7, 3}}});
   const ln_joint_linear_fwd_args forward = fixture.forward();
   EXPECT_EQ(LN_SCRATCH_TOO_SMALL, ln_joint_linear_fwd(context, &forward));
   const ln_joint_linear_bwd_args backward = fixture.backward();
