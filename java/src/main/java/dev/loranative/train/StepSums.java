@@ -15,17 +15,18 @@ import java.util.List;
  */
 final class StepSums {
 
-    /** What a micro-batch has of the values: the sum of its losses, then {@link RouterStatistics}' two. */
-    private static final int OF_MICRO_BATCH = 3;
-
     private final Ops ops;
     private final Slab slab;
     private final RouterCoefficients coefficients;
-    /** F64: the sum of the gradients' squares, then those of the micro-batches. */
+    /**
+     * F64, each written before it is read: the sum of the gradients' squares; then of every micro-batch the sum of its
+     * losses and, where routing is counted, {@link RouterStatistics}' two.
+     */
     private final Tensor values;
     /** I64 [micro-batches, experts], or null where routing is not counted. */
     private final Tensor choices;
 
+    private final int ofMicroBatch;
     private final long bottom;
     private final List<RouterStatistics> routers = new ArrayList<>();
     private int begun;
@@ -42,10 +43,10 @@ final class StepSums {
         this.slab = slab;
         this.coefficients = coefficients;
         slab.release(0);
-        this.values = slab.allocate(DType.F64, 1 + OF_MICRO_BATCH * (long) microBatches);
+        this.ofMicroBatch = coefficients.areOn() ? 3 : 1;
+        this.values = slab.allocate(DType.F64, 1 + (long) ofMicroBatch * microBatches);
         this.choices = coefficients.areOn() ? slab.allocate(DType.I64, microBatches, experts) : null;
         this.bottom = slab.mark();
-        ops.clear(values);
     }
 
     /**
@@ -80,8 +81,8 @@ final class StepSums {
         return values;
     }
 
-    private static long first(int microBatch) {
-        return 1 + OF_MICRO_BATCH * (long) microBatch;
+    private long first(int microBatch) {
+        return 1 + (long) ofMicroBatch * microBatch;
     }
 
     /**

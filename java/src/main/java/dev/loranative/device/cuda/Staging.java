@@ -11,8 +11,8 @@ import jcuda.driver.JCudaDriver;
 
 /**
  * Pinned host memory on the way to and from the device: two halves. Copies lie behind each other in one until it is full;
- * then the other is filled, once all its copies have arrived. What a training step sends is small beside a half, so that
- * it waits for nothing that the device is still to do. Everything is in the order of one stream.
+ * then the other is filled, once all its copies have arrived. So who sends little at a time, as the micro-batches of a
+ * training step do, does not wait for the device until it is a half ahead of it. Everything is in the order of one stream.
  */
 final class Staging implements AutoCloseable {
 
