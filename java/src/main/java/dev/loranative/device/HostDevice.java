@@ -1,6 +1,7 @@
 package dev.loranative.device;
 
 import dev.loranative.errors.UserException;
+import dev.loranative.ffi.LargePages;
 import dev.loranative.ffi.NativeLibrary;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -9,7 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.OptionalLong;
 
-/** A device whose memory is the host's: that of an {@link Arena}, or mapped files as they are. */
+/** A device whose memory is the host's: that of an {@link Arena}, in large pages where it is much, or mapped files as they are. */
 abstract class HostDevice implements Device {
 
     private static final long ALIGNMENT = 64;
@@ -35,7 +36,7 @@ abstract class HostDevice implements Device {
     @Override
     public Buffer allocate(long bytes) {
         try {
-            Buffer buffer = new Buffer(arena.allocate(bytes, ALIGNMENT));
+            Buffer buffer = new Buffer(memory(bytes, arena));
             allocatedBytes += bytes;
             return buffer;
         } catch (OutOfMemoryError e) {
@@ -45,6 +46,12 @@ abstract class HostDevice implements Device {
                     UserException.DOES_NOT_FIT,
                     e);
         }
+    }
+
+    private static MemorySegment memory(long bytes, Arena life) {
+        return bytes >= LargePages.BYTES && LargePages.exist()
+                ? LargePages.allocate(bytes, life)
+                : life.allocate(bytes, ALIGNMENT);
     }
 
     @Override
@@ -61,7 +68,7 @@ abstract class HostDevice implements Device {
     public Loan borrow(long bytes) {
         Arena loan = Arena.ofShared();
         try {
-            return new CpuLoan(new Buffer(loan.allocate(bytes, ALIGNMENT)), loan);
+            return new CpuLoan(new Buffer(memory(bytes, loan)), loan);
         } catch (OutOfMemoryError e) {
             loan.close();
             throw new UserException(

@@ -5,15 +5,27 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.loranative.errors.UserException;
+import dev.loranative.ffi.LargePages;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.Locale;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class CpuDeviceTest {
+
+    private static final Pattern RANGE = Pattern.compile("([0-9a-f]+)-([0-9a-f]+) ");
 
     @Test
     void saysWhatItIs() {
@@ -67,6 +79,84 @@ class CpuDeviceTest {
             assertThat(content).containsOnly(0);
             assertThat(device.memoryInUse()).isPositive();
         }
+    }
+
+    @Test
+    void muchMemoryIsZeroAndUsableToItsEnds() {
+        long bytes = 2 * LargePages.BYTES + 12_345;
+        try (CpuDevice device = CpuDevice.open(1)) {
+            Buffer buffer = device.allocate(bytes);
+
+            assertThat(buffer.address(0, bytes) % LargePages.BYTES).isZero();
+            assertThat(device.allocatedBytes()).isEqualTo(bytes);
+            byte[] content = new byte[(int) bytes];
+            device.copyToHost(buffer, 0, MemorySegment.ofArray(content));
+            assertThat(content).containsOnly(0);
+            device.copyFromHost(MemorySegment.ofArray(new byte[] {7}), buffer, 0);
+            device.copyFromHost(MemorySegment.ofArray(new byte[] {9}), buffer, bytes - 1);
+            device.copyToHost(buffer, 0, MemorySegment.ofArray(content));
+            assertThat(content[0]).isEqualTo((byte) 7);
+            assertThat(content[content.length - 1]).isEqualTo((byte) 9);
+        }
+    }
+
+    @Test
+    @EnabledIf("systemHasLargePages")
+    void muchMemoryIsTakenAtOnceInLargePages() throws IOException {
+        long bytes = 8 * LargePages.BYTES + 4096;
+        try (CpuDevice device = CpuDevice.open(1)) {
+            Buffer buffer = device.allocate(bytes);
+
+            assertThat(isInLargePages(buffer.address(0, bytes))).isTrue();
+            String resident = mapping(buffer.address(0, bytes)).get("Rss");
+            assertThat(Long.parseLong(resident.replaceAll("\\D+", ""))).isGreaterThanOrEqualTo(bytes / 1024);
+        }
+    }
+
+    @Test
+    @EnabledIf("systemHasLargePages")
+    void muchMemoryIsGivenBackWithItsDeviceOrLoan() {
+        long bytes = 2 * LargePages.BYTES;
+        long allocated;
+        long borrowed;
+        try (CpuDevice device = CpuDevice.open(1)) {
+            allocated = device.allocate(bytes).address(0, bytes);
+            try (Loan loan = device.borrow(bytes)) {
+                borrowed = loan.buffer().address(0, bytes);
+                assertThat(isInLargePages(borrowed)).isTrue();
+            }
+            assertThat(isInLargePages(borrowed)).isFalse();
+            assertThat(isInLargePages(allocated)).isTrue();
+        }
+        assertThat(isInLargePages(allocated)).isFalse();
+    }
+
+    static boolean systemHasLargePages() {
+        return Files.exists(Path.of("/sys/kernel/mm/transparent_hugepage"));
+    }
+
+    private static boolean isInLargePages(long address) {
+        return mapping(address).getOrDefault("VmFlags", "").contains(" hg");
+    }
+
+    /** What the kernel says of the mapping that holds this address; nothing where there is none. */
+    private static Map<String, String> mapping(long address) {
+        Map<String, String> values = new HashMap<>();
+        boolean inside = false;
+        try {
+            for (String line : Files.readAllLines(Path.of("/proc/self/smaps"))) {
+                Matcher range = RANGE.matcher(line);
+                if (range.lookingAt()) {
+                    inside = Long.parseUnsignedLong(range.group(1), 16) <= address
+                            && address < Long.parseUnsignedLong(range.group(2), 16);
+                } else if (inside) {
+                    values.put(line.substring(0, line.indexOf(':')), line.substring(line.indexOf(':') + 1));
+                }
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return values;
     }
 
     @Test
