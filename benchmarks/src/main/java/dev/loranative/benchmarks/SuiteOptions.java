@@ -17,7 +17,7 @@ import java.util.regex.PatternSyntaxException;
 record SuiteOptions(Pattern only, List<Integer> threads, double seconds, int iterations, Path output) {
 
     static final String USAGE = """
-            usage: benchmarks/run [--only REGEX] [--threads 1,2] [--seconds 0.5] [--iterations 5] [--quick] [--output DIR]
+            usage: benchmarks/run [--only REGEX] [--threads 1,2] [--seconds 0.3] [--iterations 5] [--quick] [--output DIR]
               --only        rows whose name contains a match, for example 'linear_fwd .*bf16|step moe'
               --threads     thread counts for the ops, each in turn; the last one also for the steps
               --quick       --seconds 0.1 --iterations 3
@@ -28,7 +28,7 @@ record SuiteOptions(Pattern only, List<Integer> threads, double seconds, int ite
     static SuiteOptions parse(List<String> words) {
         Pattern only = Pattern.compile("");
         List<Integer> threads = List.of(1, Math.max(1, Runtime.getRuntime().availableProcessors()));
-        double seconds = 0.5;
+        double seconds = 0.3;
         int iterations = 5;
         Path output = Path.of("benchmarks", "results");
         for (int i = 0; i < words.size(); i++) {

@@ -3,6 +3,7 @@ package dev.loranative.tensor;
 import dev.loranative.device.CpuDevice;
 import dev.loranative.device.Device;
 import dev.loranative.device.SimdTier;
+import dev.loranative.tensor.cases.PlainFourBits;
 import java.lang.foreign.MemorySegment;
 import java.util.Random;
 
@@ -10,6 +11,9 @@ import java.util.Random;
 public final class Bench implements AutoCloseable {
 
     private static final long SEED = 20;
+
+    /** Elements of a 4-bit weight that share a scale: what bitsandbytes takes by itself. */
+    private static final int BLOCK = 64;
 
     private final Device device;
     private final Ops ops;
@@ -84,10 +88,15 @@ public final class Bench implements AutoCloseable {
         return tensor;
     }
 
-    /** A float tensor of any type; {@code values} are rounded to what it holds. */
+    /** A weight of any type; {@code values} are rounded to what it holds. */
     public Tensor weight(DType dtype, float[] values, long... shape) {
         if (dtype == DType.F32) {
             return floats(values, shape);
+        }
+        if (dtype.isQuantized()) {
+            PlainFourBits plain = PlainFourBits.of(dtype, values, BLOCK);
+            System.arraycopy(plain.values(), 0, values, 0, values.length);
+            return fourBits(dtype, plain, shape);
         }
         short[] bits = new short[values.length];
         for (int i = 0; i < values.length; i++) {
@@ -101,6 +110,18 @@ public final class Bench implements AutoCloseable {
         }
         Tensor tensor = Tensor.allocate(device, dtype, shape);
         tensor.copyFrom(device, MemorySegment.ofArray(bits));
+        return tensor;
+    }
+
+    public Tensor fourBits(DType dtype, PlainFourBits plain, long... shape) {
+        Tensor codes = bytes(plain.codes());
+        Tensor absmax = floats(plain.absmax(), plain.absmax().length);
+        return new QuantizedParts(codes, absmax, null, null, plain.block(), 0, 0).weight(device, dtype, shape);
+    }
+
+    public Tensor bytes(byte[] values) {
+        Tensor tensor = Tensor.allocate(device, DType.U8, values.length);
+        tensor.copyFrom(device, values);
         return tensor;
     }
 

@@ -4,6 +4,8 @@ package dev.loranative.tensor.cases;
 public enum Family {
     PRODUCTS,
     GROUPED_PRODUCTS,
+    QUANTIZATION,
+    DORA,
     NORMS,
     ATTENTION,
     ELEMENTWISE,

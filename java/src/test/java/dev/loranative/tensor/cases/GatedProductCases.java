@@ -3,10 +3,11 @@ package dev.loranative.tensor.cases;
 import dev.loranative.tensor.Activation;
 import dev.loranative.tensor.Bench;
 import dev.loranative.tensor.DType;
-import dev.loranative.tensor.GatedProducts;
+import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Tensor;
 import dev.loranative.tensor.cases.OpCase.Use;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.DoubleUnaryOperator;
@@ -19,38 +20,83 @@ final class GatedProductCases {
 
     private static final int[] RANKS = {4, 2, 0, 7, 3};
     private static final int[] OTHER_RANKS = {0, 2, 5, 1, 3};
-    private static final int IN = 37;
-    private static final int OUT = 19;
-    private static final int EXPERTS = RANKS.length;
-    private static final int ROWS = OFFSETS[EXPERTS];
 
     private GatedProductCases() {}
 
+    /**
+     * Experts that a batch visits.
+     *
+     * @param gate ranks of the adapters of each expert's gate, null for none
+     * @param up like gate
+     */
+    private record Size(int[] offsets, int in, int out, int[] gate, int[] up, DType dtype) {
+
+        int experts() {
+            return offsets.length - 1;
+        }
+
+        int rows() {
+            return offsets[experts()];
+        }
+
+        String text(Activation activation) {
+            return experts() + "e " + rows() + "x" + out + "x" + in + " "
+                    + activation.name().toLowerCase(Locale.ROOT) + " r" + ExpertProjection.maxRank(gate) + " r"
+                    + ExpertProjection.maxRank(up);
+        }
+
+        /** Both products, and those of the adapters; backward has the parameters' gradients too. */
+        double flops(boolean backward) {
+            double flops = 4.0 * rows() * in * out;
+            for (int expert = 0; expert < experts(); expert++) {
+                int ranks = (gate == null ? 0 : gate[expert]) + (up == null ? 0 : up[expert]);
+                flops += (backward ? 4.0 : 2.0) * (offsets[expert + 1] - offsets[expert]) * ranks * (in + out);
+            }
+            return flops;
+        }
+
+        /** Every expert's weights and adapters, x and the three results. */
+        double bytes() {
+            return 4.0 * rows() * (in + 3 * out) + 2 * experts() * Work.weightBytes(dtype, (double) in * out);
+        }
+    }
+
     static List<OpCase> all() {
         List<OpCase> cases = new ArrayList<>();
-        for (DType dtype : ProductCases.WEIGHTS) {
-            add(cases, Activation.SILU, dtype, RANKS, OTHER_RANKS);
+        for (DType dtype : ProductCases.LAYER_WEIGHTS) {
+            add(cases, Use.CHECK, Activation.SILU, new Size(OFFSETS, 37, 19, RANKS, OTHER_RANKS, dtype));
         }
-        add(cases, Activation.GELU_TANH, DType.BF16, RANKS, null);
-        add(cases, Activation.GELU_ERF, DType.F32, null, OTHER_RANKS);
+        add(cases, Use.CHECK, Activation.GELU_TANH, new Size(OFFSETS, 37, 19, RANKS, null, DType.BF16));
+        add(cases, Use.CHECK, Activation.GELU_ERF, new Size(OFFSETS, 37, 19, null, OTHER_RANKS, DType.F32));
+        timed(cases, 16, 2048, 256, 192);
+        timed(cases, 64, 4096, 768, 256);
         return cases;
     }
 
-    private static void add(List<OpCase> cases, Activation activation, DType dtype, int[] gate, int[] up) {
-        String shape = EXPERTS + "e " + ROWS + "x" + OUT + "x" + IN + " "
-                + activation.name().toLowerCase(Locale.ROOT) + " r" + ExpertProjection.maxRank(gate) + " r"
-                + ExpertProjection.maxRank(up);
-        double products = 4.0 * ROWS * IN * OUT;
-        double bytes = 4.0 * ROWS * (IN + 3 * OUT) + 2 * EXPERTS * Work.weightBytes(dtype, (double) IN * OUT);
-        Work forward = new Work(products, bytes);
-        cases.add(new OpCase(Family.GROUPED_PRODUCTS, "grouped_gated_fwd", shape, dtype, Use.CHECK, forward, bench -> {
-            Experts experts = new Experts(bench, activation, dtype, gate, up);
+    /** A layer's experts without adapters, and in 16 bits with. */
+    private static void timed(List<OpCase> cases, int experts, int rows, int in, int out) {
+        int[] offsets = GroupedProductCases.uneven(experts, rows);
+        int[] ranks = new int[experts];
+        Arrays.fill(ranks, 8);
+        for (DType dtype : ProductCases.TIMED_WEIGHTS) {
+            add(cases, Use.TIME, Activation.SILU, new Size(offsets, in, out, null, null, dtype));
+        }
+        add(cases, Use.TIME, Activation.SILU, new Size(offsets, in, out, ranks, ranks, DType.BF16));
+    }
+
+    private static void add(List<OpCase> cases, Use use, Activation activation, Size size) {
+        String shape = size.text(activation);
+        DType dtype = size.dtype();
+        Work forward = new Work(size.flops(false), size.bytes());
+        cases.add(new OpCase(Family.GROUPED_PRODUCTS, "grouped_gated_fwd", shape, dtype, use, forward, bench -> {
+            Experts experts = new Experts(bench, activation, size);
             return OpRun.of(experts::forward, experts::forwardOutputs);
         }));
-        Work backward = new Work(products, bytes + 4.0 * ROWS * (IN + 3 * OUT));
-        cases.add(new OpCase(Family.GROUPED_PRODUCTS, "grouped_gated_bwd", shape, dtype, Use.CHECK, backward, bench -> {
-            Experts experts = new Experts(bench, activation, dtype, gate, up);
+        Work backward = new Work(size.flops(true), size.bytes() + 4.0 * size.rows() * (size.in() + 3 * size.out()));
+        cases.add(new OpCase(Family.GROUPED_PRODUCTS, "grouped_gated_bwd", shape, dtype, use, backward, bench -> {
+            Experts experts = new Experts(bench, activation, size);
             experts.forward();
+            experts.keep();
             return OpRun.of(experts::backward, experts::backwardOutputs)
                     .derivativeOf(experts::forward, experts.y, experts.tensorDy, experts.inputs());
         }));
@@ -58,7 +104,7 @@ final class GatedProductCases {
 
     private static final class Experts {
 
-        final GatedProducts products;
+        final Ops ops;
         final Activation activation;
         final ExpertProjection gate;
         final ExpertProjection up;
@@ -69,36 +115,64 @@ final class GatedProductCases {
         final Tensor offsets;
         final Tensor y;
         final Tensor dx;
+        final Tensor keptGate;
+        final Tensor keptUp;
+        final int rows;
+        final int in;
+        final int out;
 
-        Experts(Bench bench, Activation activation, DType dtype, int[] gateRanks, int[] upRanks) {
-            this.products = bench.ops().gatedProducts();
+        Experts(Bench bench, Activation activation, Size size) {
+            this.ops = bench.ops();
             this.activation = activation;
-            this.gate = new ExpertProjection(bench, "gate", dtype, gateRanks, OFFSETS, OUT, IN);
-            this.up = new ExpertProjection(bench, "up", dtype, upRanks, OFFSETS, OUT, IN);
-            float[] input = bench.normal(ROWS * IN);
-            float[] gradient = bench.normal(ROWS * OUT);
-            x = Matrix.of(input, ROWS, IN);
-            dy = Matrix.of(gradient, ROWS, OUT);
-            tensorX = bench.floats(input, ROWS, IN);
-            tensorDy = bench.floats(gradient, ROWS, OUT);
-            offsets = bench.ints(OFFSETS, OFFSETS.length);
-            y = bench.unwritten(ROWS, OUT);
-            dx = bench.unwritten(ROWS, IN);
+            rows = size.rows();
+            in = size.in();
+            out = size.out();
+            gate = new ExpertProjection(bench, "gate", size.dtype(), size.gate(), size.offsets(), out, in);
+            up = new ExpertProjection(bench, "up", size.dtype(), size.up(), size.offsets(), out, in);
+            float[] input = bench.normal((long) rows * in);
+            float[] gradient = bench.normal((long) rows * out);
+            x = Matrix.of(input, rows, in);
+            dy = Matrix.of(gradient, rows, out);
+            tensorX = bench.floats(input, rows, in);
+            tensorDy = bench.floats(gradient, rows, out);
+            offsets = bench.ints(size.offsets(), size.offsets().length);
+            y = bench.unwritten(rows, out);
+            dx = bench.unwritten(rows, in);
+            keptGate = bench.unwritten(rows, out);
+            keptUp = bench.unwritten(rows, out);
+        }
+
+        /** What forward left, before gradients take its place. */
+        void keep() {
+            ops.elementwise().copy(gate.result, keptGate);
+            ops.elementwise().copy(up.result, keptUp);
         }
 
         void forward() {
-            products.forward(activation, tensorX, offsets, gate.forward(), up.forward(), gate.result, up.result, y);
+            ops.gatedProducts()
+                    .forward(activation, tensorX, offsets, gate.forward(), up.forward(), gate.result, up.result, y);
         }
 
         void backward() {
-            products.backward(
-                    activation, tensorDy, tensorX, offsets, gate.backward(), up.backward(), gate.result, up.result, dx);
+            ops.elementwise().copy(keptGate, gate.result);
+            ops.elementwise().copy(keptUp, up.result);
+            ops.gatedProducts()
+                    .backward(
+                            activation,
+                            tensorDy,
+                            tensorX,
+                            offsets,
+                            gate.backward(),
+                            up.backward(),
+                            gate.result,
+                            up.result,
+                            dx);
         }
 
         List<Output> forwardOutputs() {
             Matrix gated = gate.product(x);
             Matrix raised = up.product(x);
-            double[] expected = new double[ROWS * OUT];
+            double[] expected = new double[rows * out];
             DoubleUnaryOperator function = ActivationCases.function(activation);
             for (int i = 0; i < expected.length; i++) {
                 expected[i] = function.applyAsDouble(gated.values()[i]) * raised.values()[i];
@@ -112,11 +186,11 @@ final class GatedProductCases {
         List<Output> backwardOutputs() {
             Matrix gated = gate.product(x);
             Matrix raised = up.product(x);
-            Matrix dGate = Matrix.zeros(ROWS, OUT);
-            Matrix dUp = Matrix.zeros(ROWS, OUT);
+            Matrix dGate = Matrix.zeros(rows, out);
+            Matrix dUp = Matrix.zeros(rows, out);
             DoubleUnaryOperator function = ActivationCases.function(activation);
             double step = 1e-5;
-            for (int i = 0; i < ROWS * OUT; i++) {
+            for (int i = 0; i < rows * out; i++) {
                 double at = gated.values()[i];
                 double slope = (function.applyAsDouble(at + step) - function.applyAsDouble(at - step)) / (2 * step);
                 dGate.values()[i] = dy.values()[i] * raised.values()[i] * slope;

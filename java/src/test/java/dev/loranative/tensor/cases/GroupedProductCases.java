@@ -23,7 +23,7 @@ final class GroupedProductCases {
 
     static List<OpCase> all() {
         List<OpCase> cases = new ArrayList<>();
-        for (DType dtype : ProductCases.WEIGHTS) {
+        for (DType dtype : ProductCases.LAYER_WEIGHTS) {
             Size plain = new Size(OFFSETS, 37, 19, null, dtype, false);
             cases.add(forward(Use.CHECK, plain));
             cases.add(backward(Use.CHECK, plain, false));
@@ -55,7 +55,7 @@ final class GroupedProductCases {
     }
 
     /** Offsets whose experts get from half to one and a half times the mean, as routers do. */
-    private static int[] uneven(int experts, int rows) {
+    static int[] uneven(int experts, int rows) {
         int[] offsets = new int[experts + 1];
         double total = 0;
         for (int expert = 0; expert < experts; expert++) {

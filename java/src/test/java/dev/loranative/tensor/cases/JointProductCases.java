@@ -20,7 +20,7 @@ final class JointProductCases {
 
     static List<OpCase> all() {
         List<OpCase> cases = new ArrayList<>();
-        for (DType dtype : ProductCases.WEIGHTS) {
+        for (DType dtype : ProductCases.LAYER_WEIGHTS) {
             add(cases, Use.CHECK, new Size(33, 37, new int[] {40, 9, 16}, new int[] {4, 0, 9}, dtype));
         }
         add(cases, Use.CHECK, new Size(1, 31, new int[] {33, 17}, new int[] {4, 2}, DType.BF16));

@@ -28,6 +28,10 @@ final class LossCases {
             cases.add(sum(Use.CHECK, n, false));
             cases.add(sum(Use.CHECK, n, true));
         }
+        for (int columns : new int[] {1, 33, 1001}) {
+            cases.add(columnSums(Use.CHECK, 9, columns));
+            cases.add(columnSums(Use.CHECK, 300, columns));
+        }
         for (int count : new int[] {1, 4, 97}) {
             cases.add(gradientScale(Use.CHECK, count, 0));
             cases.add(gradientScale(Use.CHECK, count, 1));
@@ -41,7 +45,10 @@ final class LossCases {
         cases.add(crossEntropy(Use.TIME, 512, 4096, true));
         cases.add(crossEntropy(Use.TIME, 128, 16384, true));
         cases.add(crossEntropy(Use.TIME, 16, 151936, true));
+        cases.add(sum(Use.TIME, 1 << 20, false));
         cases.add(sum(Use.TIME, 1 << 20, true));
+        cases.add(columnSums(Use.TIME, 512, 1024));
+        cases.add(gradientScale(Use.TIME, 64, 1));
         cases.add(adamW(Use.TIME, 1 << 20, 4));
         cases.add(adamWFromBytes(Use.TIME, 1 << 20));
         return cases;
@@ -118,6 +125,24 @@ final class LossCases {
                 // Doubles are added: what they lose is relative to the largest partial sum.
                 double tolerance = (ofSquares ? 1e-12 : 1e-13) * (1 + magnitude) / (1 + Math.abs(expected));
                 return List.of(Output.close("result", result, new double[] {expected}, tolerance));
+            });
+        });
+    }
+
+    private static OpCase columnSums(Use use, int rows, int columns) {
+        Work work = new Work((double) rows * columns, 4.0 * rows * columns + 8.0 * columns);
+        return new OpCase(Family.LOSSES, "column_sums", rows + "x" + columns, DType.F32, use, work, bench -> {
+            float[] x = bench.normal((long) rows * columns);
+            float[] before = bench.normal(columns);
+            Tensor tensor = bench.floats(x, rows, columns);
+            Tensor result = bench.floats(before, columns);
+            Losses losses = bench.ops().losses();
+            return OpRun.of(() -> losses.columnSums(tensor, result), () -> {
+                double[] expected = Matrix.doubles(before);
+                for (int i = 0; i < x.length; i++) {
+                    expected[i % columns] += x[i];
+                }
+                return List.of(Output.close("result", result, expected, 3e-5));
             });
         });
     }

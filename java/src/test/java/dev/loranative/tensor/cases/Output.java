@@ -28,8 +28,21 @@ public record Output(String name, Tensor tensor, double[] expected, double toler
         return new Output(name, tensor, Matrix.doubles(expected), 0);
     }
 
+    /** Bytes are numbers from 0 to 255. */
+    static Output equal(String name, Tensor tensor, byte[] expected) {
+        return new Output(name, tensor, unsigned(expected), 0);
+    }
+
     static Output equal(String name, Tensor tensor, int[] expected) {
         return new Output(name, tensor, Arrays.stream(expected).asDoubleStream().toArray(), 0);
+    }
+
+    private static double[] unsigned(byte[] bytes) {
+        double[] values = new double[bytes.length];
+        for (int i = 0; i < bytes.length; i++) {
+            values[i] = Byte.toUnsignedInt(bytes[i]);
+        }
+        return values;
     }
 
     /** The first element that is wrong, in words; empty if none is. */
@@ -81,6 +94,7 @@ public record Output(String name, Tensor tensor, double[] expected, double toler
             case F64 -> tensor.toDoubles(device);
             case I32 -> Arrays.stream(tensor.toInts(device)).asDoubleStream().toArray();
             case I64 -> Arrays.stream(tensor.toLongs(device)).asDoubleStream().toArray();
+            case U8 -> unsigned(tensor.toBytes(device));
             default -> throw new IllegalStateException(name + " is " + tensor.dtype() + ": cast it to " + DType.F32);
         };
     }

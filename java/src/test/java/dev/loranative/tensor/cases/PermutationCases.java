@@ -19,6 +19,8 @@ final class PermutationCases {
         }
         cases.add(gather(Use.CHECK, new int[] {4, 0, 0, 2}, 5, 33));
         cases.add(scatter(Use.CHECK, new int[] {8, 3, 0, 5, 1}, 9, 33));
+        cases.add(gatherColumns(Use.CHECK, new int[] {4, 0, 2}, 5, 33));
+        cases.add(addColumns(Use.CHECK, new int[] {4, 0, 2}, 5, 33));
         for (int width : new int[] {1, 31, 35}) {
             cases.add(combineForward(Use.CHECK, 7, 3, width, true, false));
             cases.add(combineForward(Use.CHECK, 7, 3, width, false, true));
@@ -41,6 +43,9 @@ final class PermutationCases {
             spread[row] = (row * 97 + 3) % 512;
         }
         cases.add(scatter(Use.TIME, spread, 512, 1024));
+        // Columns of a vocabulary whose rows are trained.
+        cases.add(gatherColumns(Use.TIME, spread, 16384, 128));
+        cases.add(addColumns(Use.TIME, spread, 16384, 128));
         return cases;
     }
 
@@ -113,6 +118,45 @@ final class PermutationCases {
                 float[] expected = before.clone();
                 for (int row = 0; row < index.length; row++) {
                     System.arraycopy(x, row * width, expected, index[row] * width, width);
+                }
+                return List.of(Output.equal("y", y, expected));
+            });
+        });
+    }
+
+    private static OpCase gatherColumns(Use use, int[] index, int width, int rows) {
+        Work work = new Work(0, 8.0 * index.length * rows + 4.0 * index.length);
+        String shape = rows + "x" + index.length + " of " + width;
+        return new OpCase(Family.ROUTING, "gather_columns", shape, DType.F32, use, work, bench -> {
+            float[] x = bench.normal((long) rows * width);
+            Tensor tensorX = bench.floats(x, rows, width);
+            Tensor tensorIndex = bench.ints(index, index.length);
+            Tensor y = bench.unwritten(rows, index.length);
+            Routing routing = bench.ops().routing();
+            return OpRun.of(() -> routing.gatherColumns(tensorX, tensorIndex, y), () -> {
+                float[] expected = new float[rows * index.length];
+                for (int i = 0; i < expected.length; i++) {
+                    expected[i] = x[i / index.length * width + index[i % index.length]];
+                }
+                return List.of(Output.equal("y", y, expected));
+            });
+        });
+    }
+
+    private static OpCase addColumns(Use use, int[] index, int width, int rows) {
+        Work work = new Work((double) index.length * rows, 12.0 * index.length * rows + 4.0 * index.length);
+        String shape = rows + "x" + index.length + " into " + width;
+        return new OpCase(Family.ROUTING, "add_columns", shape, DType.F32, use, work, bench -> {
+            float[] x = bench.normal((long) rows * index.length);
+            float[] before = bench.normal((long) rows * width);
+            Tensor tensorX = bench.floats(x, rows, index.length);
+            Tensor tensorIndex = bench.ints(index, index.length);
+            Tensor y = bench.floats(before, rows, width);
+            Routing routing = bench.ops().routing();
+            return OpRun.of(() -> routing.addColumns(tensorX, tensorIndex, y), () -> {
+                float[] expected = before.clone();
+                for (int i = 0; i < x.length; i++) {
+                    expected[i / index.length * width + index[i % index.length]] += x[i];
                 }
                 return List.of(Output.equal("y", y, expected));
             });

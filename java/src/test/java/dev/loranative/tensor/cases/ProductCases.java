@@ -10,11 +10,14 @@ import java.util.List;
 /** Matrix products and linear layers without adapter. */
 final class ProductCases {
 
-    /** Types of frozen weights. A type whose blocks need certain widths brings its own shapes. */
+    /** Types of frozen norms and embeddings. */
     static final DType[] WEIGHTS = {DType.F32, DType.BF16, DType.F16};
 
-    /** Types worth timing: float16 is read like bfloat16. */
-    static final DType[] TIMED_WEIGHTS = {DType.F32, DType.BF16};
+    /** Types of frozen weights of linear layers. */
+    static final DType[] LAYER_WEIGHTS = {DType.F32, DType.BF16, DType.F16, DType.NF4, DType.FP4};
+
+    /** Types worth timing: float16 is read like bfloat16, FP4 like NF4. */
+    static final DType[] TIMED_WEIGHTS = {DType.F32, DType.BF16, DType.NF4};
 
     /** rows, out, in: one, odd ones, around tiles of 16, above the blocks of the cache. */
     static final int[][] CHECKED = {{1, 1, 1}, {1, 31, 33}, {3, 5, 100}, {33, 17, 7}, {70, 65, 131}};
@@ -43,8 +46,9 @@ final class ProductCases {
                 boolean transposeB = (transposes & 2) != 0;
                 cases.add(matmul(Use.CHECK, shape, transposeA, transposeB, DType.BF16, 1, 0));
                 cases.add(matmul(Use.CHECK, shape, transposeA, transposeB, DType.BF16, 0.5f, -2));
+                cases.add(matmul(Use.CHECK, shape, transposeA, transposeB, DType.NF4, 0.5f, -2));
             }
-            for (DType dtype : WEIGHTS) {
+            for (DType dtype : LAYER_WEIGHTS) {
                 cases.add(forward(Use.CHECK, shape, dtype, false));
                 cases.add(forward(Use.CHECK, shape, dtype, true));
                 cases.add(backward(Use.CHECK, shape, dtype, false));
@@ -115,7 +119,7 @@ final class ProductCases {
             float[] bias = bench.normal(out);
             Tensor tensorX = bench.floats(x, rows, in);
             Tensor tensorWeight = bench.weight(dtype, weight, out, in);
-            Tensor tensorBias = biased ? bench.weight(dtype, bias, out) : null;
+            Tensor tensorBias = biased ? bench.weight(dtype.isQuantized() ? DType.BF16 : dtype, bias, out) : null;
             Tensor y = bench.unwritten(rows, out);
             Products products = bench.ops().products();
             return OpRun.of(

@@ -7,7 +7,7 @@ import dev.loranative.tensor.cases.OpCase.Use;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Rotary position embedding and token embedding. */
+/** Rotary position embedding. */
 final class RopeCases {
 
     private RopeCases() {}
@@ -21,17 +21,6 @@ final class RopeCases {
             cases.add(rope(Use.CHECK, restarting, 5, 2, 2, transpose));
             cases.add(rope(Use.TIME, twoSequences(256), 16, 64, 64, transpose));
         }
-        int[] ids = {3, 0, 6, 3, 3};
-        for (DType dtype : ProductCases.WEIGHTS) {
-            cases.add(embeddingForward(Use.CHECK, ids, 7, 33, dtype));
-        }
-        cases.add(embeddingBackward(Use.CHECK, ids, 7, 33));
-        int[] many = new int[512];
-        for (int i = 0; i < many.length; i++) {
-            many[i] = i * 7919 % 16384;
-        }
-        cases.add(embeddingForward(Use.TIME, many, 16384, 1024, DType.BF16));
-        cases.add(embeddingBackward(Use.TIME, many, 16384, 1024));
         return cases;
     }
 
@@ -80,47 +69,6 @@ final class RopeCases {
                         }
                         return List.of(Output.close("x", tensorX, expected, 1e-6));
                     });
-        });
-    }
-
-    private static OpCase embeddingForward(Use use, int[] ids, int vocabulary, int width, DType dtype) {
-        double elements = (double) ids.length * width;
-        Work work = new Work(0, 4 * elements + Work.weightBytes(dtype, elements) + 4.0 * ids.length);
-        String shape = ids.length + "x" + width + " of " + vocabulary;
-        return new OpCase(Family.NORMS, "embedding_fwd", shape, dtype, use, work, bench -> {
-            float[] table = bench.normal((long) vocabulary * width);
-            Tensor tensorTable = bench.weight(dtype, table, vocabulary, width);
-            Tensor tensorIds = bench.ints(ids, ids.length);
-            Tensor y = bench.unwritten(ids.length, width);
-            Norms norms = bench.ops().norms();
-            return OpRun.of(() -> norms.embeddingForward(tensorTable, tensorIds, y), () -> {
-                float[] expected = new float[ids.length * width];
-                for (int t = 0; t < ids.length; t++) {
-                    System.arraycopy(table, ids[t] * width, expected, t * width, width);
-                }
-                return List.of(Output.equal("y", y, expected));
-            });
-        });
-    }
-
-    private static OpCase embeddingBackward(Use use, int[] ids, int vocabulary, int width) {
-        double elements = (double) ids.length * width;
-        Work work = new Work(elements, 12 * elements + 4.0 * ids.length);
-        String shape = ids.length + "x" + width + " of " + vocabulary;
-        return new OpCase(Family.NORMS, "embedding_bwd", shape, DType.F32, use, work, bench -> {
-            float[] dy = bench.normal((long) ids.length * width);
-            float[] gradient = bench.normal((long) vocabulary * width);
-            Tensor tensorDy = bench.floats(dy, ids.length, width);
-            Tensor tensorIds = bench.ints(ids, ids.length);
-            Tensor tensorGradient = bench.floats(gradient, vocabulary, width);
-            Norms norms = bench.ops().norms();
-            return OpRun.of(() -> norms.embeddingBackward(tensorDy, tensorIds, tensorGradient), () -> {
-                float[] expected = gradient.clone();
-                for (int i = 0; i < dy.length; i++) {
-                    expected[ids[i / width] * width + i % width] += dy[i];
-                }
-                return List.of(Output.equal("gradient", tensorGradient, expected));
-            });
         });
     }
 }

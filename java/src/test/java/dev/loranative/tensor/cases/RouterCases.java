@@ -36,6 +36,7 @@ final class RouterCases {
                 new Size[] {new Size(512, 16, 4, true), new Size(512, 64, 8, true), new Size(512, 128, 8, true)}) {
             cases.add(forward(Use.TIME, size));
             cases.add(backward(Use.TIME, size, false));
+            cases.add(loadBalancing(Use.TIME, size));
         }
         return cases;
     }

@@ -16,9 +16,9 @@ public record Work(double flops, double bytes) {
         }
     }
 
-    /** Bytes of a weight as it lies in memory; a type whose elements share bytes says here how many it takes. */
+    /** Bytes of a weight as it lies in memory: of a 4-bit one its codes, and a scale for 64 of them. */
     static double weightBytes(DType dtype, double elements) {
-        return elements * dtype.bytes();
+        return elements * (dtype.isQuantized() ? 0.5 + 4.0 / 64 : dtype.bytes());
     }
 
     /** The shortest possible time on a machine, by its roofline (Williams et al. 2009). */
