@@ -77,7 +77,7 @@ public record StepSpeed(
                 new ArrayList<>(List.of("--target-modules", "attention", "--r", "8", "--lora-alpha", "16"));
         flags.addAll(List.of("--per-device-train-batch-size", "" + batch, "--max-length", "" + length));
         flags.addAll(List.of("--lr-scheduler-type", "constant", "--learning-rate", "1e-4"));
-        flags.addAll(List.of("--train-sampling-strategy", "sequential"));
+        flags.addAll(List.of("--train-sampling-strategy", "sequential", "--gradient-checkpointing", "false"));
         flags.addAll(machine);
         return flags;
     }

@@ -66,7 +66,7 @@ final class SyntheticBench {
             60.0,
             "most time for the steps of a row; one is measured in any case");
 
-    /** train's default is false: there it is asked for where memory is short, here large models are the rule. */
+    /** train decides by what fits; here all rows are to be of the same kind, and large models are the rule. */
     static final Key<Boolean> RECOMPUTE = Key.of(
             GROUP,
             "gradient_checkpointing",

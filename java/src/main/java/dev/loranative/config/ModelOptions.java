@@ -10,7 +10,7 @@ import java.util.Optional;
  * @param dtype float32, bfloat16 or float16 for the frozen weights; empty: as in the file
  * @param quantization whether its linear layers are held in 4 bits, and how
  * @param routerAuxLossCoef weight of the load-balancing loss; 0: off
- * @param gradientCheckpointing whether layers are computed again in the backward pass
+ * @param gradientCheckpointing whether layers are computed again in the backward pass; empty: where it does not fit without
  * @param routerZLossCoef weight of the routers' z-loss; 0: off
  */
 public record ModelOptions(
@@ -18,7 +18,7 @@ public record ModelOptions(
         Optional<String> dtype,
         QuantizationOptions quantization,
         double routerAuxLossCoef,
-        boolean gradientCheckpointing,
+        Optional<Boolean> gradientCheckpointing,
         double routerZLossCoef) {
 
     static ModelOptions from(ConfigValues values) {
@@ -29,7 +29,7 @@ public record ModelOptions(
                 Optional.ofNullable(values.get(TrainKeys.DTYPE)).filter(dtype -> !dtype.equals("auto")),
                 QuantizationOptions.from(values),
                 coefficient == null ? 0 : coefficient,
-                values.get(TrainKeys.GRADIENT_CHECKPOINTING),
+                Optional.ofNullable(values.get(TrainKeys.GRADIENT_CHECKPOINTING)),
                 zCoefficient == null ? 0 : zCoefficient);
     }
 }

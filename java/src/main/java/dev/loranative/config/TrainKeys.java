@@ -127,9 +127,12 @@ public final class TrainKeys {
             "train on the completion alone; by default where there is a prompt");
     public static final Key<Boolean> ASSISTANT_ONLY_LOSS =
             training("assistant_only_loss", Scalars.bool(), false, "").onlyDefault();
-    /** SFTConfig's default is true; ours leaves time for memory only when asked. */
+    /** SFTConfig's default is true; ours takes time for memory where there is too little of it. */
     public static final Key<Boolean> GRADIENT_CHECKPOINTING = training(
-            "gradient_checkpointing", Scalars.bool(), false, "recompute layers in the backward pass: less memory");
+            "gradient_checkpointing",
+            Scalars.bool(),
+            null,
+            "recompute layers in the backward pass: less memory; by default where the run does not fit without");
     /** The dtype that frozen weights are kept in; the arithmetic is float32. */
     public static final Key<String> DTYPE = training(
                     "dtype",

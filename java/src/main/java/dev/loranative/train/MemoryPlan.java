@@ -23,6 +23,11 @@ public record MemoryPlan(Map<String, Long> parts) {
         return parts.values().stream().mapToLong(Long::longValue).sum();
     }
 
+    /** {@link #totalBytes} for people. */
+    String total() {
+        return gib(totalBytes());
+    }
+
     /**
      * What the run may take at most: the limit, or what the device has for it if that is less; empty where nobody tells.
      *
@@ -37,6 +42,15 @@ public record MemoryPlan(Map<String, Long> parts) {
         // What the device holds already is part of the plan and no longer free.
         long room = available.getAsLong() + device.allocatedBytes();
         return OptionalLong.of(Math.min(room, limitBytes.orElse(room)));
+    }
+
+    /**
+     * @param device where the run will be; may hold a part of it
+     * @param limitBytes empty: what the device has free
+     */
+    boolean fits(Device device, OptionalLong limitBytes) {
+        OptionalLong room = room(device, limitBytes);
+        return room.isEmpty() || totalBytes() <= room.getAsLong();
     }
 
     /**

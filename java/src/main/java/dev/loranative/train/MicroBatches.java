@@ -19,13 +19,18 @@ final class MicroBatches {
     private final Ops ops;
     private final LoadedModel model;
     private final TrainConfig config;
+    private final boolean recompute;
     private long taken;
 
-    /** @param taken micro-batches of earlier parts of the run */
-    MicroBatches(Ops ops, LoadedModel model, TrainConfig config, long taken) {
+    /**
+     * @param recompute whether layers keep only their input and run forward again in the backward pass
+     * @param taken micro-batches of earlier parts of the run
+     */
+    MicroBatches(Ops ops, LoadedModel model, TrainConfig config, boolean recompute, long taken) {
         this.ops = ops;
         this.model = model;
         this.config = config;
+        this.recompute = recompute;
         this.taken = taken;
     }
 
@@ -69,12 +74,6 @@ final class MicroBatches {
         taken++;
         Pass pass = Pass.training(ops, slab, tokens, dropout, statistics);
         Labels labels = Labels.upload(ops, slab, batch.labels());
-        model.lm()
-                .trainMicroBatch(
-                        pass,
-                        labels,
-                        sums.lossSum(),
-                        gradientScale,
-                        config.model().gradientCheckpointing());
+        model.lm().trainMicroBatch(pass, labels, sums.lossSum(), gradientScale, recompute);
     }
 }

@@ -112,15 +112,27 @@ final class TrainPreparation {
         AdapterPlan.Attached attached = planned.attach(new AdapterPlan.Loaded(ops, model, data));
         Adapters adapters = attached.adapters();
         Optional<Evaluator> evaluator = evaluator(ops, model, opened.tokenizer, files);
-        long activations = planActivations(
-                ops, model, batcher.accumulation(), batcher.peak(totalSteps).batch(), evaluator);
         Optional<SampleText> sample =
                 prompt.map(given -> SampleText.create(given, ops, model, opened.tokenizer.get(), run.seed()));
+        Batch largest = batcher.peak(totalSteps).batch();
+        boolean recompute = config.model().gradientCheckpointing().orElse(false);
+        long activations = planActivations(ops, model, recompute, batcher.accumulation(), largest, evaluator);
         MemoryPlan plan = plan(files, adapters, ops, activations, sample);
+        if (config.model().gradientCheckpointing().isEmpty()
+                && !plan.fits(device, config.machine().maxMemoryBytes())) {
+            MemoryPlan kept = plan;
+            recompute = true;
+            activations = planActivations(ops, model, true, batcher.accumulation(), largest, evaluator);
+            plan = plan(files, adapters, ops, activations, sample);
+            listener.prepared(
+                    "note     layers are computed again in the backward pass (gradient_checkpointing); to keep"
+                            + " them takes " + kept.total() + ", more than there is");
+        }
         requireFits(
                 plan,
                 device,
-                "lower per_device_train_batch_size or max_length, set gradient_checkpointing, or train fewer modules");
+                "lower per_device_train_batch_size or max_length, " + (recompute ? "" : "set gradient_checkpointing, ")
+                        + "or train fewer modules");
 
         boolean eightBit = config.optimizer().eightBit();
         device.reserve(
@@ -154,6 +166,7 @@ final class TrainPreparation {
                 sample,
                 data.report(),
                 files.parameters(),
+                recompute,
                 plan);
     }
 
@@ -219,13 +232,18 @@ final class TrainPreparation {
 
     /** Runs the largest micro-batch and the evaluation without computing: bytes of slab. */
     private long planActivations(
-            Ops ops, LoadedModel model, int accumulation, Batch largest, Optional<Evaluator> evaluator) {
+            Ops ops,
+            LoadedModel model,
+            boolean recompute,
+            int accumulation,
+            Batch largest,
+            Optional<Evaluator> evaluator) {
         int longest = Math.max(
                 largest.longestSequence(),
                 evaluator.map(Evaluator::longestSequence).orElse(0));
         model.lm().reservePositions(ops.device(), longest);
         Slab slab = Slab.planning();
-        MicroBatches microBatches = new MicroBatches(ops, model, config, 0);
+        MicroBatches microBatches = new MicroBatches(ops, model, config, recompute, 0);
         ops.plan(() -> microBatches.plan(slab, accumulation, largest));
         return Math.max(slab.peakBytes(), evaluator.map(Evaluator::plan).orElse(0L));
     }

@@ -27,6 +27,7 @@ import java.util.Optional;
  * @param sample empty without sample_prompt
  * @param data what reading the data set found
  * @param parameters of the model, without adapters
+ * @param recompute whether layers run forward again in the backward pass
  * @param memory what the run takes
  */
 record TrainSetup(
@@ -48,6 +49,7 @@ record TrainSetup(
         Optional<SampleText> sample,
         DataReport data,
         long parameters,
+        boolean recompute,
         MemoryPlan memory)
         implements AutoCloseable {
 

@@ -34,7 +34,11 @@ final class Trainer {
         this.interrupted = interrupted;
         this.ops = setup.ops();
         this.microBatches = new MicroBatches(
-                ops, setup.model(), setup.config(), setup.start().microBatches());
+                ops,
+                setup.model(),
+                setup.config(),
+                setup.recompute(),
+                setup.start().microBatches());
         this.step = setup.start().step();
     }
 

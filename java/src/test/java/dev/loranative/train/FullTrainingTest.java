@@ -234,7 +234,7 @@ class FullTrainingTest {
     }
 
     private static Map<String, float[]> gradients(TrainSetup setup) {
-        MicroBatches microBatches = new MicroBatches(setup.ops(), setup.model(), setup.config(), 0);
+        MicroBatches microBatches = new MicroBatches(setup.ops(), setup.model(), setup.config(), setup.recompute(), 0);
         microBatches.run(setup.slab(), setup.batcher().window(0));
         Adapters adapters = setup.adapters();
         return adapters.gradients();

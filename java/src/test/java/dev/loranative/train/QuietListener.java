@@ -7,10 +7,16 @@ import java.util.List;
 /** Remembers what a run says. */
 final class QuietListener implements TrainListener {
 
+    final List<String> prepared = new ArrayList<>();
     final List<String> warnings = new ArrayList<>();
     final List<StepMetrics> steps = new ArrayList<>();
     final List<Path> saved = new ArrayList<>();
     final List<Double> evaluations = new ArrayList<>();
+
+    @Override
+    public void prepared(String line) {
+        prepared.add(line);
+    }
 
     @Override
     public void warning(String line) {

@@ -117,7 +117,7 @@ class ReferenceRunsTest {
     }
 
     private static Map<String, float[]> gradientsOfFirstStep(TrainSetup setup) {
-        MicroBatches microBatches = new MicroBatches(setup.ops(), setup.model(), setup.config(), 0);
+        MicroBatches microBatches = new MicroBatches(setup.ops(), setup.model(), setup.config(), setup.recompute(), 0);
         microBatches.run(setup.slab(), setup.batcher().window(0));
         return setup.adapters().gradients();
     }

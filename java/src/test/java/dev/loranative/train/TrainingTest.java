@@ -278,6 +278,37 @@ class TrainingTest {
         assertThat(config.run().outputDir()).doesNotExist();
     }
 
+    /** Unset, the plan decides; what is asked for is done. */
+    @Test
+    void layers_are_recomputed_where_they_cannot_be_kept() throws IOException {
+        long kept = planned("kept", Optional.of(false), "1GB");
+        long recomputed = planned("recomputed", Optional.of(true), "1GB");
+        assertThat(recomputed).isLessThan(kept);
+
+        assertThat(planned("room", Optional.empty(), kept + "B")).isEqualTo(kept);
+        assertThat(planned("less", Optional.empty(), kept - 1 + "B")).isEqualTo(recomputed);
+        assertThatThrownBy(() -> planned("refused", Optional.of(false), kept - 1 + "B"))
+                .isInstanceOfSatisfying(
+                        UserException.class, e -> assertThat(e.hint()).contains("set gradient_checkpointing"));
+        assertThatThrownBy(() -> planned("small", Optional.empty(), recomputed - 1 + "B"))
+                .isInstanceOfSatisfying(
+                        UserException.class, e -> assertThat(e.hint()).doesNotContain("gradient_checkpointing"));
+
+        assertThat(train("run", "--max-memory", kept - 1 + "B")).isEqualTo(train("plenty"));
+    }
+
+    private long planned(String output, Optional<Boolean> recompute, String most) {
+        List<String> flags = new ArrayList<>(List.of("--max-memory", most));
+        recompute.ifPresent(value -> flags.addAll(List.of("--gradient-checkpointing", value.toString())));
+        QuietListener listener = new QuietListener();
+        try (TrainSetup setup =
+                new TrainPreparation(config(output, flags.toArray(String[]::new)), listener).prepare()) {
+            boolean decided = listener.prepared.stream().anyMatch(line -> line.contains("gradient_checkpointing"));
+            assertThat(decided).isEqualTo(recompute.isEmpty() && setup.recompute());
+            return setup.memory().totalBytes();
+        }
+    }
+
     @Test
     void evaluation_lines_stand_between_the_steps() throws IOException {
         train("evaluated", "--eval-dataset", MOE.folder().resolve("data.jsonl").toString(), "--eval-steps", "4");
