@@ -6,7 +6,9 @@ peers-DATE.json and the same as a table into --output.
 
 import argparse
 import datetime
+import importlib.util
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -141,8 +143,18 @@ def arguments():
     parser.add_argument("--program", default=os.path.join(engines.ROOT, "lora-native"))
     jar = os.path.join(engines.ROOT, "benchmarks", "target", "benchmarks.jar")
     parser.add_argument("--benchmarks", default=jar, help="benchmarks.jar, which makes the models")
+    parser.add_argument("--check", action="store_true", help="only look whether the arguments are right")
     parser.add_argument("--output", default=os.path.join(engines.ROOT, "benchmarks", "results"))
     options = parser.parse_args()
+    for name in ("rounds", "batch", "threads"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} {getattr(options, name)}: must be at least 1")
+    lengths = options.lengths.split(",") if options.sweep else [str(options.length)]
+    if not all(length.isdecimal() and int(length) >= 2 for length in lengths):
+        parser.error(f"--{'lengths' if options.sweep else 'length'} {','.join(lengths)}: must be numbers from 2 on")
+    unknown = [name for name in options.targets.split(",") if name not in initial_adapter.GROUPS]
+    if unknown:
+        parser.error(f"no targets {unknown[0]}; there are {', '.join(initial_adapter.GROUPS)}")
     unknown = [name for name in options.models.split(",") if name not in SHAPES]
     if unknown:
         parser.error(f"no shape {unknown[0]}; there are {', '.join(SHAPES)}")
@@ -151,31 +163,47 @@ def arguments():
     unknown = [name for name in options.weights.split(",") if name not in ("bf16", "nf4")]
     if unknown:
         parser.error(f"no weights {unknown[0]}; there are bf16 and nf4")
+    if "nf4" in options.weights.split(",") and importlib.util.find_spec("bitsandbytes") is None:
+        parser.error("--weights nf4 needs bitsandbytes; docs/benchmarks.md says which build")
+    if not rows_of(options):
+        parser.error("nothing is left to measure: router targets are for mixtures, a sweep for the small models")
+    folder = os.path.abspath(options.output)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        parser.error(f"--output {options.output} cannot be written to")
     if options.steps <= engines.WARM_UP:
         parser.error(f"--steps must be above {engines.WARM_UP}")
     return options
 
 
-def cases(options, folder):
+def rows_of(options):
+    """Shape, targets, weights and length of every row."""
+    shapes = options.models.split(",")
     if options.sweep:
-        options.batch = 1
-        for shape in options.models.split(","):
-            if shape.endswith("-small"):
-                for length in map(int, options.lengths.split(",")):
-                    yield Case(shape, "attention", "bf16", length, options, folder)
-        return
-    for weights in options.weights.split(","):
-        for targets in options.targets.split(",") if weights == "bf16" else ["attention"]:
-            for shape in options.models.split(","):
-                if targets == "attention" or shape.startswith("moe"):
-                    yield Case(shape, targets, weights, options.length, options, folder)
+        small = [shape for shape in shapes if shape.endswith("-small")]
+        return [(shape, "attention", "bf16", int(length)) for shape in small for length in options.lengths.split(",")]
+    return [
+        (shape, targets, weights, options.length)
+        for weights in options.weights.split(",")
+        for targets in (options.targets.split(",") if weights == "bf16" else ["attention"])
+        for shape in shapes
+        if targets == "attention" or shape.startswith("moe")
+    ]
 
 
 def main():
     options = arguments()
+    if options.check:
+        return
+    if options.sweep:
+        options.batch = 1
+    # Ended from outside, it ends what it runs and removes its files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rows = []
     with tempfile.TemporaryDirectory(prefix="lora-native-peers") as folder:
-        for case in cases(options, folder):
+        for wanted in rows_of(options):
+            case = Case(*wanted, options, folder)
             rows.append(measure(case, options.rounds, folder))
     settings = {
         "rounds": options.rounds,
@@ -193,4 +221,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

@@ -72,15 +72,20 @@ def run(engine, case, folder):
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
         first = None
-        # wait4 gives the peak resident memory of this child alone.
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if first is None and first_line_is_there(metrics):
-                first = time.perf_counter() - start
-            if pid:
-                break
-            # Often while the first step is awaited, then rarely, so that watching costs the run nothing.
-            time.sleep(0.02 if first is None else 0.2)
+        try:
+            # wait4 gives the peak resident memory of this child alone.
+            while True:
+                pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+                if first is None and first_line_is_there(metrics):
+                    first = time.perf_counter() - start
+                if pid:
+                    break
+                # Often while the first step is awaited, then rarely, so that watching costs the run nothing.
+                time.sleep(0.02 if first is None else 0.2)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"error: {engine} failed on {case}\n{tail(log_path)}\ncommand: {' '.join(command)}")

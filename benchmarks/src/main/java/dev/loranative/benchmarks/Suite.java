@@ -6,6 +6,9 @@ import dev.loranative.device.MachinePeaks;
 import dev.loranative.device.SimdTier;
 import dev.loranative.tensor.cases.OpCase;
 import dev.loranative.tensor.cases.OpCases;
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -48,21 +51,44 @@ public final class Suite {
             return;
         }
         Suite suite = new Suite(options);
+        try {
+            Files.createDirectories(options.output());
+            if (!Files.isWritable(options.output())) {
+                throw new AccessDeniedException(options.output().toString());
+            }
+        } catch (IOException e) {
+            System.err.println("error: --output " + options.output() + " cannot be written to: " + e
+                    + "\nhint: name a folder that can");
+            System.exit(2);
+        }
+        if (suite.cases().isEmpty() && suite.shapes().isEmpty() && !options.wants("downcall")) {
+            System.err.println("error: no row contains a match of --only '" + options.only()
+                    + "'\nhint: names are those of benchmarks/results/kernels-*.md, 'downcall', and 'step SHAPE'");
+            System.exit(2);
+        }
         suite.run();
         SuiteResults results = new SuiteResults(
                 Machine.here(), suite.simd(), options, suite.peaks, suite.downcallNanos, suite.ops, suite.steps);
         results.write(options.output()).forEach(file -> System.out.println("wrote " + file));
     }
 
-    private void run() throws RunnerException {
-        List<String> cases = OpCases.of(OpCase.Use.TIME).stream()
+    private List<String> cases() {
+        return OpCases.of(OpCase.Use.TIME).stream()
                 .map(OpCase::name)
                 .filter(options::wants)
                 .toList();
-        List<String> shapes = ModelShape.all().stream()
+    }
+
+    private List<String> shapes() {
+        return ModelShape.all().stream()
                 .map(ModelShape::name)
                 .filter(name -> options.wants("step " + name))
                 .toList();
+    }
+
+    private void run() throws RunnerException {
+        List<String> cases = cases();
+        List<String> shapes = shapes();
         for (int threads : options.threads()) {
             // Before and after: on a machine whose clock changes the better one is the fairer one.
             MachinePeaks before = MachinePeaks.measure(simd(), threads, 1);

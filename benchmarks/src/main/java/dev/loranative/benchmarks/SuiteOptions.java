@@ -22,6 +22,7 @@ record SuiteOptions(Pattern only, List<Integer> threads, double seconds, int ite
               --threads     thread counts for the ops, each in turn; the last one also for the steps
               --quick       --seconds 0.1 --iterations 3
               --output      default benchmarks/results
+            Writes kernels-DATE.json and .md; with --only, kernels-part-DATE: a part must not take the place of the whole.
             """;
 
     /** @throws IllegalArgumentException in words for people */
@@ -58,6 +59,9 @@ record SuiteOptions(Pattern only, List<Integer> threads, double seconds, int ite
         if (!(seconds > 0) || iterations < 1) {
             throw new IllegalArgumentException("--seconds and --iterations must be above 0");
         }
+        if (threads.stream().anyMatch(count -> count < 1)) {
+            throw new IllegalArgumentException("--threads must all be at least 1");
+        }
         return new SuiteOptions(only, threads.stream().distinct().toList(), seconds, iterations, output);
     }
 
@@ -67,6 +71,11 @@ record SuiteOptions(Pattern only, List<Integer> threads, double seconds, int ite
             counts.add(Integer.parseInt(count.strip()));
         }
         return counts;
+    }
+
+    /** Whether rows were chosen. */
+    boolean isPart() {
+        return !only.pattern().isEmpty();
     }
 
     boolean wants(String name) {

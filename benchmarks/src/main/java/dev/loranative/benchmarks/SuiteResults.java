@@ -14,7 +14,7 @@ import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
-/** What the suite found: {@code kernels-DATE.json} and the same as {@code kernels-DATE.md}. */
+/** What the suite found: {@code kernels-DATE.json}, or {@code kernels-part-DATE.json}, and the same as Markdown. */
 record SuiteResults(
         Machine machine,
         SimdTier simd,
@@ -29,8 +29,9 @@ record SuiteResults(
 
     /** @return the files */
     List<Path> write(Path folder) {
-        Path json = folder.resolve("kernels-" + machine.date() + ".json");
-        Path text = folder.resolve("kernels-" + machine.date() + ".md");
+        String name = (options.isPart() ? "kernels-part-" : "kernels-") + machine.date();
+        Path json = folder.resolve(name + ".json");
+        Path text = folder.resolve(name + ".md");
         try {
             Files.createDirectories(folder);
             Files.writeString(json, JSON.writeValueAsString(json()) + "\n");

@@ -23,12 +23,16 @@ class SuiteResultsTest {
     private static final MachinePeaks PEAKS = new MachinePeaks(SimdTier.AVX2, 2, 100e9, 20e9, 18e9, 19e9);
 
     private SuiteResults results() {
+        return results("--threads", "2");
+    }
+
+    private SuiteResults results(String... words) {
         OpResult product = new OpResult(OpCases.named("linear_fwd 512x1024x1024"), 2, 20e6, Double.NaN);
         OpResult sum = new OpResult(OpCases.named("axpby 16777216 1.0x+0.0y"), 2, 10e6, 1e6);
         return new SuiteResults(
                 new Machine("2026-01-02", "a processor", 2, "a system", "a JVM", "abc"),
                 SimdTier.AVX2,
-                SuiteOptions.parse(List.of("--threads", "2")),
+                SuiteOptions.parse(List.of(words)),
                 List.of(PEAKS),
                 80,
                 List.of(product, sum),
@@ -61,6 +65,13 @@ class SuiteResultsTest {
     }
 
     @Test
+    void aPartDoesNotTakeThePlaceOfTheWhole() {
+        assertThat(results("--only", "axpby").write(folder))
+                .containsExactly(
+                        folder.resolve("kernels-part-2026-01-02.json"), folder.resolve("kernels-part-2026-01-02.md"));
+    }
+
+    @Test
     void optionsAreCheckedBeforeAnythingIsMeasured() {
         assertThat(SuiteOptions.parse(List.of("--quick", "--threads", "1,2,1"))).satisfies(options -> {
             assertThat(options.threads()).containsExactly(1, 2);
@@ -72,5 +83,8 @@ class SuiteResultsTest {
         assertThatThrownBy(() -> SuiteOptions.parse(List.of("--threads", "two")))
                 .hasMessageContaining("two");
         assertThatThrownBy(() -> SuiteOptions.parse(List.of("--threads"))).hasMessageContaining("--threads");
+        assertThatThrownBy(() -> SuiteOptions.parse(List.of("--threads", "1,0")))
+                .hasMessageContaining("at least 1");
+        assertThatThrownBy(() -> SuiteOptions.parse(List.of("--only", "("))).hasMessageContaining("--only (");
     }
 }

@@ -237,7 +237,10 @@ class MachinesOnFakeGpuTest {
         assertThat(run.err()).contains("cuda:0 (Fake GPU", "activations", "hint: lower per_device_train_batch_size");
     }
 
-    /** Weights, what a step needs; and two for all weights in turn, each of which is quantised with its scales. */
+    /**
+     * Weights, what a step needs; and two for all weights in turn, each of which is quantised with its scales. Steps take
+     * nothing, however many.
+     */
     @ParameterizedTest
     @CsvSource({"false,false,2", "true,false,3", "true,true,4"})
     void memory_is_taken_from_the_driver_a_few_times(boolean fourBits, boolean nested, int pieces) throws Exception {
@@ -246,7 +249,7 @@ class MachinesOnFakeGpuTest {
                 .run(trainInto(
                         "counted",
                         "--max-steps",
-                        1,
+                        3,
                         "--load-in-4bit",
                         fourBits,
                         "--bnb-4bit-use-double-quant",

@@ -13,6 +13,7 @@ class LanguageHeadTest {
 
     private static final int HIDDEN = 8;
     private static final int VOCABULARY = 17;
+    private static final int LARGE = 151_936;
     private static final float SCALE = 0.3f;
 
     private final Workbench bench = new Workbench();
@@ -149,6 +150,35 @@ class LanguageHeadTest {
             p[word] /= sum;
         }
         return p;
+    }
+
+    /** Of a vocabulary as large as real ones: what a step is planned to take for logits. */
+    @Test
+    void logitsTakeNoMoreForMoreRows() {
+        long chunk = plannedBytes(64, 64);
+
+        assertThat(chunk).isBetween(4L * 64 * LARGE, 5L * 64 * LARGE);
+        assertThat(plannedBytes(4096, 4096)).isEqualTo(chunk);
+        assertThat(plannedBytes(4096, 4)).as("of rows without a label").isLessThan(chunk / 10);
+    }
+
+    private long plannedBytes(int rows, int labelled) {
+        LanguageHead head = new LanguageHead(new LinearSlot(bench.dense(2, LARGE)));
+        int[] targets = new int[rows];
+        Arrays.fill(targets, Labels.IGNORED);
+        Arrays.fill(targets, rows - labelled, rows, 1);
+        Slab planning = Slab.planning();
+        long[] before = new long[1];
+        bench.ops().plan(() -> {
+            Labels labels = Labels.upload(bench.ops(), planning, targets);
+            Tensor x = planning.floats(rows, 2);
+            Tensor dx = planning.floats(rows, 2);
+            Tensor losses = planning.floats(labelled);
+            before[0] = planning.mark();
+            Pass pass = Pass.training(bench.ops(), planning, Workbench.NO_TOKENS, null, null);
+            head.loss(pass, x, labels, losses, SCALE, dx, true);
+        });
+        return planning.peakBytes() - before[0];
     }
 
     @Test

@@ -2,16 +2,24 @@ package dev.loranative.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.sun.management.ThreadMXBean;
+import dev.loranative.bench.ModelShape;
+import dev.loranative.bench.RandomData;
 import dev.loranative.config.TrainConfig;
 import dev.loranative.device.CpuDevice;
 import dev.loranative.model.ModelFiles;
+import dev.loranative.model.SyntheticModel;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class TrialTrainingTest {
+
+    private static final int BATCH = 8;
 
     @TempDir
     Path temporary;
@@ -40,5 +48,46 @@ class TrialTrainingTest {
         assertThat(losses)
                 .isEqualTo(listener.steps.stream().map(StepMetrics::loss).toList());
         assertThat(output).doesNotExist();
+    }
+
+    /**
+     * The device's memory is that of the plan. On the heap are descriptions of calls, and for every token its id, position
+     * and label: far from the kilobyte that a token's hidden state takes once.
+     */
+    @Test
+    void stepsTakeNoMemory() {
+        long few = heapBytesOfAStep("32");
+        long many = heapBytesOfAStep("512");
+
+        assertThat(few).isLessThan(256 << 10);
+        assertThat(many - few).isLessThan(64 * BATCH * (512 - 32));
+    }
+
+    private long heapBytesOfAStep(String length) {
+        ModelShape shape = ModelShape.named("moe-small");
+        Path data = temporary.resolve("data-" + length + ".jsonl");
+        RandomData.write(data, shape.config().vocabSize(), BATCH, Integer.parseInt(length));
+        List<String> flags = new ArrayList<>(List.of("--model", temporary.toString(), "--data", data.toString()));
+        flags.addAll(List.of("--output", temporary.resolve("none").toString(), "--max-steps", "100"));
+        flags.addAll(List.of("--max-length", length, "--batch-size", "" + BATCH, "--target-modules", "attention"));
+        TrainConfig config = TrainConfig.parse(Optional.empty(), flags);
+        CpuDevice device = CpuDevice.open(1);
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        try (TrialTraining trial = TrialTraining.start(
+                config,
+                SyntheticModel.of(shape.config(), config.model().quantization()),
+                device,
+                new QuietListener())) {
+            trial.step();
+            long taken = device.allocatedBytes();
+            long before = threads.getCurrentThreadAllocatedBytes();
+            int steps = 4;
+            for (int i = 0; i < steps; i++) {
+                trial.step();
+            }
+            long bytes = (threads.getCurrentThreadAllocatedBytes() - before) / steps;
+            assertThat(device.allocatedBytes()).isEqualTo(taken);
+            return bytes;
+        }
     }
 }
