@@ -9,6 +9,7 @@ import dev.loranative.tensor.ExpertWeights;
 import dev.loranative.tensor.Losses;
 import dev.loranative.tensor.Ops;
 import dev.loranative.tensor.Products;
+import dev.loranative.tensor.QuantizedParts;
 import dev.loranative.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -22,6 +23,9 @@ import java.util.SplittableRandom;
 public final class QuickKernels {
 
     private static final int ROWS = 512;
+
+    /** Numbers of a 4-bit weight that share a scale. */
+    private static final int BLOCK = 64;
 
     /**
      * A GPU works through so many calls, or so many nanoseconds of them, before it is waited for: the way there and back is
@@ -51,7 +55,9 @@ public final class QuickKernels {
         QuickKernels kernels = new QuickKernels(device, seconds);
         kernels.linear(ROWS, 1024, 1024, DType.F32);
         kernels.linear(ROWS, 1024, 1024, DType.BF16);
+        kernels.linear(ROWS, 1024, 1024, DType.NF4);
         kernels.linear(1, 1024, 1024, DType.BF16);
+        kernels.linear(1, 1024, 1024, DType.NF4);
         kernels.adapted(ROWS, 1024, 1024, 8);
         kernels.experts(64, 8, 768, 256);
         kernels.attention(2, 256, 16, 8, 64);
@@ -77,9 +83,32 @@ public final class QuickKernels {
         if (dtype == DType.F32) {
             return values;
         }
+        if (dtype.isQuantized()) {
+            return fourBits(dtype, values, shape);
+        }
         Tensor weight = Tensor.allocate(device, dtype, shape);
         ops.elementwise().cast(values, weight);
         return weight;
+    }
+
+    private Tensor fourBits(DType dtype, Tensor values, long... shape) {
+        Tensor codes = Tensor.allocate(device, DType.U8, values.size() / 2);
+        Tensor absmax = Tensor.allocate(device, DType.F32, values.size() / BLOCK);
+        ops.quantization().quantize(values, dtype, BLOCK, codes, absmax);
+        return new QuantizedParts(codes, absmax, null, null, BLOCK, 0, 0).weight(device, dtype, shape);
+    }
+
+    /** As it lies in memory: a 4-bit one is codes, and a scale for each block. */
+    private static double bytes(Tensor weight) {
+        return weight.dtype().isQuantized() ? weight.size() * (0.5 + (double) Float.BYTES / BLOCK) : weight.bytes();
+    }
+
+    private static String name(DType dtype) {
+        return switch (dtype) {
+            case F32 -> "float32";
+            case BF16 -> "bfloat16";
+            default -> dtype.name();
+        };
     }
 
     /** Warms up, then takes the median call. */
@@ -114,9 +143,9 @@ public final class QuickKernels {
         Tensor y = floats(rows, out);
         Tensor weight = weight(dtype, out, in);
         double flops = 2.0 * rows * in * out;
-        double bytes = 4.0 * rows * (in + out) + weight.bytes();
+        double bytes = 4.0 * rows * (in + out) + bytes(weight);
         String shape = rows + "x" + out + "x" + in;
-        String type = dtype == DType.F32 ? "float32" : "bfloat16";
+        String type = name(dtype);
         Products products = ops.products();
         time("linear " + type, shape, flops, bytes, () -> products.linearForward(x, null, weight, null, null, null, y));
         if (rows > 1) {
