@@ -6,7 +6,9 @@ import com.sun.management.ThreadMXBean;
 import dev.loranative.bench.ModelShape;
 import dev.loranative.bench.RandomData;
 import dev.loranative.config.TrainConfig;
+import dev.loranative.device.CountedDevice;
 import dev.loranative.device.CpuDevice;
+import dev.loranative.ffi.CountedCalls;
 import dev.loranative.model.ModelFiles;
 import dev.loranative.model.SyntheticModel;
 import java.lang.management.ManagementFactory;
@@ -16,6 +18,8 @@ import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class TrialTrainingTest {
 
@@ -48,6 +52,44 @@ class TrialTrainingTest {
         assertThat(losses)
                 .isEqualTo(listener.steps.stream().map(StepMetrics::loss).toList());
         assertThat(output).doesNotExist();
+    }
+
+    /**
+     * Of a mixture of two layers: through how many attentions the backward pass goes, how many norms (an attention has two,
+     * of queries and keys), and how many products are a weight's own gradient, which frozen weights have not. A router is
+     * above the attention of its layer.
+     */
+    @ParameterizedTest
+    @CsvSource({
+        "--target-modules, layers.1.mlp.gate, 0, 1, 0",
+        "--target-modules, layers.1.self_attn.o_proj, 0, 2, 0",
+        "--target-modules, layers.1.self_attn.q_proj, 1, 4, 0",
+        "--target-modules, layers.0.mlp.gate, 1, 5, 0",
+        "--target-modules, layers.0.self_attn.q_proj, 2, 8, 0",
+        "--modules-to-save, layers.1.mlp.gate, 0, 1, 1"
+    })
+    void theBackwardPassComputesWhatTheTargetsNeed(
+            String trained, String name, int attentions, int norms, int products) {
+        Path reference = ReferenceCase.of("qwen3moe-router").folder();
+        List<String> flags =
+                new ArrayList<>(List.of("--model", reference.resolve("model").toString()));
+        flags.addAll(List.of("--data", reference.resolve("data.jsonl").toString()));
+        flags.addAll(List.of("--output", temporary.resolve("none").toString(), "--max-steps", "1", trained, name));
+        TrainConfig config = TrainConfig.parse(Optional.empty(), flags);
+        CountedCalls calls = new CountedCalls();
+        try (TrialTraining trial = TrialTraining.start(
+                config,
+                ModelFiles.open(config.model().path(), config.model().quantization()),
+                CountedDevice.open(calls),
+                new QuietListener())) {
+            calls.clear();
+            trial.step();
+        }
+
+        assertThat(calls.calls("ln_attention_fwd")).isEqualTo(2);
+        assertThat(calls.calls("ln_attention_bwd")).isEqualTo(attentions);
+        assertThat(calls.calls("ln_rmsnorm_bwd")).isEqualTo(norms);
+        assertThat(calls.calls("ln_matmul")).isEqualTo(products);
     }
 
     /**
