@@ -237,6 +237,16 @@ class MachinesOnFakeGpuTest {
         assertThat(run.err()).contains("cuda:0 (Fake GPU", "activations", "hint: lower per_device_train_batch_size");
     }
 
+    @Test
+    void too_little_memory_for_the_weights_is_not_blamed_on_the_batch() throws Exception {
+        CommandRun run = fork().environment("FAKE_CUDA_MEGABYTES", 1).run(evalOn("cuda:0"));
+
+        assertThat(run.error(3))
+                .matches("out of memory on cuda:0 \\(Fake GPU.*\\): \\d+ bytes asked for \\(weights\\), 0 taken before,"
+                        + " 1048576 free");
+        assertThat(run.hint()).isEqualTo("set load_in_4bit, or use a smaller model, or end other programs on the GPU");
+    }
+
     /** Weights, what a step needs; and two for all weights in turn, each of which is quantised with its scales. */
     @ParameterizedTest
     @CsvSource({"false,false,2", "true,false,3", "true,true,4"})
