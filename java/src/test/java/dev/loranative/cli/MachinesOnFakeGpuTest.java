@@ -198,6 +198,12 @@ class MachinesOnFakeGpuTest {
                 .isEqualTo("device 'cuda:0' is not available: there is no NVIDIA driver (libcuda.so.1 cannot be"
                         + " loaded)");
         none.run(evalOn("auto")).json();
+        String cause = "there is no NVIDIA driver \\(libcuda\\.so\\.1 cannot be loaded\\)";
+        assertThat(none.run("doctor").result())
+                .containsPattern("warn +NVIDIA driver +" + cause)
+                .containsPattern("warn +GPU +none in use: " + cause)
+                .contains("-> nothing to do: training runs on the CPU")
+                .endsWith("Training works on this machine.");
     }
 
     /** A call of a symbol that is missing would end the JVM. */
