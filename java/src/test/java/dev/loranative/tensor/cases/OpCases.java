@@ -46,6 +46,7 @@ public final class OpCases {
                         GroupedProductCases.all(),
                         GatedProductCases.all(),
                         DownProductCases.all(),
+                        DoraCases.all(),
                         NormCases.all(),
                         RopeCases.all(),
                         AttentionCases.all(),
@@ -53,6 +54,7 @@ public final class OpCases {
                         ElementwiseCases.all(),
                         RouterCases.all(),
                         PermutationCases.all(),
+                        RowsAndColumnsCases.all(),
                         LossCases.all())
                 .flatMap(List::stream)
                 .forEach(opCase -> {
