@@ -18,6 +18,7 @@ large|75|30|java|op table at shapes of models, float32
 large-bf16|75|30|java|op table at shapes of models, bfloat16
 speeds|60|15||kernels at the shapes of Qwen3-30B-A3B
 cublas|60|10|java cublas|products by cuBLAS, float32
+jcublas|45|10|java cublas12|products by JCublas, float32
 memcheck|60|20|compute-sanitizer|every op at its smallest shape under memcheck
 racecheck|60|20|compute-sanitizer|every op at its smallest shape under racecheck
 steady|60|30|java|the same step at the beginning and after 200
@@ -74,7 +75,7 @@ command_of() { # NAME
       ;;
     cases) command=("${java[@]}" $package.CheckCases ${few[@]+"${few[@]}"}) ;;
     cases-bf16) command=("${java[@]}" $package.CheckCases --precision bfloat16 ${few[@]+"${few[@]}"}) ;;
-    cublas) command=("${java[@]}" $package.CheckCases --gemm cublas --families PRODUCTS ${few[@]+"${few[@]}"}) ;;
+    cublas | jcublas) command=("${java[@]}" $package.CheckCases --gemm "$1" --families PRODUCTS ${few[@]+"${few[@]}"}) ;;
     large | large-bf16)
       command=("${java[@]}" $package.CheckCases --use time)
       [[ $1 == large ]] || command+=(--precision bfloat16)
@@ -160,7 +161,8 @@ look_around() {
   export LD_LIBRARY_PATH=$pack/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   [[ ! -d /usr/local/nvidia/lib64 ]] || LD_LIBRARY_PATH+=:/usr/local/nvidia/lib64
   look_at_python
-  look_for_cublas
+  look_for_cublas 1[23] || lacks cublas "there is no cuBLAS 13 or 12 in the usual places: name its folder in LD_LIBRARY_PATH"
+  look_for_cublas 12 || lacks cublas12 "there is no cuBLAS 12, which JCublas needs"
 }
 
 look_at_python() {
@@ -185,19 +187,21 @@ PYTHON
   [[ $found == *peft* ]] || lacks peft "'$python' has not all of torch for the GPU, transformers, peft, safetensors"
 }
 
-look_for_cublas() {
+# Puts the folder of a cuBLAS, if it has to be searched for, into LD_LIBRARY_PATH; fails where there is none.
+look_for_cublas() { # MAJOR-VERSION-PATTERN
   local file
-  if ldconfig -p 2>/dev/null | grep -q 'libcublas\.so\.1[23]' || compgen -G "$pack/lib/libcublas.so.1[23]" >/dev/null; then
+  if ldconfig -p 2>/dev/null | grep -q "libcublas\.so\.$1" || compgen -G "$pack/lib/libcublas.so.$1" >/dev/null; then
     return 0
   fi
-  for file in /usr/local/cuda*/lib64/libcublas.so.1[23] /usr/local/cuda*/targets/x86_64-linux/lib/libcublas.so.1[23] \
-    "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)"/nvidia/*/lib/libcublas.so.1[23]; do
+  while read -r file; do
     if [[ -e $file ]]; then
       LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$(dirname "$file")
       return 0
     fi
-  done
-  lacks cublas "there is no cuBLAS 13 or 12 in the usual places: name its folder in LD_LIBRARY_PATH"
+  done < <(compgen -G "/usr/local/cuda*/lib64/libcublas.so.$1"
+    compgen -G "/usr/local/cuda*/targets/x86_64-linux/lib/libcublas.so.$1"
+    compgen -G "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)/nvidia/*/lib/libcublas.so.$1")
+  return 1
 }
 
 # ---- results -----------------------------------------------------------------------------------------------------------------

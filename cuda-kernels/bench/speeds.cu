@@ -1,96 +1,17 @@
 // Times the kernels of liblora_native_cuda on a GPU, at the shapes of Qwen3-30B-A3B, against ceilings measured in the
 // same run: copying in device memory, and cuBLAS on the same products where it can be loaded. One line per case.
 //   lora_native_cuda_speeds [--quick]     --quick: one repetition of each, to see that everything runs
-#include <algorithm>
 #include <cmath>
-#include <functional>
+#include <map>
 #include <string>
+#include <tuple>
 
-#include "../tests/smallest/device_memory.hpp"
-#include "../tests/smallest/scratch.hpp"
-#include "lora_native.h"
+#include "memory_bound.hpp"
+#include "timing.hpp"
 
 namespace ln::speeds {
 
 namespace {
-
-using smallest::Memory;
-using smallest::Scratch;
-
-int repetitions = 30;
-
-void require(int32_t status, ln_context* context) {
-  if (status != LN_OK) smallest::fail(ln_last_error(context));
-}
-
-struct Context {
-  ln_context* handle = nullptr;
-  bool exists = false;
-
-  explicit Context(int32_t gemm) {
-    ln_context_options options = {};
-    options.gemm = gemm;
-    exists = ln_context_create(&options, &handle) == LN_OK;
-  }
-  ~Context() {
-    if (exists) ln_context_destroy(handle);
-  }
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
-};
-
-#if defined(LN_EMULATED)
-double seconds_of(const std::function<void()>& run) {
-  run();
-  return 1;
-}
-#else
-/// The median of single runs: events on the default stream, the first runs not counted.
-double seconds_of(const std::function<void()>& run) {
-  cudaEvent_t start, end;
-  smallest::require(cudaEventCreate(&start));
-  smallest::require(cudaEventCreate(&end));
-  std::vector<float> times;
-  for (int i = 0; i < repetitions + repetitions / 5; ++i) {
-    smallest::require(cudaEventRecord(start));
-    run();
-    smallest::require(cudaEventRecord(end));
-    smallest::require(cudaEventSynchronize(end));
-    float milliseconds = 0;
-    smallest::require(cudaEventElapsedTime(&milliseconds, start, end));
-    if (i >= repetitions / 5) times.push_back(milliseconds);
-  }
-  cudaEventDestroy(start);
-  cudaEventDestroy(end);
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2] * 1e-3;
-}
-#endif
-
-double copy_ceiling = 0;  // bytes/s, read and written
-
-void report(const std::string& name, double seconds, double flops, double bytes) {
-  std::printf("%-52s %10.1f us", name.c_str(), seconds * 1e6);
-  if (flops > 0) std::printf("  %8.1f TFLOP/s", flops / seconds * 1e-12);
-  if (bytes > 0) std::printf("  %8.0f GB/s", bytes / seconds * 1e-9);
-  if (bytes > 0 && copy_ceiling > 0) std::printf("  %5.1f %% of copying", 100 * bytes / seconds / copy_ceiling);
-  std::printf("\n");
-  std::fflush(stdout);
-}
-
-/// Random codes without double quantisation; `elements` a multiple of 64.
-const ln_quantized* nf4(Memory& memory, int64_t elements) {
-  ln_quantized weight = {};
-  weight.codes = memory.of(std::vector<uint8_t>(static_cast<size_t>(elements / 2), 0x5a));
-  weight.absmax = memory.of(std::vector<float>(static_cast<size_t>(elements / 64), 0.02f));
-  weight.elements = elements;
-  weight.block = 64;
-  return memory.table(std::vector<ln_quantized>{weight});
-}
-
-const uint16_t* bf16(Memory& memory, int64_t elements) {
-  return memory.of(std::vector<uint16_t>(static_cast<size_t>(elements), 0x3c24));  // 0.01
-}
 
 void copying(int64_t bytes) {
 #if !defined(LN_EMULATED)
@@ -115,11 +36,17 @@ void dequantise(ln_context* context, int64_t elements) {
   report("dequantise NF4 to bfloat16", seconds, 0, static_cast<double>(elements) * (0.5 + 4.0 / 64 + 2));
 }
 
-void product(const char* who, ln_context* context, int64_t m, int64_t n, int64_t k) {
+/// Times of cuBLAS by m, n, k, for the layers of the same shapes.
+std::map<std::tuple<int64_t, int64_t, int64_t>, double> cublas_seconds;
+
+/// Returns its seconds. With `dequantise` a weight of 4 bits is brought into b each time.
+double product(const std::string& who, ln_context* context, int64_t m, int64_t n, int64_t k, bool dequantise = false) {
   Memory memory;
   ln_matmul_args args = {};
   args.a = bf16(memory, m * k);
-  args.b = bf16(memory, n * k);
+  const ln_quantized* const weight = dequantise ? nf4(memory, n * k) : nullptr;
+  uint16_t* const b = memory.of(std::vector<uint16_t>(static_cast<size_t>(n * k), 0x3c24));
+  args.b = b;
   args.c = memory.zeros(m * n);
   args.a_dtype = args.b_dtype = LN_BF16;
   args.m = m;
@@ -130,10 +57,26 @@ void product(const char* who, ln_context* context, int64_t m, int64_t n, int64_t
   args.transpose_b = 1;
   args.alpha = 1;
   const Scratch scratch(context, LN_OP_MATMUL, args);
-  const double seconds = seconds_of([&] { require(ln_matmul(context, &args), context); });
-  report(
-      std::string("bf16 product ") + who + " " + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k),
-      seconds, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k), 0);
+  const double seconds = seconds_of([&] {
+    if (dequantise) require(ln_dequantize(context, weight, LN_NF4, 0, n * k, b, LN_BF16), context);
+    require(ln_matmul(context, &args), context);
+  });
+  const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  report("bf16 product " + who + " " + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k), seconds,
+         flops, 0);
+  return seconds;
+}
+
+/// The ceiling of products, and what layers of these rows are compared with.
+void products_by_cublas(ln_context* context, int64_t smaller, int64_t out, int64_t in) {
+  const int64_t m = 8192 / smaller, n = 8192 / smaller, k = 4096 / smaller;
+  const double seconds = product("cuBLAS, the ceiling,", context, m, n, k);
+  product_ceiling = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / seconds;
+  for (int64_t rows : {16, 512, 4096}) {  // up to 8 rows are never given to cuBLAS
+    const int64_t some = rows / (rows > 8 && smaller > 1 ? 8 : 1);
+    cublas_seconds[{some, out, in}] = product("cuBLAS", context, some, out, in);
+    product("dequantise, then cuBLAS,", context, some, out, in, true);
+  }
 }
 
 void linear(ln_context* context, int64_t rows, int64_t out, int64_t in) {
@@ -156,8 +99,12 @@ void linear(ln_context* context, int64_t rows, int64_t out, int64_t in) {
   const double flops = 2.0 * static_cast<double>(rows) * static_cast<double>(out) * static_cast<double>(in);
   {
     const Scratch scratch(context, LN_OP_LINEAR_FWD, args);
-    report("NF4 linear + LoRA forward, " + shape, seconds_of([&] { require(ln_linear_fwd(context, &args), context); }),
-           flops, 0);
+    const double seconds = seconds_of([&] { require(ln_linear_fwd(context, &args), context); });
+    report("NF4 linear + LoRA forward, " + shape, seconds, flops, 0);
+    const auto cublas = cublas_seconds.find({rows, out, in});
+    if (cublas != cublas_seconds.end()) {
+      std::printf("  %.2f of the speed of cuBLAS on a bf16 weight of this shape\n", cublas->second / seconds);
+    }
   }
   ln_linear_bwd_args backward = {};
   backward.dy = args.y;
@@ -375,26 +322,6 @@ void attention(ln_context* context, int64_t tokens, int64_t length) {
          2.5 * flops, 0);
 }
 
-void streaming(ln_context* context, int64_t rows, int64_t width) {
-  Memory memory;
-  float *x = memory.random(rows * width), *y = memory.zeros(rows * width), *z = memory.random(rows * width);
-  ln_rmsnorm_fwd_args norm = {};
-  norm.x = x;
-  norm.weight = memory.random(width);
-  norm.y = y;
-  norm.rstd = memory.zeros(rows);
-  norm.rows = rows;
-  norm.width = width;
-  norm.epsilon = 1e-6f;
-  const double bytes = 4.0 * static_cast<double>(rows * width);
-  report("RMSNorm forward", seconds_of([&] { require(ln_rmsnorm_fwd(context, &norm), context); }), 0, 2 * bytes);
-  report("SwiGLU forward",
-         seconds_of([&] { require(ln_gated_activation_fwd(context, LN_SILU, x, z, y, rows * width), context); }), 0,
-         3 * bytes);
-  ln_adamw_args adamw = {x, y, z, memory.zeros(rows * width), nullptr, rows * width, 1, 1e-4, 0.9, 0.999, 1e-8, 0};
-  report("AdamW", seconds_of([&] { require(ln_adamw(context, &adamw), context); }), 0, 7 * bytes);
-}
-
 }  // namespace
 
 }  // namespace ln::speeds
@@ -411,11 +338,10 @@ int main(int count, char** arguments) {
   const int64_t smaller = 1;
 #endif
   copying((int64_t{1} << 30) / smaller);
+  if (cublas.exists) products_by_cublas(cublas.handle, smaller, 4096 / smaller, 2048 / smaller);
   dequantise(own.handle, (int64_t{1} << 28) / smaller / smaller);
   for (int64_t m : {16, 512, 4096}) {
-    const int64_t rows = m / (smaller > 1 ? 8 : 1);
-    product("own", own.handle, rows, 4096 / smaller, 2048 / smaller);
-    if (cublas.exists) product("cuBLAS", cublas.handle, rows, 4096 / smaller, 2048 / smaller);
+    product("own", own.handle, m / (smaller > 1 ? 8 : 1), 4096 / smaller, 2048 / smaller);
   }
   for (int64_t rows : {1, 16, 512, 4096})
     linear(own.handle, rows / (rows > 8 && smaller > 1 ? 8 : 1), 4096 / smaller, 2048 / smaller);
@@ -428,6 +354,6 @@ int main(int count, char** arguments) {
   down(own.handle, 8192 / smaller / (smaller > 1 ? 8 : 1), 8, 128 / (smaller > 1 ? 32 : 1), 2048 / smaller,
        768 / (smaller > 1 ? 12 : 1));
   attention(own.handle, 8192 / smaller, 4096 / smaller);
-  streaming(own.handle, 8192 / smaller, 2048 / (smaller > 1 ? 8 : 1));
+  memory_bound(own.handle, smaller > 1);
   return 0;
 }

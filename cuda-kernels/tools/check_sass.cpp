@@ -1,7 +1,9 @@
 // Reads the machine code that nvcc put into a library or object, without NVIDIA's tools, and holds it against a list of
 // expectations: which kernels must use tensor cores or asynchronous copies, and that none keeps registers in local
 // memory.
-//   check_sass LIBRARY EXPECTATIONS    prints one line per kernel of the first architecture and every violation
+//   check_sass LIBRARY EXPECTATIONS    prints one line per kernel of the first architecture, every violation, and how
+//   many
+//                                      kernels there are for each architecture and as PTX
 // CUDA ELFs (machine 190) lie uncompressed in the fat binary (nvcc --no-compress). From Volta on an instruction has 16
 // bytes, the low 12 bits of which are the opcode.
 #include <cxxabi.h>
@@ -128,6 +130,17 @@ std::vector<Kernel> kernels_of(const std::string& bytes) {
   return kernels;
 }
 
+/// How many modules of PTX, which drivers compile for GPUs that did not exist yet, there are by target: "sm_80".
+std::map<std::string, int> ptx_of(const std::string& bytes) {
+  const std::string directive = "\n.target sm_";
+  std::map<std::string, int> modules;
+  for (size_t at = bytes.find(directive); at != std::string::npos; at = bytes.find(directive, at + 1)) {
+    const size_t start = at + directive.size();
+    modules["sm_" + bytes.substr(start, bytes.find_first_not_of("0123456789", start) - start)]++;
+  }
+  return modules;
+}
+
 std::vector<Expectation> expectations_of(const std::string& text) {
   std::vector<Expectation> expectations;
   std::istringstream lines(text);
@@ -151,7 +164,8 @@ void print(const Kernel& kernel) {
 
 int main(int count, char** arguments) {
   if (count != 3) fail("usage: check_sass LIBRARY EXPECTATIONS");
-  const std::vector<Kernel> kernels = kernels_of(read_file(arguments[1]));
+  const std::string library = read_file(arguments[1]);
+  const std::vector<Kernel> kernels = kernels_of(library);
   if (kernels.empty()) fail(std::string(arguments[1]) + " holds no uncompressed CUDA code");
   int violations = 0;
   const auto violation = [&](const Kernel& kernel, const std::string& text) {
@@ -178,6 +192,7 @@ int main(int count, char** arguments) {
   }
   for (const auto& [architecture, number] : architectures)
     std::printf("%s: %d kernels\n", architecture.c_str(), number);
+  for (const auto& [target, number] : ptx_of(library)) std::printf("PTX of %s: %d modules\n", target.c_str(), number);
   std::printf("%d violations\n", violations);
   return violations == 0 ? 0 : 1;
 }

@@ -17,39 +17,14 @@
 
 namespace ln::test {
 
-#if defined(LN_EMULATED)
-/// The same cases run on the emulated CUDA kernels: what stands for a tier there is a schedule of their threads.
-constexpr bool kCpu = false;
-inline const char* simd_name(int32_t schedule) {
-  static const char* const names[] = {"schedule 0", "schedule 1", "schedule 2"};
-  return names[schedule];
-}
-/// Products in float32, as the CPU library's.
-inline ln_context_options options_of(int32_t schedule, int32_t, int32_t precision = LN_PRECISION_F32) {
-  return {schedule, 0, LN_SIMD_AUTO, precision, LN_GEMM_OWN, 0, nullptr};
-}
-inline std::vector<int32_t> tiers() { return {0, 1, 2}; }
-#else
-constexpr bool kCpu = true;
-inline const char* simd_name(int32_t simd) {
-  static const char* const names[] = {"auto", "reference", "generic", "avx2", "avx512", "neon"};
-  return names[simd];
-}
-inline ln_context_options options_of(int32_t simd, int32_t threads, int32_t precision = LN_PRECISION_F32) {
-  return {-1, threads, simd, precision, LN_GEMM_AUTO, 0, nullptr};
-}
-/// The SIMD tiers that this machine can run, the reference first.
-inline std::vector<int32_t> tiers() {
-  std::vector<int32_t> found;
-  for (int32_t simd : {LN_SIMD_REFERENCE, LN_SIMD_GENERIC, LN_SIMD_AVX2, LN_SIMD_AVX512, LN_SIMD_NEON}) {
-    ln_context* context = nullptr;
-    const ln_context_options options = options_of(simd, 1);
-    if (ln_context_create(&options, &context) == LN_OK) found.push_back(simd);
-    ln_context_destroy(context);
-  }
-  return found;
-}
-#endif
+// What is under test: the CPU library (on_cpu.cpp), or the emulated CUDA kernels, whose program links the same objects
+// with cuda-kernels/tests/on_emulator.cpp.
+extern const bool kCpu;
+/// The SIMD tiers that this machine can run, the reference first; of the emulator the schedules of its threads.
+std::vector<int32_t> tiers();
+const char* simd_name(int32_t tier);
+/// Products in float32 unless told otherwise.
+ln_context_options options_of(int32_t tier, int32_t threads, int32_t precision = LN_PRECISION_F32);
 
 /// Owns a context and its scratch.
 class Context {

@@ -174,7 +174,7 @@ TEST(Router, BadLogitsGiveNaNWeightsButDistinctExpertsInRange) {
 }
 
 TEST(Router, IsTheSameForEveryThreadCount) {
-  constexpr Shape shape = {kCpu ? 3001 : 301, 60, 4};
+  const Shape shape = {kCpu ? 3001 : 301, 60, 4};
   Random random(23);
   Guarded<float> logits(shape.tokens * shape.experts, random), dweights(shape.tokens * shape.top_k, random),
       dp(shape.experts, random);

@@ -21,7 +21,10 @@ namespace ln::smallest {
 }
 
 #if defined(LN_EMULATED)
-inline void* allocate(size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); }
+inline void* allocate(size_t bytes) {
+  void* at = nullptr;  // aligned_alloc would want a multiple of 64, and reading past the end were not seen
+  return posix_memalign(&at, 64, bytes) == 0 ? at : nullptr;
+}
 inline void release(void* at) { std::free(at); }
 inline void to_device(void* target, const void* source, size_t bytes) { std::memcpy(target, source, bytes); }
 inline void to_host(void* target, const void* source, size_t bytes) { std::memcpy(target, source, bytes); }

@@ -129,7 +129,9 @@ class GpuRunTest {
                 .contains("GPU kernels")
                 .containsPattern("cases: \\d\\d+ right, 0 wrong")
                 .contains("reference runs: 1 right, 0 wrong")
-                .contains("dequantise NF4 to bfloat16")
+                .contains("dequantise NF4 to bfloat16", "dequantise, then cuBLAS, 2x64x32", "attention of one query")
+                .containsPattern("NF4 experts forward.* % of cuBLAS")
+                .contains("of the speed of cuBLAS on a bf16 weight of this shape")
                 .contains("tokens/s");
     }
 

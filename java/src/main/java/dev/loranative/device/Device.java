@@ -11,6 +11,9 @@ import java.util.OptionalLong;
  */
 public interface Device extends AutoCloseable {
 
+    /** The part of a memory plan, as {@link #reserve} is told, that does not shrink with the batch. */
+    String WEIGHTS = "weights";
+
     /** For people: "CPU, 2 threads, avx512". */
     String description();
 

@@ -174,7 +174,7 @@ public final class ModelFiles implements ModelSource {
 
     @Override
     public LoadedModel load(Ops ops, LoadListener listener) {
-        ops.device().reserve("weights", weightBytes());
+        ops.device().reserve(Device.WEIGHTS, weightBytes());
         return new ModelBuilder(config, new WeightLoader(checkpoint, ops, plan, listener))
                 .build(Optional.of(checkpoint));
     }

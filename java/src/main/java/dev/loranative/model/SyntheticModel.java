@@ -1,6 +1,7 @@
 package dev.loranative.model;
 
 import dev.loranative.config.QuantizationOptions;
+import dev.loranative.device.Device;
 import dev.loranative.quant.Quantizer;
 import dev.loranative.quant.StoredWeights;
 import dev.loranative.tensor.DType;
@@ -73,7 +74,7 @@ public final class SyntheticModel implements ModelSource {
 
     @Override
     public LoadedModel load(Ops ops, LoadListener listener) {
-        ops.device().reserve("weights", weightBytes());
+        ops.device().reserve(Device.WEIGHTS, weightBytes());
         try (RandomWeights weights = new RandomWeights(ops, layout, plan, listener, SEED)) {
             return new ModelBuilder(config, weights).build(Optional.empty());
         }

@@ -15,6 +15,7 @@ final class Fork {
     private final Path folder;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private final Map<String, String> properties = new LinkedHashMap<>();
+    private String classPath = System.getProperty("java.class.path");
 
     /** @param folder for what it writes */
     Fork(Path folder) {
@@ -37,13 +38,18 @@ final class Fork {
         return this;
     }
 
+    Fork classPath(String other) {
+        classPath = other;
+        return this;
+    }
+
     CommandRun run(Object... arguments) throws IOException, InterruptedException {
         List<String> words = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
                 "-XX:TieredStopAtLevel=1",
                 "-cp",
-                System.getProperty("java.class.path")));
+                classPath));
         properties.forEach((name, value) -> words.add("-D" + name + "=" + value));
         words.add(Main.class.getName());
         for (Object argument : arguments) {

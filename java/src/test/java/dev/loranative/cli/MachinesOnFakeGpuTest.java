@@ -198,6 +198,12 @@ class MachinesOnFakeGpuTest {
                 .isEqualTo("device 'cuda:0' is not available: there is no NVIDIA driver (libcuda.so.1 cannot be"
                         + " loaded)");
         none.run(evalOn("auto")).json();
+        String cause = "there is no NVIDIA driver \\(libcuda\\.so\\.1 cannot be loaded\\)";
+        assertThat(none.run("doctor").result())
+                .containsPattern("warn +NVIDIA driver +" + cause)
+                .containsPattern("warn +GPU +none in use: " + cause)
+                .contains("-> nothing to do: training runs on the CPU")
+                .endsWith("Training works on this machine.");
     }
 
     /** A call of a symbol that is missing would end the JVM. */
@@ -235,6 +241,16 @@ class MachinesOnFakeGpuTest {
 
         assertThat(run.exitCode()).as(run.err()).isEqualTo(3);
         assertThat(run.err()).contains("cuda:0 (Fake GPU", "activations", "hint: lower per_device_train_batch_size");
+    }
+
+    @Test
+    void too_little_memory_for_the_weights_is_not_blamed_on_the_batch() throws Exception {
+        CommandRun run = fork().environment("FAKE_CUDA_MEGABYTES", 1).run(evalOn("cuda:0"));
+
+        assertThat(run.error(3))
+                .matches("out of memory on cuda:0 \\(Fake GPU.*\\): \\d+ bytes asked for \\(weights\\), 0 taken before,"
+                        + " 1048576 free");
+        assertThat(run.hint()).isEqualTo("set load_in_4bit, or use a smaller model, or end other programs on the GPU");
     }
 
     /**

@@ -11,21 +11,35 @@ import dev.loranative.tensor.cases.OpRun;
 import dev.loranative.tensor.cases.Output;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The cases of products by whoever computes them: JCublas and the kernel library's cuBLAS meet a stand-in for cuBLAS 12. */
 @EnabledIfSystemProperty(named = "lora.native.cublas", matches = "true")
 class DenseProductsWithCublasTest {
 
+    /** What rounding operands to bfloat16 may leave of an output's norm. */
+    private static final double OF_NORM_IN_BFLOAT16 = 0.02;
+
     @ParameterizedTest
-    @ValueSource(strings = {"jcublas", "cublas", "own"})
-    void table(String gemm) {
-        try (Bench bench = new Bench(Devices.open("cuda:0", 0, "float32", gemm))) {
+    @CsvSource({
+        "jcublas,float32",
+        "cublas,float32",
+        "own,float32",
+        "jcublas,bfloat16",
+        "cublas,bfloat16",
+        "own,bfloat16"
+    })
+    void table(String gemm, String precision) {
+        try (Bench bench = new Bench(Devices.open("cuda:0", 0, precision, gemm))) {
             for (OpCase opCase : OpCases.of(Family.PRODUCTS, OpCase.Use.CHECK)) {
                 OpRun run = opCase.on(bench);
                 run.run();
                 for (Output output : run.outputs()) {
-                    assertThat(output.mismatch(bench.device()))
+                    assertThat(
+                                    precision.equals("float32")
+                                            ? output.mismatch(bench.device())
+                                            : output.mismatchInNorm(bench.device(), OF_NORM_IN_BFLOAT16))
                             .as(opCase.name())
                             .isEmpty();
                 }

@@ -3,13 +3,10 @@ package dev.loranative.tensor;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.loranative.device.SimdTier;
-import dev.loranative.ffi.NativeHeader;
 import dev.loranative.tensor.cases.Family;
 import dev.loranative.tensor.cases.OpCase;
 import dev.loranative.tensor.cases.OpCases;
 import java.util.Arrays;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -38,27 +35,6 @@ class OpLawsTest {
             assertThat(OpCases.of(family, OpCase.Use.TIME))
                     .as("timed " + family)
                     .isNotEmpty();
-        }
-    }
-
-    /** Every function of the header that computes. */
-    @Test
-    void everyKernelIsCheckedAndTimed() {
-        Set<String> kernels = new TreeSet<>(NativeHeader.read().functions().keySet());
-        kernels.removeAll(Set.of(
-                "ln_abi_version",
-                "ln_context_create",
-                "ln_context_destroy",
-                "ln_last_error",
-                "ln_unfinished",
-                "ln_query",
-                "ln_context_set_scratch",
-                "ln_scratch_bytes"));
-
-        for (OpCase.Use use : OpCase.Use.values()) {
-            Set<String> without = new TreeSet<>(kernels);
-            OpCases.of(use).forEach(row -> without.remove("ln_" + row.op()));
-            assertThat(without).as("kernels that no row is there to " + use).isEmpty();
         }
     }
 

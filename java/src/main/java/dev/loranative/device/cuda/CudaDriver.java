@@ -29,7 +29,7 @@ public final class CudaDriver {
     private static final String TEMPORARY = "java.io.tmpdir";
 
     /** Every function of the driver that this package calls. */
-    private static final List<String> SYMBOLS = List.of(
+    static final List<String> SYMBOLS = List.of(
             "cuInit",
             "cuDriverGetVersion",
             "cuDeviceGetCount",

@@ -28,7 +28,7 @@ import jcuda.runtime.cudaStream_t;
 final class JcublasProducts implements DenseProducts, AutoCloseable {
 
     /** Every function of cuBLAS that this class calls: one that is missing would end the JVM. */
-    private static final List<String> SYMBOLS = List.of(
+    static final List<String> SYMBOLS = List.of(
             "cublasCreate_v2",
             "cublasDestroy_v2",
             "cublasSetStream_v2",

@@ -1,5 +1,6 @@
 package dev.loranative.device.cuda;
 
+import dev.loranative.device.Device;
 import dev.loranative.errors.UserException;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -111,9 +112,15 @@ final class MemoryPieces {
                 .orElseThrow(() -> new UserException(
                         "out of memory on " + device + ": " + bytes + " bytes asked for (" + part + "), "
                                 + allocatedBytes + " taken before, " + freeBytes() + " free",
-                        "lower per_device_train_batch_size or max_length, use gradient_checkpointing, or end other"
-                                + " programs on the GPU",
+                        hint(part) + ", or end other programs on the GPU",
                         UserException.DOES_NOT_FIT));
+    }
+
+    /** What takes less of this part: weights do not shrink with the batch. */
+    private static String hint(String part) {
+        return part.equals(Device.WEIGHTS)
+                ? "set load_in_4bit, or use a smaller model"
+                : "lower per_device_train_batch_size or max_length, use gradient_checkpointing";
     }
 
     /** Whether an address lies in memory that somebody has. */

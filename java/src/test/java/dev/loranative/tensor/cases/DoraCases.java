@@ -26,6 +26,7 @@ final class DoraCases {
             cases.add(backward(Use.CHECK, shape[0], shape[1]));
         }
         cases.add(norms(Use.CHECK, 17, 33, 0, DType.BF16));
+        cases.add(norms(Use.CHECK, 64, 128, 16, DType.F32));
         cases.add(norms(Use.TIME, 1024, 1024, 8, DType.BF16));
         cases.add(forward(Use.TIME, 512, 1024, false));
         cases.add(backward(Use.TIME, 512, 1024));

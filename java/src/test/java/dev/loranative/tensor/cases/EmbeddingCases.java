@@ -21,8 +21,10 @@ final class EmbeddingCases {
         }
         cases.add(embeddingBackward(Use.CHECK, ids, 7, 33));
         int[] replaced = {6, 3};
-        cases.add(rowsForward(Use.CHECK, ids, replaced, 7, 33));
-        cases.add(rowsBackward(Use.CHECK, ids, replaced, 7, 33));
+        for (int width : new int[] {1, 33, 64}) {
+            cases.add(rowsForward(Use.CHECK, ids, replaced, 7, width));
+            cases.add(rowsBackward(Use.CHECK, ids, replaced, 7, width));
+        }
         int[] many = new int[512];
         for (int i = 0; i < many.length; i++) {
             many[i] = i * 7919 % 16384;

@@ -28,9 +28,8 @@ final class LossCases {
             cases.add(sum(Use.CHECK, n, false));
             cases.add(sum(Use.CHECK, n, true));
         }
-        for (int columns : new int[] {1, 33, 1001}) {
-            cases.add(columnSums(Use.CHECK, 9, columns));
-            cases.add(columnSums(Use.CHECK, 300, columns));
+        for (int[] size : new int[][] {{1, 1}, {3, 70}, {9, 1001}, {129, 64}, {700, 5}}) {
+            cases.add(columnSums(Use.CHECK, size[0], size[1]));
         }
         for (int count : new int[] {1, 4, 97}) {
             cases.add(gradientScale(Use.CHECK, count, 0));

@@ -20,7 +20,9 @@ final class PermutationCases {
         cases.add(gather(Use.CHECK, new int[] {4, 0, 0, 2}, 5, 33));
         cases.add(scatter(Use.CHECK, new int[] {8, 3, 0, 5, 1}, 9, 33));
         cases.add(gatherColumns(Use.CHECK, new int[] {4, 0, 2}, 5, 33));
+        cases.add(gatherColumns(Use.CHECK, new int[] {18, 0, 0, 7, 3}, 19, 1));
         cases.add(addColumns(Use.CHECK, new int[] {4, 0, 2}, 5, 33));
+        cases.add(addColumns(Use.CHECK, new int[] {5, 18, 0, 9}, 19, 37));
         for (int width : new int[] {1, 31, 35}) {
             cases.add(combineForward(Use.CHECK, 7, 3, width, true, false));
             cases.add(combineForward(Use.CHECK, 7, 3, width, false, true));
