@@ -118,21 +118,22 @@ final class TrainPreparation {
         boolean recompute = config.model().gradientCheckpointing().orElse(false);
         long activations = planActivations(ops, model, recompute, batcher.accumulation(), largest, evaluator);
         MemoryPlan plan = plan(files, adapters, ops, activations, sample);
+        Optional<MemoryPlan> kept = Optional.empty();
         if (config.model().gradientCheckpointing().isEmpty()
                 && !plan.fits(device, config.machine().maxMemoryBytes())) {
-            MemoryPlan kept = plan;
+            kept = Optional.of(plan);
             recompute = true;
             activations = planActivations(ops, model, true, batcher.accumulation(), largest, evaluator);
             plan = plan(files, adapters, ops, activations, sample);
-            listener.prepared(
-                    "note     layers are computed again in the backward pass (gradient_checkpointing); to keep"
-                            + " them takes " + kept.total() + ", more than there is");
         }
         requireFits(
                 plan,
                 device,
                 "lower per_device_train_batch_size or max_length, " + (recompute ? "" : "set gradient_checkpointing, ")
                         + "or train fewer modules");
+        kept.ifPresent(larger ->
+                listener.prepared("note     layers are computed again in the backward pass (gradient_checkpointing);"
+                        + " to keep them takes " + larger.total() + ", more than there is"));
 
         boolean eightBit = config.optimizer().eightBit();
         device.reserve(
