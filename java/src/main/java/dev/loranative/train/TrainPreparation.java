@@ -32,6 +32,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.function.Function;
 
 /**
  * Puts a run together, cheapest checks first, and plans its memory by running the largest micro-batch without computing.
@@ -115,39 +116,24 @@ final class TrainPreparation {
         Optional<SampleText> sample =
                 prompt.map(given -> SampleText.create(given, ops, model, opened.tokenizer.get(), run.seed()));
         Batch largest = batcher.peak(totalSteps).batch();
-        boolean recompute = config.model().gradientCheckpointing().orElse(false);
-        long activations = planActivations(ops, model, recompute, batcher.accumulation(), largest, evaluator);
-        MemoryPlan plan = plan(files, adapters, ops, activations, sample);
-        Optional<MemoryPlan> kept = Optional.empty();
-        if (config.model().gradientCheckpointing().isEmpty()
-                && !plan.fits(device, config.machine().maxMemoryBytes())) {
-            kept = Optional.of(plan);
-            recompute = true;
-            activations = planActivations(ops, model, true, batcher.accumulation(), largest, evaluator);
-            plan = plan(files, adapters, ops, activations, sample);
-        }
-        requireFits(
-                plan,
-                device,
-                "lower per_device_train_batch_size or max_length, " + (recompute ? "" : "set gradient_checkpointing, ")
-                        + "or train fewer modules");
-        kept.ifPresent(larger ->
-                listener.prepared("note     layers are computed again in the backward pass (gradient_checkpointing);"
-                        + " to keep them takes " + larger.total() + ", more than there is"));
+        Room room = chosen(device, recompute -> {
+            long slab = planActivations(ops, model, recompute, batcher.accumulation(), largest, evaluator);
+            return new Room(recompute, slab, plan(files, adapters, ops, slab, sample));
+        });
 
         boolean eightBit = config.optimizer().eightBit();
         device.reserve(
                 "activations, scratch and optimizer",
-                activations + ops.scratchBytes() + Moments.bytes(adapters.arena(), eightBit));
+                room.slabBytes() + ops.scratchBytes() + Moments.bytes(adapters.arena(), eightBit));
         Moments moments = Moments.allocate(device, adapters.arena(), eightBit);
         AdamW optimizer = new AdamW(device, adapters.arena(), moments, optimizer(config.optimizer()));
         resumed.ifPresent(folder -> {
             OptimizerFile.read(folder, moments, device);
             optimizer.resume(start.step());
         });
-        Slab slab = Slab.allocate(device, activations);
+        Slab slab = Slab.allocate(device, room.slabBytes());
         ops.seal();
-        describe(files, model, adapters, data, totalSteps, plan);
+        describe(files, model, adapters, data, totalSteps, room.plan());
         return new TrainSetup(
                 config,
                 attached.lora(),
@@ -167,8 +153,8 @@ final class TrainPreparation {
                 sample,
                 data.report(),
                 files.parameters(),
-                recompute,
-                plan);
+                room.recompute(),
+                room.plan());
     }
 
     /** Quantising a large model takes minutes: that there is no room for it is said before. */
@@ -179,6 +165,29 @@ final class TrainPreparation {
                     device,
                     "set bnb_4bit_use_double_quant, or use a smaller model");
         }
+    }
+
+    /** What the run takes if layers run forward again in the backward pass, or if they are kept. */
+    private record Room(boolean recompute, long slabBytes, MemoryPlan plan) {}
+
+    /** Layers are kept unless it was asked for or there is no room for that; what then does not fit is refused. */
+    private Room chosen(Device device, Function<Boolean, Room> planned) {
+        Optional<Boolean> asked = config.model().gradientCheckpointing();
+        Room room = planned.apply(asked.orElse(false));
+        if (asked.isPresent() || room.plan().fits(device, config.machine().maxMemoryBytes())) {
+            requireFits(
+                    room.plan(),
+                    device,
+                    "lower per_device_train_batch_size or max_length, "
+                            + (room.recompute() ? "" : "set gradient_checkpointing, ") + "or train fewer modules");
+            return room;
+        }
+        Room smaller = planned.apply(true);
+        requireFits(smaller.plan(), device, "lower per_device_train_batch_size or max_length, or train fewer modules");
+        listener.prepared(
+                "note     layers are computed again in the backward pass (gradient_checkpointing); to keep them"
+                        + " takes " + room.plan().total() + ", more than there is");
+        return smaller;
     }
 
     private void requireFits(MemoryPlan plan, Device device, String hint) {
