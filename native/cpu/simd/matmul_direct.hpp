@@ -9,7 +9,7 @@ namespace ln::cpu::LN_TIER {
 
 constexpr int64_t kDirectRows = 8;
 
-constexpr int64_t kDotPiece = 8, kAxpyLines = 32, kAxpyPiece = 1024;
+constexpr int64_t kDotPiece = 8, kAxpyPiece = 1024;
 
 /// The rows of c from `row` on, R at a time, then fewer; steps [first_k, last_k) of k, columns [first, last).
 template <int R, typename Source>
@@ -33,13 +33,13 @@ template <typename Source>
 void add_term(const Term& term, const Source& b, int64_t m, int64_t first, int64_t last, float* c, int64_t ldc) {
   if (term.b.transposed) {
     for (int64_t j = first; j < last; j += kDotPiece) {
-      add_groups<group_of<Source>()>(term, b, 0, m, 0, term.k, j, j + kDotPiece < last ? j + kDotPiece : last, c, ldc);
+      add_groups<dot_group_of<Source>()>(term, b, 0, m, 0, term.k, j, j + kDotPiece < last ? j + kDotPiece : last, c, ldc);
     }
     return;
   }
   for (int64_t p = 0; p < term.k; p += kAxpyLines) {
     for (int64_t j = first; j < last; j += kAxpyPiece) {
-      add_groups<group_of<Source>()>(term, b, 0, m, p, p + kAxpyLines < term.k ? p + kAxpyLines : term.k, j,
+      add_groups<axpy_group_of<Source>()>(term, b, 0, m, p, p + kAxpyLines < term.k ? p + kAxpyLines : term.k, j,
                                      j + kAxpyPiece < last ? j + kAxpyPiece : last, c, ldc);
     }
   }

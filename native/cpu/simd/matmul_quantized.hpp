@@ -270,18 +270,19 @@ void axpy_rows(const float* a, int64_t row_step, int64_t k_step, const Quantized
   axpy_lines<R, 1>(a, row_step, k_step, b, line, first_k, last_k, first, last, scale, c, ldc);
 }
 
+template <typename Source>
+constexpr bool reads_codes = false;
+template <int Type>
+constexpr bool reads_codes<QuantizedReader<Type>> = true;
+
 /// Rows of a that share one reading of b.
 template <typename Source>
-constexpr int group_of() {
-  return kDirectGroup;
+constexpr int dot_group_of() {
+  return reads_codes<Source> ? kQuantizedGroup : kDirectGroup;
 }
-template <>
-constexpr int group_of<QuantizedReader<LN_NF4>>() {
-  return kQuantizedGroup;
-}
-template <>
-constexpr int group_of<QuantizedReader<LN_FP4>>() {
-  return kQuantizedGroup;
+template <typename Source>
+constexpr int axpy_group_of() {
+  return reads_codes<Source> ? kQuantizedGroup : kAxpyGroup;
 }
 
 }  // namespace ln::cpu::LN_TIER
