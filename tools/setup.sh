@@ -109,6 +109,17 @@ have_clang_format() {
   have clang-format-19 || { have clang-format && [[ $(clang-format --version) == *"version 19."* ]]; }
 }
 
+# The NEON kernels are compiled and run on other processors too, where these can be had: $arm64_packages names Debian's.
+readonly arm64_packages="g++-aarch64-linux-gnu qemu-user googletest"
+
+wants_arm64_tools() {
+  [[ $(uname -sm) == "Linux x86_64" ]]
+}
+
+have_arm64_tools() {
+  have aarch64-linux-gnu-g++ && have qemu-aarch64 && [[ -e /usr/src/googletest/CMakeLists.txt ]]
+}
+
 list_missing() { # build | test
   missing=() missing_apt=() missing_brew=()
   find_jdk || need "a JDK $REQUIRED_JAVA" "$(jdk_package)" "openjdk@$REQUIRED_JAVA"
@@ -236,6 +247,12 @@ ensure_tools() { # build | test
   if [[ $1 == test ]] && ! have_clang_format && prefix=$(apt_prefix) && apt_offers clang-format-19; then
     apt_install "$prefix" clang-format-19 || true
   fi
+  if [[ $1 == test ]] && wants_arm64_tools && ! have_arm64_tools && prefix=$(apt_prefix); then
+    # shellcheck disable=SC2086 # several packages
+    apt_refresh "$prefix" $arm64_packages
+    # shellcheck disable=SC2086
+    apt_install_offered "$prefix" $arm64_packages
+  fi
   configure_environment
 }
 
@@ -245,6 +262,7 @@ processors() {
 
 configure_environment() {
   export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(processors)}
+  export CTEST_PARALLEL_LEVEL=${CTEST_PARALLEL_LEVEL:-$(processors)}
   if ! have make; then
     export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
   fi

@@ -100,14 +100,14 @@ TEST(ContextTest, EnvironmentOverridesAutoOnly) {
 }
 
 TEST(ContextTest, EveryTierCanBeChosenAndIsReported) {
-  const std::vector<int32_t> found = tiers();
-  ASSERT_GE(found.size(), 2u);
-  EXPECT_EQ(LN_SIMD_REFERENCE, found[0]);
-  EXPECT_EQ(LN_SIMD_GENERIC, found[1]);
+  std::vector<int32_t> found = tiers();
+  ASSERT_FALSE(found.empty());
+  const int32_t best = found.back();
+  found.insert(found.end(), {LN_SIMD_REFERENCE, LN_SIMD_GENERIC});
   for (int32_t simd : found) {
     Context context(simd);
     EXPECT_EQ(simd, query(context, LN_QUERY_SIMD));
-    EXPECT_EQ(found.back(), query(context, LN_QUERY_SIMD_BEST));
+    EXPECT_EQ(best, query(context, LN_QUERY_SIMD_BEST));
   }
 }
 
