@@ -21,7 +21,7 @@ inline void pause() {
 #endif
 }
 
-/// Polls until ready() or out of patience.
+/// Polls until ready() or out of patience. What it waits for may need this very processor: it gives way now and then.
 template <typename Ready>
 void poll(const Ready& ready) {
   if (ready()) return;
@@ -31,6 +31,7 @@ void poll(const Ready& ready) {
       if (ready()) return;
       pause();
     }
+    std::this_thread::yield();
   } while (Clock::now() < end);
 }
 
@@ -44,7 +45,6 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
-    generation_.fetch_add(1);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -55,12 +55,14 @@ void ThreadPool::dispatch(Call call, const void* context) {
     std::lock_guard<std::mutex> lock(mutex_);
     call_ = call;
     context_ = context;
-    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
+    round_.fetch_add(kNext | kOpen, std::memory_order_release);
   }
   wake_.notify_all();
   drain(0);
-  const auto done = [this] { return busy_.load(std::memory_order_acquire) == 0; };
+  // Every task is taken: who has not joined would find nothing, and may be waiting for a processor.
+  const uint64_t closed = round_.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+  if ((closed & kMembers) == 0) return;
+  const auto done = [this] { return (round_.load(std::memory_order_acquire) & kMembers) == 0; };
   poll(done);
   if (done()) return;
   std::unique_lock<std::mutex> lock(mutex_);
@@ -78,18 +80,33 @@ void ThreadPool::drain(int worker) {
   }
 }
 
+bool ThreadPool::join(uint64_t seen) {
+  uint64_t round = round_.load(std::memory_order_relaxed);
+  while ((round & kOpen) != 0 && round / kNext != seen) {
+    if (round_.compare_exchange_weak(round, round + 1, std::memory_order_acq_rel)) return true;
+  }
+  return false;
+}
+
 void ThreadPool::work(int worker) {
   uint64_t seen = 0;
   for (;;) {
-    poll([&] { return generation_.load(std::memory_order_acquire) != seen; });
+    const auto called = [&] {
+      const uint64_t round = round_.load(std::memory_order_acquire);
+      return stop_ || ((round & kOpen) != 0 && round / kNext != seen);
+    };
+    poll(called);
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
+      wake_.wait(lock, called);
       if (stop_) return;
-      seen = generation_.load(std::memory_order_relaxed);
     }
+    if (!join(seen)) continue;
+    // Nobody opens the next round before this worker leaves.
+    seen = round_.load(std::memory_order_relaxed) / kNext;
     drain(worker);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    const uint64_t left = round_.fetch_sub(1, std::memory_order_acq_rel) - 1;
+    if ((left & (kOpen | kMembers)) == 0) {
       std::lock_guard<std::mutex> lock(mutex_);
       done_.notify_one();
     }

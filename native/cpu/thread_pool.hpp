@@ -75,20 +75,24 @@ class ThreadPool {
              &body);
   }
 
+  // round_: how many workers are in the round, whether more may join, and the number of the round.
+  static constexpr uint64_t kMembers = 0xffff, kOpen = 0x10000, kNext = 0x20000;
+
   void dispatch(Call call, const void* context);
   void work(int worker);
+  /// Joins the open round unless its number is `seen`.
+  bool join(uint64_t seen);
   void drain(int worker);
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable done_;
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<int> busy_{0};
+  std::atomic<uint64_t> round_{0};
   std::unique_ptr<Part[]> parts_;
   Call call_ = nullptr;
   const void* context_ = nullptr;
-  bool stop_ = false;
+  std::atomic<bool> stop_{false};
 };
 
 }  // namespace ln::cpu
