@@ -43,6 +43,7 @@ class ProductTasks {
 
   /// The task at which a thread starts so that all have as much work before them.
   int64_t first(int worker) const {
+    if (worker == 0) return 0;  // also where the first blocks are no work, but zeros to be written
     double left = work_ * worker / threads_;
     for (int64_t b = 0, end; b < count_; b = end) {
       end = end_of_group(b);
