@@ -4,7 +4,6 @@
 #include <fstream>
 #include <memory>
 #include <new>
-#include <regex>
 #include <thread>
 
 #include "every_op.hpp"
@@ -13,13 +12,14 @@
 namespace ln::test {
 namespace {
 
-/// The functions of the header that an unchanged context computes with.
+/// The functions of the header but those that make and describe a context.
 std::set<std::string> declared_ops() {
   std::ifstream in(LN_TEST_DATA "/../../include/lora_native.h");
-  const std::string header{std::istreambuf_iterator<char>(in), {}};
-  const std::regex function("LN_API int32_t (ln_\\w+)\\(");
+  const std::string before = "LN_API int32_t ";
   std::set<std::string> names;
-  for (std::sregex_iterator i(header.begin(), header.end(), function), end; i != end; ++i) names.insert((*i)[1]);
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind(before, 0) == 0) names.insert(line.substr(before.size(), line.find('(') - before.size()));
+  }
   for (const char* other :
        {"ln_abi_version", "ln_context_create", "ln_context_destroy", "ln_query", "ln_context_set_scratch"}) {
     EXPECT_EQ(1u, names.erase(other)) << other;

@@ -26,11 +26,11 @@ class Ops {
   void run() {
     for (int32_t dtype : kDtypes) {
       for (int64_t rows : {96, 5}) linear(dtype, rows);  // packed, and streamed
-      grouped({{3, 0, 90, 1, 0, 17, 8, 9}, {0, 8, 3}, 96, 160, 8, dtype});
+      grouped({{3, 0, 90, 1, 0, 17, 8, 9}, {0, 8, 3}, 64, 128, 8, dtype});
       weights(dtype);
     }
-    grouped({{3, 0, 90, 1, 0, 17, 8, 9}, {4}, 96, 160, 4, LN_F32, true, 1});
-    grouped({{3, 0, 90, 1, 0, 17, 8, 9}, {4}, 96, 160, 4, LN_F32, false, 0, true, false});
+    grouped({{3, 0, 90, 1, 0, 17, 8, 9}, {4}, 64, 128, 4, LN_F32, true, 1});
+    grouped({{3, 0, 90, 1, 0, 17, 8, 9}, {4}, 64, 128, 4, LN_F32, false, 0, true, false});
     attention({{130}, {130}, 2, 1, 32, 0});  // in tiles where there are threads for them
     attention({{70, 65, 40}, {70, 200, 40}, 4, 2, 24, 7});
     attention({{1, 1}, {130, 64}, 8, 2, 40, 0});
