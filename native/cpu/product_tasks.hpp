@@ -48,15 +48,13 @@ class ProductTasks {
 
   /// The task at which a thread starts so that all have as much work before them.
   int64_t first(int worker) const {
+    if (worker == 0) return 0;  // also where the first blocks are no work, but zeros to be written
     double left = work_ * worker / threads_;
     for (int64_t b = 0, end; b < count_; b = end) {
       end = end_of_group(b);
       double work = 0;
       for (int64_t i = b; i < end; ++i) work += blocks_[i].work;
-      if (left < work) {
-        const double tasks = static_cast<double>(blocks_[b].group_column_tasks * blocks_[b].row_tasks);
-        return blocks_[b].first_task + static_cast<int64_t>(left / work * tasks + 0.5);
-      }
+      if (left < work) return first_at(b, end, left / work);
       left -= work;
     }
     return tasks_;
@@ -84,6 +82,26 @@ class ProductTasks {
     int64_t end = first + 1;
     while (end < count_ && blocks_[end].follows) ++end;
     return end;
+  }
+
+  /// The task of a group that has so much of its work before it: where rows begin, or the next best columns of them.
+  int64_t first_at(int64_t group, int64_t end, double share) const {
+    const double rows = share * static_cast<double>(blocks_[group].row_tasks);
+    const auto row_task = static_cast<int64_t>(rows);
+    int64_t columns = 0;
+    for (int64_t b = group; b < end; ++b) columns += blocks_[b].product.n;
+    double left = (rows - static_cast<double>(row_task)) * static_cast<double>(columns);
+    int64_t task = blocks_[group].first_task + row_task * blocks_[group].group_column_tasks;
+    for (int64_t b = group; b < end; ++b) {
+      const auto n = static_cast<double>(blocks_[b].product.n);
+      for (int64_t t = 0; t < blocks_[b].column_tasks; ++t, ++task) {
+        const int64_t both =
+            first_column(blocks_[b], t) + std::min(blocks_[b].product.n, first_column(blocks_[b], t + 1));
+        if (2 * left < static_cast<double>(both)) return task;
+      }
+      left -= n;
+    }
+    return task;
   }
 
   void count_tasks(int64_t columns, int64_t rows_at_least) {

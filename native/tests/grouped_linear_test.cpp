@@ -79,6 +79,8 @@ std::vector<Case> cases() {
       {uneven, {64, 5}, 24, 257, 64, LN_F32, false, 0, true},
       {uneven, {4}, 24, 40, 4, LN_F32, true, 0, false, false},
       {uneven, {4}, 24, 40, 4, LN_F32, true, 0, true},
+      {uneven, {0, 8}, 33, 48, 8, LN_F32, true},  // dlora_x of the first expert is zeros
+      {uneven, {0}, 40, 24, 4, LN_F32, true},
       {{0, 0, 70, 0}, {8}, 31, 63, 8, LN_BF16},
       {{70}, {16}, 300, 40, 16},
       {{1, 1, 1, 1, 1, 1}, {2, 0}, 15, 5, 2, LN_F16, false, 1},
