@@ -14,11 +14,8 @@ namespace {
 
 template <typename Args>
 double linear_floats(const ln_context& context, const Args& args, int64_t pieces, int64_t rank, bool backward) {
-  const auto packed = [&](int64_t k) {
-    return pieces == 1 && rank == 0 ? packed_floats_alone(context, args.rows, k)
-                                    : packed_floats(context, args.rows, pieces, k + rank);
-  };
-  double floats = std::max(packed(args.in), packed(args.out));
+  double floats = std::max(packed_floats(context, args.rows, pieces, args.in + rank),
+                           packed_floats(context, args.rows, pieces, args.out + rank));
   if (backward) {
     floats = std::max(floats, packed_floats(context, args.out, 1, args.rows));
     floats = std::max(floats, packed_floats(context, rank, 1, args.rows));
@@ -30,7 +27,7 @@ double needed_floats(const ln_context& context, int32_t op, const void* args) {
   switch (op) {
     case LN_OP_MATMUL: {
       const auto& matmul = *static_cast<const ln_matmul_args*>(args);
-      return packed_floats_alone(context, matmul.m, matmul.k);
+      return packed_floats(context, matmul.m, 1, matmul.k);
     }
     case LN_OP_LINEAR_FWD: {
       const auto& linear = *static_cast<const ln_linear_fwd_args*>(args);

@@ -79,18 +79,16 @@ struct Block {
   int64_t packed;  // offset in floats
   int64_t row_tasks, column_tasks;
   int64_t parts;         // of the column tasks, alike
-  int64_t copies;        // of a row task's packed a: one, or one for each part
   int64_t narrow_tasks;  // of a part: the last ones, a tile wide
   // Of the blocks that share a packing: their first task, all their column tasks, where this block's begin.
   int64_t first_task, group_column_tasks, first_column_task;
-  int64_t first_packing, piece;  // of its row tasks and their copies; panels that are packed together
+  int64_t first_packing, piece;  // of its row tasks; panels that are packed together
   double work;
   bool direct;
   bool follows;  // takes the packed a of the block before it
 
   // Rows are spread evenly over the panels: 16 rows are 8 + 8, not 14 + 2.
   int64_t row(int64_t panel) const { return panel * product.m / all_panels; }
-  int64_t first_panel_of(int64_t row_task) const { return row_task * panels / row_tasks; }
   int64_t rows() const { return direct ? product.m : row(first_panel + panels) - row(first_panel); }
 };
 

@@ -21,7 +21,6 @@ class ProductTasks {
   struct Place {
     const Block& block;
     int64_t row_task;
-    int64_t copy;  // of the row task's packed a
     int64_t first_column, last_column;
   };
 
@@ -29,8 +28,7 @@ class ProductTasks {
 
   /// Every thread starts with rows of its own, which it has packed itself: what another thread has written is far away.
   /// Columns next, as every task packs its own b; rows again where that leaves threads idle.
-  /// There is room for `copies` packings of everything: what another thread has packed is far away, too.
-  void cut(Block* blocks, int64_t count, int64_t copies) {
+  void cut(Block* blocks, int64_t count) {
     blocks_ = blocks;
     count_ = count;
     int64_t rows = 0;
@@ -40,9 +38,6 @@ class ProductTasks {
     while (tasks_ < wanted_tasks() && columns >= 2 * kernels_.tile_columns) count_tasks(columns /= 2, rows_at_least);
     while (tasks_ < wanted_tasks() && rows_at_least > 4 * kernels_.tile_rows) count_tasks(columns, rows_at_least /= 2);
     if (threads_ > 1) narrow_ends();
-    if (count_ == 1 && blocks_->product.side_count == 0 && blocks_->parts <= copies &&
-        blocks_->parts * blocks_->row_tasks <= kMaxRowTasks)
-      blocks_->copies = blocks_->parts;
     number();
   }
 
@@ -68,8 +63,7 @@ class ProductTasks {
     const int64_t number = task - block->first_task, column_task = number % block->group_column_tasks;
     while (column_task < block->first_column_task) --block;
     const int64_t own = column_task - block->first_column_task;
-    return {*block, number / block->group_column_tasks,
-            block->copies == 1 ? 0 : own * block->copies / block->column_tasks, first_column(*block, own),
+    return {*block, number / block->group_column_tasks, first_column(*block, own),
             std::min(block->product.n, first_column(*block, own + 1))};
   }
 
@@ -112,7 +106,7 @@ class ProductTasks {
       Block& block = blocks_[b];
       const int64_t n = block.product.n, rows = block.rows();
       block.narrow_tasks = 0;
-      block.parts = block.copies = 1;
+      block.parts = 1;
       block.work =
           static_cast<double>(rows) * static_cast<double>(n) * static_cast<double>(block.last_k - block.first_k);
       const int64_t most = std::max<int64_t>(1, static_cast<int64_t>(block.work / kTaskGrain));
@@ -149,10 +143,10 @@ class ProductTasks {
       Block& last = blocks_[end - 1];
       const int64_t tiles = ceiling(last.product.n, kernels_.tile_columns);
       if (now > ends && !last.direct && columns > 1 && last.column_tasks < tiles) {
-        const int64_t alone = end - b == 1 ? (now - ends) / last.row_tasks : 1;
-        last.parts = std::max<int64_t>(1, std::min(alone, last.column_tasks));
-        const int64_t width = ceiling(tiles, last.column_tasks), of_part = tiles / last.parts;
-        last.narrow_tasks = std::min(std::max<int64_t>(2, of_part / 4), of_part - 1);
+        const int64_t starts = end - b == 1 ? (now - ends) / last.row_tasks : 1;
+        last.parts = std::max<int64_t>(1, std::min(starts, last.column_tasks));
+        const int64_t width = ceiling(tiles, last.column_tasks), of_part = ceiling(tiles, last.parts);
+        last.narrow_tasks = std::min(std::max<int64_t>(2, of_part / 4), tiles / last.parts);
         last.column_tasks = last.parts * (ceiling(of_part - last.narrow_tasks, width) + last.narrow_tasks);
       }
       ends = now;
@@ -179,7 +173,8 @@ class ProductTasks {
     const int64_t part = column_task / of_part, task = column_task % of_part, first = part * tiles / block.parts;
     const int64_t wide = of_part - block.narrow_tasks;
     const int64_t wide_tiles = (part + 1) * tiles / block.parts - first - block.narrow_tasks;
-    return (first + (task < wide ? task * wide_tiles / wide : wide_tiles + task - wide)) * kernels_.tile_columns;
+    const int64_t tile = task < wide ? task * wide_tiles / wide : wide_tiles + task - wide;
+    return (first + tile) * kernels_.tile_columns;
   }
 
   const MatmulKernels& kernels_;

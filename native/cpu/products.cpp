@@ -64,7 +64,7 @@ class Wave {
   }
 
   void run() {
-    tasks_.cut(blocks_, count_, used_ == 0 ? 1 : capacity_ / used_);
+    tasks_.cut(blocks_, count_);
     for (int64_t b = 0; b < count_; ++b) prepare_packing(blocks_[b]);
     pool_.run_apart(
         tasks_.count(), [&](int worker) { return tasks_.first(worker); },
@@ -73,19 +73,18 @@ class Wave {
 
  private:
   void prepare_packing(Block& block) {
-    const int64_t packings = block.follows ? 0 : block.row_tasks * block.copies;
-    for (int64_t i = 0; i < packings; ++i) new (packings_ + block.first_packing + i) Packing();
+    for (int64_t i = 0; i < block.row_tasks && !block.follows; ++i) new (packings_ + block.first_packing + i) Packing();
     const bool wide = block.product.side_count > 0 || block.product.terms[0].a.transposed != 0;
     const int64_t panel = kernels_.panel_stride * std::max<int64_t>(1, block.last_k - block.first_k);
     block.piece = std::max<int64_t>(wide ? kWidePanels : 1, kPackGrain / panel);
   }
 
   /// Packs the rows of a task, or waits until others have.
-  void pack(const ProductTasks::Place& place, float* packed, int worker) {
-    const Block& block = place.block;
-    const int64_t first = block.first_panel_of(place.row_task), last = block.first_panel_of(place.row_task + 1);
+  void pack(const Block& block, int64_t row_task, int worker) {
+    const int64_t first = row_task * block.panels / block.row_tasks,
+                  last = (row_task + 1) * block.panels / block.row_tasks;
     const int64_t pieces = ceiling(last - first, block.piece);
-    Packing& packing = packings_[block.first_packing + place.row_task * block.copies + place.copy];
+    Packing& packing = packings_[block.first_packing + row_task];
     while (packing.done.load(std::memory_order_acquire) < pieces) {
       const int64_t piece = packing.next.load(std::memory_order_relaxed) < pieces ? packing.next.fetch_add(1) : pieces;
       if (piece >= pieces) {
@@ -93,12 +92,12 @@ class Wave {
         continue;
       }
       const int64_t from = first + piece * block.piece;
-      pack(block, packed, from, std::min(from + block.piece, last), worker);
+      pack(block, from, std::min(from + block.piece, last), worker);
       packing.done.fetch_add(1, std::memory_order_release);
     }
   }
 
-  void pack(const Block& block, float* packed, int64_t first, int64_t last, int worker) {
+  void pack(const Block& block, int64_t first, int64_t last, int worker) {
     const Product& product = block.product;
     const Side *const sides = product.sides, *const end = sides + product.side_count;
     if (block.direct) {
@@ -109,31 +108,31 @@ class Wave {
       return;
     }
     for_pieces(product, block.first_k, block.last_k, [&](const Term& term, int64_t k, int64_t count, int64_t offset) {
-      pack_steps(block, packed, first, last, term, k, count, offset);
+      pack_steps(block, first, last, term, k, count, offset);
       for (const Side* side = sides; side < end; ++side) {
-        if (product.terms + side->term == &term) add_side(block, packed, first, last, *side, k, count, offset, worker);
+        if (product.terms + side->term == &term) add_side(block, first, last, *side, k, count, offset, worker);
       }
     });
   }
 
   /// A transposed a lies along its rows, across panels: a few lines of it serve all panels before the next ones are
   /// read.
-  void pack_steps(const Block& block, float* packed, int64_t first, int64_t last, const Term& term, int64_t k,
-                  int64_t count, int64_t offset) {
+  void pack_steps(const Block& block, int64_t first, int64_t last, const Term& term, int64_t k, int64_t count,
+                  int64_t offset) {
     const int64_t step = term.a.transposed ? kTransposedLines : count;
     for (int64_t p = 0; p < count; p += step) {
       for (int64_t panel = first; panel < last; ++panel) {
         const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
         kernels_.pack_a(term.a, block.product.m, row, rows, k + p, std::min(step, count - p), term.scale,
-                        packed + panel_offset(block, panel, block.first_k + offset + p));
+                        panel_of(block, panel, block.first_k + offset + p));
       }
     }
   }
 
   /// Steps [k, k + count) of a side's term are packed, for the rows of these panels; once all are, later terms may need
   /// the result. Its sums are cut where the product's are.
-  void add_side(const Block& block, const float* packed, int64_t first, int64_t last, const Side& side, int64_t k,
-                int64_t count, int64_t offset, int worker) {
+  void add_side(const Block& block, int64_t first, int64_t last, const Side& side, int64_t k, int64_t count,
+                int64_t offset, int worker) {
     float* const panels = panels_of(worker);
     const int64_t width = columns_at_a_time(), start = block.first_k + offset;
     for (int64_t column = 0; column < side.n; column += width) {
@@ -141,7 +140,7 @@ class Wave {
       for (int64_t p = 0, steps; p < count; p += steps) {
         steps = std::min(count - p, kBlock - (start + p) % kBlock);
         kernels_.pack_b(side.b, k + p, steps, column, end - column, panels, kernels_.tile_columns * kBlock);
-        multiply_panels(block, packed, first, last, {start + p, steps, start + p, 0}, panels, column, end, nullptr,
+        multiply_panels(block, first, last, {start + p, steps, start + p, 0}, panels, column, end, nullptr,
                         k + p == 0 ? 0.0f : 1.0f, side.c, side.ldc, {});
       }
     }
@@ -149,20 +148,15 @@ class Wave {
       scale_side(side, block.row(block.first_panel + first), block.row(block.first_panel + last));
   }
 
-  /// The packed a that a task takes.
-  float* packed_of(const ProductTasks::Place& place) {
-    return packed_ + place.block.packed + place.copy * panel_offset(place.block, place.block.panels, place.block.first_k);
-  }
-
-  int64_t panel_offset(const Block& block, int64_t panel, int64_t k) const {
-    return (panel * (block.last_k - block.first_k) + k - block.first_k) * kernels_.panel_stride;
+  float* panel_of(const Block& block, int64_t panel, int64_t k) {
+    return packed_ + block.packed +
+           (panel * (block.last_k - block.first_k) + k - block.first_k) * kernels_.panel_stride;
   }
 
   void compute(int64_t task, int worker) {
     const ProductTasks::Place place = tasks_.place(task);
     const Block& block = place.block;
-    float* const packed = packed_of(place);
-    pack(place, packed, worker);
+    pack(block, place.row_task, worker);
     const int64_t first = place.first_column, last = place.last_column;
     if (block.product.transposed_c) return add_transposed(block.product, first, last, panels_of(worker));
     if (block.direct) {
@@ -172,8 +166,9 @@ class Wave {
     const int64_t width = columns_at_a_time();
     for (int64_t column = first; column < last; column += width) {
       const int64_t end = std::min(column + width, last);
-      multiply(block, packed, block.first_panel_of(place.row_task), block.first_panel_of(place.row_task + 1), column, end,
-               panels_of(worker), end < last ? coming(block, end, last, block.first_k) : first_of(task + 1));
+      multiply(block, place.row_task * block.panels / block.row_tasks,
+               (place.row_task + 1) * block.panels / block.row_tasks, column, end, panels_of(worker),
+               end < last ? coming(block, end, last, block.first_k) : first_of(task + 1));
     }
   }
 
@@ -215,8 +210,8 @@ class Wave {
   }
 
   /// Columns [first, last) of these panels of a; `next` is packed after them.
-  void multiply(const Block& block, const float* packed, int64_t first_panel, int64_t last_panel, int64_t first,
-                int64_t last, float* panels, const ComingLines& next) {
+  void multiply(const Block& block, int64_t first_panel, int64_t last_panel, int64_t first, int64_t last, float* panels,
+                const ComingLines& next) {
     const Product& product = block.product;
     const int64_t step = kernels_.tile_columns;
     float bias[kTaskColumns];
@@ -237,7 +232,7 @@ class Wave {
       pack_run(run.k, run.k + run.count);
       pack_run(run.k_more, run.k_more + run.more);
       const StepRun following = run_from(block, run.end());
-      multiply_panels(block, packed, first_panel, last_panel, run, panels, first, last,
+      multiply_panels(block, first_panel, last_panel, run, panels, first, last,
                       product.bias != nullptr && starts ? bias : nullptr, starts ? product.beta : 1.0f, product.c,
                       product.ldc, following.count > 0 ? coming(block, first, last, following.k) : next);
       starts = false;
@@ -246,15 +241,15 @@ class Wave {
   }
 
   /// Columns [first, last) of c, whose panels of b start at first, over these steps of these panels of a.
-  void multiply_panels(const Block& block, const float* packed, int64_t first_panel, int64_t last_panel,
-                       const StepRun& run, const float* panels, int64_t first, int64_t last, const float* bias, float beta, float* c,
+  void multiply_panels(const Block& block, int64_t first_panel, int64_t last_panel, const StepRun& run,
+                       const float* panels, int64_t first, int64_t last, const float* bias, float beta, float* c,
                        int64_t ldc, ComingLines next) {
     const int64_t step = kernels_.tile_columns;
     const int64_t lines = ceiling(next.left, (last_panel - first_panel) * ceiling(last - first, step));
     for (int64_t panel = first_panel; panel < last_panel; ++panel) {
       const int64_t row = block.row(block.first_panel + panel), rows = block.row(block.first_panel + panel + 1) - row;
-      const float* const a = packed + panel_offset(block, panel, run.k);
-      const float* const a_more = packed + panel_offset(block, panel, run.k_more);
+      const float* const a = panel_of(block, panel, run.k);
+      const float* const a_more = panel_of(block, panel, run.k_more);
       for (int64_t j = first; j < last; j += step) {
         kernels_.tile(run.count, a, run.more, a_more, panels + (j - first) * kBlock,
                       bias == nullptr ? nullptr : bias + (j - first), beta, c + row * ldc + j, ldc, rows,
@@ -326,11 +321,6 @@ double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, in
   const double panels = static_cast<double>(rows / kernels.tile_rows) + static_cast<double>(std::min(rows, pieces));
   return std::min(panels * static_cast<double>(kernels.panel_stride) * static_cast<double>(k),
                   static_cast<double>(kPackedFloats));
-}
-
-double packed_floats_alone(const ln_context& context, int64_t rows, int64_t k) {
-  const int64_t copies = rows < 2 * kTaskRows ? pool(context).threads() : 1;
-  return static_cast<double>(copies) * packed_floats(context, rows, 1, k);
 }
 
 int64_t product_scratch_bytes(const ln_context& context, double floats) {

@@ -39,10 +39,6 @@ bool takes_transposed(const ln_context& context, int64_t rows);
 /// `pieces` products.
 double packed_floats(const ln_context& context, int64_t rows, int64_t pieces, int64_t k);
 
-/// As packed_floats for a product that is computed alone and has no sides: threads that share few rows pack them for
-/// themselves.
-double packed_floats_alone(const ln_context& context, int64_t rows, int64_t k);
-
 /// Scratch for a list of products that needs at most so many packed floats.
 int64_t product_scratch_bytes(const ln_context& context, double floats);
 

@@ -146,7 +146,7 @@ class Sharing {
     for (Cursor cursor(kernels, products); !cursor.done();) {
       std::vector<Block> blocks = wave(cursor);
       ProductTasks tasks(kernels, threads);
-      tasks.cut(blocks.data(), static_cast<int64_t>(blocks.size()), threads);
+      tasks.cut(blocks.data(), static_cast<int64_t>(blocks.size()));
       share(tasks, blocks);
     }
   }
@@ -191,10 +191,6 @@ class Sharing {
       for (int64_t task = first; task < last; ++task) {
         const ProductTasks::Place place = tasks.place(task);
         cover(place);
-        ASSERT_TRUE(place.copy >= 0 && place.copy < place.block.copies) << where_;
-        // Who shares few rows packs them alone, until it helps others.
-        if (blocks.size() == 1 && place.block.row_tasks == 1 && place.block.product.side_count == 0)
-          EXPECT_EQ(place.block.direct ? 0 : worker, place.copy) << where_;
         shares.back() += work_of(place);
         largest = std::max(largest, work_of(place));
         if (place.last_column - place.first_column > kernels_.tile_columns) wide = std::max(wide, work_of(place));

@@ -33,14 +33,15 @@ template <typename Source>
 void add_term(const Term& term, const Source& b, int64_t m, int64_t first, int64_t last, float* c, int64_t ldc) {
   if (term.b.transposed) {
     for (int64_t j = first; j < last; j += kDotPiece) {
-      add_groups<dot_group_of<Source>()>(term, b, 0, m, 0, term.k, j, j + kDotPiece < last ? j + kDotPiece : last, c, ldc);
+      add_groups<dot_group_of<Source>()>(term, b, 0, m, 0, term.k, j, j + kDotPiece < last ? j + kDotPiece : last, c,
+                                         ldc);
     }
     return;
   }
   for (int64_t p = 0; p < term.k; p += kAxpyLines) {
     for (int64_t j = first; j < last; j += kAxpyPiece) {
       add_groups<axpy_group_of<Source>()>(term, b, 0, m, p, p + kAxpyLines < term.k ? p + kAxpyLines : term.k, j,
-                                     j + kAxpyPiece < last ? j + kAxpyPiece : last, c, ldc);
+                                          j + kAxpyPiece < last ? j + kAxpyPiece : last, c, ldc);
     }
   }
 }

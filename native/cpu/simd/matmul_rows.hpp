@@ -14,8 +14,8 @@ constexpr int kDirectGroup = 2;
 #endif
 constexpr int kDotColumns = 4;
 
-// Lines of b that pass a tile of axpy_rows; the rows and registers of columns of such a tile, with a register for each of
-// b's and one for a factor; how many lines ahead memory is asked.
+// Lines of b that pass a tile of axpy_rows; the rows and registers of columns of such a tile, with a register for each
+// of b's and one for a factor; how many lines ahead memory is asked.
 constexpr int64_t kAxpyLines = 32, kAxpyAhead = 8;
 #if LN_WIDTH == 16 || defined(__aarch64__)
 constexpr int kAxpyGroup = 8, kAxpyTotals = 24, kAxpyVectors = 8;
@@ -59,8 +59,8 @@ void dot_rows(const float* a, int64_t lda, const Source& b, int64_t first, int64
   for (; j < last; ++j) dots<R, 1>(a, lda, b, j, k, scale, c + j, ldc);
 }
 
-/// c[i, j] += sum_p x[p][i] * b[line + p, j] for R rows and V registers of columns, the last one of `part` columns: what
-/// is added to stays in registers while lines of b pass.
+/// c[i, j] += sum_p x[p][i] * b[line + p, j] for R rows and V registers of columns, the last one of `part` columns:
+/// what is added to stays in registers while lines of b pass.
 template <int R, int V, typename Source>
 LN_INLINE void axpy_tile(const float (*x)[R], int64_t lines, const Source& b, int64_t line, int64_t j, int64_t part,
                          float* c, int64_t ldc) {
