@@ -96,11 +96,11 @@ void ThreadPool::work(int worker) {
       return stop_ || ((round & kOpen) != 0 && round / kNext != seen);
     };
     poll(called);
-    {
+    if (!called()) {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, called);
-      if (stop_) return;
     }
+    if (stop_) return;
     if (!join(seen)) continue;
     // Nobody opens the next round before this worker leaves.
     seen = round_.load(std::memory_order_relaxed) / kNext;
