@@ -17,10 +17,11 @@ constexpr int kDotColumns = 4;
 // Lines of b that pass a tile of axpy_rows; the rows and registers of columns of such a tile, with a register for each
 // of b's and one for a factor; how many lines ahead memory is asked.
 constexpr int64_t kAxpyLines = 32, kAxpyAhead = 8;
+constexpr int kAxpyVectors = 8;
 #if LN_WIDTH == 16 || defined(__aarch64__)
-constexpr int kAxpyGroup = 8, kAxpyTotals = 24, kAxpyVectors = 8;
+constexpr int kAxpyGroup = 8, kAxpyTotals = 24;
 #else
-constexpr int kAxpyGroup = 4, kAxpyTotals = 8, kAxpyVectors = 8;
+constexpr int kAxpyGroup = 4, kAxpyTotals = 8;
 #endif
 
 /// c[i, j] += scale * sum_k a[i, k] * b[j, k] for R rows and C columns (b stored [n,k]): lanes run over k.
